@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-mem.c: RAM blocks and memory slots of one KVM VM. */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "pb-mem.h"
+
+#define PAGE_SIZE 4096u
+
+bool pb_mem_add_block(PbMem *m, const char *name, void *host, uint64_t size)
+{
+    PbBlock *b;
+
+    if (m->blocks == PB_MEM_MAX_BLOCKS) {
+        return false;
+    }
+    b = &m->block[m->blocks++];
+    b->host = host;
+    b->size = size;
+    snprintf(b->name, sizeof(b->name), "%s", name);
+    return true;
+}
+
+bool pb_mem_find(const PbMem *m, const void *hva, uint32_t *block,
+                 uint64_t *offset)
+{
+    const uint8_t *p = hva;
+    unsigned i;
+
+    for (i = 0; i < m->blocks; i++) {
+        const PbBlock *b = &m->block[i];
+
+        if (p >= b->host && p < b->host + b->size) {
+            *block = i;
+            *offset = p - b->host;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *pb_mem_check_slot(const PbMem *m, unsigned slot,
+                              const PbSlotChange *c)
+{
+    if (slot >= PB_MEM_MAX_SLOTS) {
+        return "slot number out of range";
+    }
+    if (c->size == 0) {
+        return NULL;
+    }
+    if (c->block >= m->blocks) {
+        return "no such RAM block";
+    }
+    if (c->offset > m->block[c->block].size ||
+        c->size > m->block[c->block].size - c->offset) {
+        return "beyond the end of the RAM block";
+    }
+    if ((c->gpa | c->size | c->offset) & (PAGE_SIZE - 1)) {
+        return "not page aligned";
+    }
+    if (c->readonly > 1) {
+        return "read-only is neither 0 nor 1";
+    }
+    return NULL;
+}
+
+void pb_mem_set_slot(PbMem *m, unsigned slot, const PbSlotChange *c)
+{
+    m->slot[slot] = *c;
+}
+
+static int kvm_slot(const PbMem *m, int vm_fd, unsigned slot,
+                    const PbSlotChange *c, uint64_t size)
+{
+    struct kvm_userspace_memory_region r = {
+        .slot = slot,
+        .flags = c->readonly ? KVM_MEM_READONLY : 0,
+        .guest_phys_addr = c->gpa,
+        .memory_size = size,
+    };
+
+    if (size) {
+        r.userspace_addr = (uintptr_t)(m->block[c->block].host + c->offset);
+    }
+    return ioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &r) < 0 ? -errno : 0;
+}
+
+int pb_mem_apply_slot(PbMem *m, int vm_fd, unsigned slot,
+                      const PbSlotChange *c)
+{
+    const PbSlotChange *old = &m->slot[slot];
+    int ret;
+
+    if (old->size && old->size == c->size && old->gpa == c->gpa &&
+        old->block == c->block && old->offset == c->offset &&
+        old->readonly == c->readonly) {
+        return 0;
+    }
+    if (old->size) {
+        /* KVM refuses to change a slot's size or flags in place. */
+        ret = kvm_slot(m, vm_fd, slot, old, 0);
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    if (c->size) {
+        ret = kvm_slot(m, vm_fd, slot, c, c->size);
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    pb_mem_set_slot(m, slot, c);
+    return 0;
+}
+
+void *pb_mem_at(const PbMem *m, uint64_t gpa, uint64_t len)
+{
+    unsigned i;
+
+    for (i = 0; i < PB_MEM_MAX_SLOTS; i++) {
+        const PbSlotChange *s = &m->slot[i];
+
+        if (s->size && gpa >= s->gpa && gpa - s->gpa < s->size &&
+            len <= s->size - (gpa - s->gpa)) {
+            return m->block[s->block].host + s->offset + (gpa - s->gpa);
+        }
+    }
+    return NULL;
+}
+
+static bool page_is_zero(const uint8_t *p)
+{
+    const uint64_t *w = (const uint64_t *)p;
+    unsigned i;
+
+    for (i = 0; i < PAGE_SIZE / 8; i += 4) {
+        if (w[i] | w[i + 1] | w[i + 2] | w[i + 3]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void copy_sparse(uint8_t *to, const uint8_t *from, uint64_t size)
+{
+    uint64_t at;
+
+    for (at = 0; at + PAGE_SIZE <= size; at += PAGE_SIZE) {
+        if (!page_is_zero(from + at)) {
+            memcpy(to + at, from + at, PAGE_SIZE);
+        }
+    }
+    memcpy(to + at, from + at, size - at);
+}
+
+int pb_mem_twin(PbMem *twin, const PbMem *m)
+{
+    unsigned i;
+
+    memset(twin, 0, sizeof(*twin));
+    twin->owned = true;
+    for (i = 0; i < m->blocks; i++) {
+        const PbBlock *b = &m->block[i];
+        void *host = mmap(NULL, b->size, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (host == MAP_FAILED) {
+            int ret = -errno;
+
+            pb_mem_destroy(twin);
+            return ret;
+        }
+        pb_mem_add_block(twin, b->name, host, b->size);
+        copy_sparse(host, b->host, b->size);
+    }
+    memcpy(twin->slot, m->slot, sizeof(twin->slot));
+    return 0;
+}
+
+void pb_mem_destroy(PbMem *m)
+{
+    unsigned i;
+
+    if (m->owned) {
+        for (i = 0; i < m->blocks; i++) {
+            munmap(m->block[i].host, m->block[i].size);
+        }
+    }
+    memset(m, 0, sizeof(*m));
+}
+
+/* Words of one page; most pages are equal and never come here. */
+static void compare_page(PbMemDiff *d, unsigned block, uint64_t offset,
+                         const uint8_t *pa, const uint8_t *pb, uint64_t len)
+{
+    uint64_t at;
+
+    for (at = 0; at + 4 <= len; at += 4) {
+        uint32_t a, b;
+
+        memcpy(&a, pa + at, 4);
+        memcpy(&b, pb + at, 4);
+        if (a == b) {
+            continue;
+        }
+        d->differences++;
+        if ((a ^ b) == 0x20 && (a & 1)) {
+            d->accessed_bits++;
+        } else if (d->differences - d->accessed_bits == 1) {
+            d->block = block;
+            d->offset = offset + at;
+            d->a = a;
+            d->b = b;
+        }
+    }
+}
+
+void pb_mem_compare(const PbMem *a, const PbMem *b, PbMemDiff *diff)
+{
+    unsigned i;
+
+    memset(diff, 0, sizeof(*diff));
+    for (i = 0; i < a->blocks; i++) {
+        uint64_t at, size = a->block[i].size;
+
+        for (at = 0; at < size; at += PAGE_SIZE) {
+            const uint8_t *pa = a->block[i].host + at;
+            const uint8_t *pb = b->block[i].host + at;
+            uint64_t len = size - at < PAGE_SIZE ? size - at : PAGE_SIZE;
+
+            if (memcmp(pa, pb, len)) {
+                compare_page(diff, i, at, pa, pb, len);
+            }
+        }
+        diff->bytes += size;
+    }
+}

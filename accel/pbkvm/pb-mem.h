@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-mem.h: the RAM of one KVM VM: blocks of host memory and the memory
+ * slots that show parts of them to the guest.
+ *
+ * No QEMU.  A PbMem is changed by the thread that runs its vCPU, or while
+ * that vCPU does not run; the memory it describes belongs to the caller
+ * (Primary) or to the PbMem (Backup, pb_mem_twin()).
+ */
+#ifndef PB_MEM_H
+#define PB_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ring/pb-event.h"
+
+#define PB_MEM_MAX_BLOCKS 32
+#define PB_MEM_MAX_SLOTS  64
+
+typedef struct PbBlock {
+    uint8_t *host;
+    uint64_t size;
+    char name[48];
+} PbBlock;
+
+typedef struct PbMem {
+    PbBlock block[PB_MEM_MAX_BLOCKS];
+    unsigned blocks;
+    PbSlotChange slot[PB_MEM_MAX_SLOTS];   /* size 0: not in use */
+    bool owned;                            /* blocks are unmapped at the end */
+} PbMem;
+
+/* Append a block; false when the table is full. */
+bool pb_mem_add_block(PbMem *m, const char *name, void *host, uint64_t size);
+
+/*
+ * Find host address @hva of @m: its block and the offset in it.
+ * False when no block covers it.
+ */
+bool pb_mem_find(const PbMem *m, const void *hva, uint32_t *block,
+                 uint64_t *offset);
+
+/* Whether @c names existing memory of @m; NULL or what is wrong. */
+const char *pb_mem_check_slot(const PbMem *m, unsigned slot,
+                              const PbSlotChange *c);
+
+/* Note that slot number @slot is now @c (which pb_mem_check_slot() passed). */
+void pb_mem_set_slot(PbMem *m, unsigned slot, const PbSlotChange *c);
+
+/*
+ * The same, and tell KVM VM @vm_fd.  0 or -errno.
+ */
+int pb_mem_apply_slot(PbMem *m, int vm_fd, unsigned slot,
+                      const PbSlotChange *c);
+
+/*
+ * Host memory behind guest physical [gpa, gpa + len), or NULL when a slot
+ * does not cover all of it.
+ */
+void *pb_mem_at(const PbMem *m, uint64_t gpa, uint64_t len);
+
+/*
+ * Make @twin a copy of @m with memory of its own: same blocks, same slots,
+ * same contents; pages that are all zero stay untouched.  0 or -errno.
+ * pb_mem_destroy(twin) gives the memory back.
+ */
+int pb_mem_twin(PbMem *twin, const PbMem *m);
+void pb_mem_destroy(PbMem *m);
+
+/* What pb_mem_compare() found. */
+typedef struct PbMemDiff {
+    uint64_t bytes;          /* bytes compared */
+    uint64_t differences;    /* 4-byte words that differ */
+    uint64_t accessed_bits;  /* of these: differ in a present PTE's A bit */
+    unsigned block;          /* the first real difference: block, offset, */
+    uint64_t offset;
+    uint32_t a, b;           /* and both words */
+} PbMemDiff;
+
+/*
+ * Compare every byte of every block.  A word that differs only in bit 5 and
+ * has bit 0 set on both sides may be a page table entry whose Accessed bit
+ * the CPU set by speculation (SDM 3A 5.10.2.3): counted apart.
+ */
+void pb_mem_compare(const PbMem *a, const PbMem *b, PbMemDiff *diff);
+
+#endif /* PB_MEM_H */

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-step.h: execute exactly one guest instruction (one iteration of a REP
+ * string), leaving no trace of the stepping in the guest.
+ *
+ * TF alone leaks into PUSHF, interrupt and fault frames, is held back by
+ * MOV SS, and is swallowed by HLT and MMIO writes (Linux
+ * arch/x86/kvm/x86.c; Intel SDM 3B 19.3).  So the instruction is decoded
+ * first, and wherever its successor is known a hardware breakpoint there
+ * takes TF's place; TF is kept for branches, returns and REP strings, with
+ * breakpoints on the handlers of the faults they can raise.
+ *
+ * Called on the vCPU's thread.
+ */
+#ifndef PB_STEP_H
+#define PB_STEP_H
+
+#include "pb-vcpu.h"
+
+typedef enum PbInsnKind {
+    PB_INSN_PLAIN,        /* next instruction follows it, unless it faults */
+    PB_INSN_BRANCH,       /* JMP/Jcc/LOOP/JCXZ rel: touches no memory */
+    PB_INSN_INDIRECT,     /* near RET, JMP/CALL r/m, far transfers, IRET */
+    PB_INSN_CALL,         /* CALL rel: pushes, then goes to a known target */
+    PB_INSN_REP,          /* REP/REPE/REPNE string */
+    PB_INSN_INT,          /* INT n, INT3, INTO: goes to IDT gate @vector */
+    PB_INSN_SYSENTER,
+    PB_INSN_UNKNOWN,      /* not mapped or not decodable: will fault */
+} PbInsnKind;
+
+typedef struct PbInsn {
+    uint8_t kind;         /* PbInsnKind */
+    uint8_t len;          /* bytes; 0 when unknown */
+    bool conditional;     /* a conditional branch: counted when it retires */
+    uint8_t vector;       /* PB_INSN_INT */
+    uint64_t target;      /* linear, of PB_INSN_BRANCH and PB_INSN_CALL */
+    char text[48];        /* disassembly, for reports */
+} PbInsn;
+
+/*
+ * Decode the instruction at @code (@len bytes available) at linear address
+ * @pc whose CS base is @cs_base; @bits is 16 or 32 (CS.D).  Pure.
+ * Thread-safe after the first call.
+ */
+void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
+                    uint64_t pc, uint64_t cs_base, unsigned bits);
+
+/* Fetch and decode the instruction at the vCPU's CS:EIP. */
+int pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,
+                  const struct kvm_sregs *sregs, PbInsn *insn);
+
+typedef enum PbStepResult {
+    PB_STEP_DONE,         /* one instruction, one REP iteration, or the entry
+                             into the handler of the fault it raised */
+    PB_STEP_EXIT,         /* the instruction needs an answer: run->exit_reason
+                             is PIO, MMIO, HLT, MSR, SHUTDOWN, ...; once it
+                             is answered the next step completes it */
+    PB_STEP_INTERRUPTED,  /* a signal came first; nothing was executed, or
+                             try again */
+} PbStepResult;
+
+/*
+ * Step once.  PbStepResult, or -errno.  @branch (may be NULL) tells whether
+ * a conditional branch retired.  Guest debugging is left as the step needed
+ * it: call pb_vcpu_debug_off() before anything is injected or run freely.
+ */
+int pb_step(PbVcpu *v, bool *branch);
+
+/*
+ * Linear address of the first instruction of the handler of @vector, from
+ * the IDT (or the real-mode table).  0 when it cannot be told (task gate,
+ * not present).
+ */
+uint64_t pb_handler_entry(PbVcpu *v, const struct kvm_sregs *sregs,
+                          uint8_t vector);
+
+#endif /* PB_STEP_H */

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-vcpu.c: one KVM vCPU seen through its file descriptors. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "pb-vcpu.h"
+
+#define PAGE_SIZE 4096u
+
+int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg)
+{
+    int ret = ioctl(v->fd, req, arg);
+
+    return ret < 0 ? -errno : ret;
+}
+
+static bool exit_needs_completion(const struct kvm_run *run)
+{
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+    case KVM_EXIT_MMIO:
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int pb_vcpu_enter(PbVcpu *v)
+{
+    int ret = ioctl(v->fd, KVM_RUN, 0);
+
+    v->exits++;
+    if (ret < 0) {
+        ret = -errno;
+        if (ret == -EINTR || ret == -EAGAIN) {
+            v->io_pending = false;
+            return -EINTR;
+        }
+        return ret;
+    }
+    v->io_pending = exit_needs_completion(v->run);
+    return 0;
+}
+
+int pb_vcpu_complete(PbVcpu *v)
+{
+    uint8_t saved;
+    int ret;
+
+    if (!v->io_pending) {
+        return 0;
+    }
+    saved = v->run->immediate_exit;
+    v->run->immediate_exit = 1;
+    ret = pb_vcpu_enter(v);
+    v->run->immediate_exit = saved;
+    if (ret == -EINTR) {
+        return 0;
+    }
+    if (ret == 0) {
+        /* A #DB that was due with the instruction is no further question. */
+        return v->run->exit_reason == KVM_EXIT_DEBUG ? 0 : 1;
+    }
+    return ret;
+}
+
+int pb_vcpu_get_regs(PbVcpu *v, struct kvm_regs *regs)
+{
+    return pb_vcpu_ioctl(v, KVM_GET_REGS, regs);
+}
+
+int pb_vcpu_set_regs(PbVcpu *v, const struct kvm_regs *regs)
+{
+    return pb_vcpu_ioctl(v, KVM_SET_REGS, (void *)regs);
+}
+
+int pb_vcpu_get_sregs(PbVcpu *v, struct kvm_sregs *sregs)
+{
+    return pb_vcpu_ioctl(v, KVM_GET_SREGS, sregs);
+}
+
+int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
+                  unsigned bps)
+{
+    struct kvm_guest_debug dbg = { .control = control };
+    unsigned i;
+
+    if (bps > 4) {
+        return -EINVAL;
+    }
+    if (control & KVM_GUESTDBG_USE_HW_BP) {
+        dbg.arch.debugreg[7] = 0x600;    /* LE, GE, reserved bit 10 */
+        for (i = 0; i < bps; i++) {
+            dbg.arch.debugreg[i] = bp[i];
+            dbg.arch.debugreg[7] |= 2u << (i * 2);   /* global, execute */
+        }
+    }
+    v->debug_control = control;
+    v->bps = bps;
+    for (i = 0; i < bps; i++) {
+        v->bp[i] = bp[i];
+    }
+    return pb_vcpu_ioctl(v, KVM_SET_GUEST_DEBUG, &dbg);
+}
+
+int pb_vcpu_debug_off(PbVcpu *v)
+{
+    return v->debug_control ? pb_vcpu_debug(v, 0, NULL, 0) : 0;
+}
+
+/* Host memory behind linear address @addr, up to the end of its page. */
+static uint8_t *linear_at(PbVcpu *v, uint64_t addr, unsigned len,
+                          unsigned *there)
+{
+    struct kvm_translation tr = { .linear_address = addr & ~(uint64_t)0xfff };
+    unsigned in_page = addr & (PAGE_SIZE - 1);
+    uint8_t *host;
+
+    *there = PAGE_SIZE - in_page < len ? PAGE_SIZE - in_page : len;
+    if (pb_vcpu_ioctl(v, KVM_TRANSLATE, &tr) < 0 || !tr.valid) {
+        return NULL;
+    }
+    host = pb_mem_at(v->mem, tr.physical_address, PAGE_SIZE);
+    return host ? host + in_page : NULL;
+}
+
+unsigned pb_vcpu_read_linear(PbVcpu *v, uint64_t addr, void *buf,
+                             unsigned len)
+{
+    unsigned done = 0, n;
+
+    while (done < len) {
+        uint8_t *p = linear_at(v, addr + done, len - done, &n);
+
+        if (!p) {
+            break;
+        }
+        memcpy((uint8_t *)buf + done, p, n);
+        done += n;
+    }
+    return done;
+}
+
+unsigned pb_vcpu_write_linear(PbVcpu *v, uint64_t addr, const void *buf,
+                              unsigned len)
+{
+    unsigned done = 0, n;
+
+    while (done < len) {
+        uint8_t *p = linear_at(v, addr + done, len - done, &n);
+
+        if (!p) {
+            break;
+        }
+        memcpy(p, (const uint8_t *)buf + done, n);
+        done += n;
+    }
+    return done;
+}

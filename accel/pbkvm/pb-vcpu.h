@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-vcpu.h: one KVM vCPU seen through its file descriptors, and nothing of
+ * QEMU.  Thin: every function is one ioctl or two, returns -errno, prints
+ * nothing.  All functions belong to the thread that runs the vCPU.
+ */
+#ifndef PB_VCPU_H
+#define PB_VCPU_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pb-mem.h"
+
+typedef enum PbRole {
+    PB_PRIMARY,
+    PB_BACKUP,
+} PbRole;
+
+typedef struct PbCounter PbCounter;
+
+typedef struct PbVcpu {
+    PbRole role;
+    int vm_fd;
+    int fd;
+    struct kvm_run *run;
+    PbMem *mem;
+    PbCounter *counter;     /* how its branches are counted */
+    bool io_pending;        /* the last exit (PIO, MMIO, MSR) is completed by
+                               KVM at the next KVM_RUN; registers are stale */
+    uint32_t debug_control; /* what pb_vcpu_debug() was last told: flags, */
+    uint64_t bp[4];         /* breakpoints (linear), */
+    unsigned bps;           /* and how many */
+    uint64_t exits;         /* KVM_RUN calls that returned */
+    uint64_t steps;         /* of these: single steps */
+} PbVcpu;
+
+/* ioctl on the vCPU; 0 or a positive result, or -errno. */
+int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg);
+
+/*
+ * KVM_RUN once.  0: see run->exit_reason (io_pending is set from it);
+ * -EINTR: a signal or immediate_exit; else -errno.
+ */
+int pb_vcpu_enter(PbVcpu *v);
+
+/*
+ * Let KVM complete a pending exit without running guest code (KVM_RUN with
+ * immediate_exit, which is restored).  0: done, registers are those after
+ * the instruction; 1: KVM wants another exit answered first (a further MMIO
+ * fragment): see run->exit_reason; else -errno.
+ */
+int pb_vcpu_complete(PbVcpu *v);
+
+int pb_vcpu_get_regs(PbVcpu *v, struct kvm_regs *regs);
+int pb_vcpu_set_regs(PbVcpu *v, const struct kvm_regs *regs);
+int pb_vcpu_get_sregs(PbVcpu *v, struct kvm_sregs *sregs);
+
+/*
+ * Guest debugging: @control is KVM_GUESTDBG_* or 0 for off; up to four
+ * hardware execution breakpoints at linear addresses @bp.  Must be repeated
+ * before every single step (KVM adds TF only where it was asked).
+ */
+int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
+                  unsigned bps);
+
+/* Off, if it was on. */
+int pb_vcpu_debug_off(PbVcpu *v);
+
+/*
+ * Read @len bytes at linear address @addr of the guest through its page
+ * tables (KVM_TRANSLATE).  Returns the bytes read, which stop at the first
+ * page that is not mapped.
+ */
+unsigned pb_vcpu_read_linear(PbVcpu *v, uint64_t addr, void *buf,
+                             unsigned len);
+
+/* Write likewise; used to mend an EFLAGS image a step left TF in. */
+unsigned pb_vcpu_write_linear(PbVcpu *v, uint64_t addr, const void *buf,
+                              unsigned len);
+
+#endif /* PB_VCPU_H */
