@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The front: everything else (configure, ninja, the folders' own build
+# scripts) is called from here. All results go to build/.
+
+JOBS ?= $(shell nproc)
+TESTS = scripts/run-tests
+
+# GNU make's own parallelism is of no use here: ninja has its own.
+.NOTPARALLEL:
+.DEFAULT_GOAL := all
+.PHONY: all qemu native guest lab demo bench help clean distclean \
+        check check-unit check-qtest check-guests check-e2e
+
+all: qemu native guest lab
+
+# A folder's time changes when a file in it comes or goes.
+CONFIG_DEPS = configure scripts/pb-apt scripts/pb-lib.sh meson.build \
+    qemu/prepare qemu/source.lock qemu/overlay \
+    $(wildcard qemu/patches qemu/patches/*.patch tests/qtest)
+
+build/config: $(CONFIG_DEPS)
+	@./configure --recheck
+
+# Only what is used: QEMU's own tests and tools would take longer than this.
+qemu: build/config
+	@scripts/pb-log qemu ninja -C build/qemu -j$(JOBS) \
+	    qemu-system-i386 qemu-system-x86_64 \
+	    $(patsubst tests/qtest/%.c,tests/qtest/%,$(wildcard tests/qtest/pbkvm-*-test.c))
+
+native: build/config
+	@scripts/pb-log native ninja -C build/native -j$(JOBS)
+
+guest: build/config
+	@scripts/pb-log guest guest/build
+
+lab: build/config
+	@scripts/pb-log lab lab/build
+
+demo: all
+	@scripts/demo
+
+check: all
+	@$(TESTS) all
+
+check-unit: native
+	@$(TESTS) unit
+
+check-qtest check-guests check-e2e: check-%: all
+	@$(TESTS) $*
+
+bench: all
+	@bench/run
+
+# Downloads stay in the cache, and so does QEMU's source.
+clean:
+	rm -rf build
+
+distclean: clean
+	rm -rf qemu/src qemu/src.new
+
+help:
+	@echo 'make              build everything (what is missing is fetched)'
+	@echo 'make demo         boot Linux under pbkvm and type into its console'
+	@echo 'make check        build everything and run all tests'
+	@echo 'make check-unit   only the unit tests (also: -qtest, -guests, -e2e)'
+	@echo 'make bench        measure what the README quotes'
+	@echo 'make clean        remove build/'
+	@echo 'make distclean    remove also QEMU'"'"'s unpacked source'
+	@echo
+	@echo 'JOBS=N limits the compilers at work. Options of the build:'
+	@echo './configure --help'
