@@ -78,6 +78,12 @@ void pb_counter_disarm(PbCounter *c);
 bool pb_counter_fired(PbCounter *c);
 
 /*
+ * Any thread: make the vCPU's pb_vcpu_run() return -EINTR soon, now or the
+ * next time.  The caller has said before, elsewhere, what it wants.
+ */
+void pb_counter_kick(PbCounter *c);
+
+/*
  * Whether perf ever lost time on the counter (multiplexed, throttled): a
  * position would be wrong.  NULL or the reason.
  */

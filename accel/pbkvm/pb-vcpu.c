@@ -8,6 +8,9 @@
 
 #define PAGE_SIZE 4096u
 
+/* KVM looks for any value but 0; a kick writes 1. */
+#define IMMEDIATE_EXIT_OURS 2
+
 int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg)
 {
     int ret = ioctl(v->fd, req, arg);
@@ -47,16 +50,18 @@ int pb_vcpu_enter(PbVcpu *v)
 
 int pb_vcpu_complete(PbVcpu *v)
 {
-    uint8_t saved;
+    uint8_t saved, ours = IMMEDIATE_EXIT_OURS;
     int ret;
 
     if (!v->io_pending) {
         return 0;
     }
     saved = v->run->immediate_exit;
-    v->run->immediate_exit = 1;
+    v->run->immediate_exit = ours;
     ret = pb_vcpu_enter(v);
-    v->run->immediate_exit = saved;
+    /* A kick's signal handler may have written 1 meanwhile: keep that. */
+    __atomic_compare_exchange_n(&v->run->immediate_exit, &ours, saved, false,
+                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     if (ret == -EINTR) {
         return 0;
     }

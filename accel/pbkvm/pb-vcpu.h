@@ -25,6 +25,7 @@ typedef struct PbVcpu {
     int vm_fd;
     int fd;
     struct kvm_run *run;
+    unsigned run_size;      /* bytes mapped at run */
     PbMem *mem;
     PbCounter *counter;     /* how its branches are counted */
     bool io_pending;        /* the last exit (PIO, MMIO, MSR) is completed by
@@ -47,7 +48,7 @@ int pb_vcpu_enter(PbVcpu *v);
 
 /*
  * Let KVM complete a pending exit without running guest code (KVM_RUN with
- * immediate_exit, which is restored).  0: done, registers are those after
+ * immediate_exit; a kick that comes meanwhile is kept).  0: done, registers are those after
  * the instruction; 1: KVM wants another exit answered first (a further MMIO
  * fragment): see run->exit_reason; else -errno.
  */

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* backup-internal.h: the Backup's own state, shared by its source files. */
+#ifndef BACKUP_INTERNAL_H
+#define BACKUP_INTERNAL_H
+
+#include <pthread.h>
+
+#include "backup-replay.h"
+
+/* What a run of the guest ended with. */
+typedef enum PbRunEnd {
+    PB_RUN_KICKED,        /* a signal: the sampler's, or somebody's */
+    PB_RUN_WROTE,         /* a write exit, folded into the digest */
+    PB_RUN_ASKED,         /* a read exit, HLT, shutdown: b->asking is set */
+    PB_RUN_DEBUG,         /* breakpoint or step */
+    PB_RUN_FAILED,        /* reported; do not go on */
+} PbRunEnd;
+
+/* How replaying one event ended. */
+typedef enum PbReplayEnd {
+    PB_REPLAY_DONE,       /* consumed */
+    PB_REPLAY_STOPPED,    /* asked to freeze or quit: the same event again */
+    PB_REPLAY_FAILED,     /* diverged or failed, reported */
+} PbReplayEnd;
+
+struct PbBackup {
+    PbBackupConfig c;
+    PbVcpu v;
+    PbMem mem;
+    PbState start;
+    uint32_t margin;
+
+    /* Where it is in the history; the Backup's thread alone. */
+    uint64_t seq;             /* last event consumed */
+    uint64_t digest;
+    uint32_t writes;
+    bool asking;              /* stands at an exit that awaits its event */
+    bool injected;            /* an interrupt was handed to KVM and has not
+                                 been seen to be delivered */
+    PbEvent last[PB_LAST_EVENTS];
+    unsigned lasts;           /* events ever noted there */
+
+    /* Steering; under @lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    PbBackupStatus status;
+    bool want_freeze;
+    bool quit;
+    uint64_t lag_ns;
+    const PbState *verify_state;  /* set: somebody waits for a verify */
+    PbVerify *verify_result;
+    bool verify_done;
+
+    PbDivergence divergence;
+    PbBackupStats stats;
+};
+
+/* Whether the thread is wanted elsewhere (freeze, quit). */
+bool pb_backup_wanted(PbBackup *b);
+
+/* Run the guest until one thing happens. */
+PbRunEnd pb_backup_run_guest(PbBackup *b);
+
+/* What an exit of a step or a run means; the digest is kept. */
+PbRunEnd pb_backup_note_exit(PbBackup *b);
+
+/*
+ * Bring the Backup to the position of @e (PB_REPLAY_DONE), or report.
+ * backup-land.c
+ */
+PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e);
+
+/* Run until the Backup is near @branches, without landing. backup-land.c */
+PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e);
+
+/*
+ * Live through @e, whose payload (pb_event_payload_len() bytes) is at
+ * @payload. backup-replay.c
+ */
+PbReplayEnd pb_backup_replay(PbBackup *b, const PbEvent *e,
+                             const void *payload);
+
+/* Compare with the stopped Primary, for who waits. backup-thread.c */
+PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e);
+
+/* Report the first difference; always PB_REPLAY_FAILED. */
+PbReplayEnd pb_backup_diverge(PbBackup *b, const PbEvent *e,
+                              const char *expected, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Report that the Backup itself failed; always PB_REPLAY_FAILED. */
+PbReplayEnd pb_backup_fail(PbBackup *b, const char *what, int err);
+
+/* Describe the exit the Backup stands at. */
+void pb_backup_describe_exit(const PbBackup *b, char *buf, size_t len);
+
+#endif /* BACKUP_INTERNAL_H */

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * backup-land.c: bring the Backup to a position, exactly.
+ *
+ * FAR:  the sampler is armed `margin` branches early and the guest runs.
+ * NEAR: a hardware breakpoint on the target's RIP; every hit is compared,
+ *       and stepped off when it is another pass of the same place.
+ * HERE: done.  PAST: reported, never continued.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backup-internal.h"
+#include "pb-inject.h"
+#include "pb-step.h"
+
+typedef struct PbLanding {
+    const PbEvent *e;
+    PbPosition target;
+    bool armed;               /* the sampler is, for this landing */
+    uint64_t armed_for;       /* the number of branches it should stop at */
+    uint64_t first_exit;      /* b->v.exits when the landing began */
+} PbLanding;
+
+static PbReplayEnd past(PbBackup *b, PbLanding *l)
+{
+    char want[120], have[120];
+    PbPosition now;
+    int ret = pb_position_take(&b->v, &now);
+
+    if (ret < 0) {
+        return pb_backup_fail(b, "reading where the Backup stands", ret);
+    }
+    pb_position_print(&l->target, want, sizeof(want));
+    pb_position_print(&now, have, sizeof(have));
+    return pb_backup_diverge(b, l->e, want, "%s", have);
+}
+
+static PbReplayEnd unexpected_exit(PbBackup *b, const PbEvent *e)
+{
+    PbPosition target = pb_position_of(e);
+    char want[120], have[120];
+
+    pb_position_print(&target, want, sizeof(want));
+    pb_backup_describe_exit(b, have, sizeof(have));
+    return pb_backup_diverge(b, e, want, "%s", have);
+}
+
+/* Note how late the sampler's stop came. */
+static void note_skid(PbBackup *b, PbLanding *l, uint64_t now)
+{
+    if (pb_counter_fired(b->v.counter)) {
+        l->armed = false;
+        pb_counter_disarm(b->v.counter);
+        if (now > l->armed_for && now - l->armed_for > b->stats.skid_max) {
+            b->stats.skid_max = now - l->armed_for;
+        }
+    }
+}
+
+/*
+ * An interrupt handed to KVM is delivered at the next entry.  A target with
+ * the very same position must not be compared before that: a handler without
+ * a conditional branch comes back to the same RIP, branches and registers.
+ */
+static int consume_injected(PbBackup *b, PbPosition *now)
+{
+    struct kvm_sregs sregs;
+    uint64_t entry;
+    int ret;
+
+    if (!now->injected) {
+        b->injected = false;
+        return 0;
+    }
+    ret = pb_vcpu_get_sregs(&b->v, &sregs);
+    if (ret < 0) {
+        return ret;
+    }
+    entry = pb_handler_entry(&b->v, &sregs, now->injected & 0xff);
+    if (!entry) {
+        return 0;     /* a task gate: the target's breakpoint has to do */
+    }
+    return pb_vcpu_debug(&b->v, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+                         &entry, 1);
+}
+
+/* FAR: run, with the sampler armed once. */
+static int far(PbBackup *b, PbLanding *l, uint64_t now)
+{
+    int ret = pb_vcpu_debug_off(&b->v);
+
+    if (ret == 0 && !l->armed) {
+        l->armed_for = l->target.branches - b->margin;
+        ret = pb_counter_arm(b->v.counter, l->armed_for - now);
+        l->armed = ret == 0;
+    }
+    return ret;
+}
+
+/*
+ * NEAR: what to do next.  0: run (a breakpoint is set); 1: a step was made;
+ * 2: a step ended in an exit; or -errno.
+ */
+static int near(PbBackup *b, PbLanding *l, PbPosition *now)
+{
+    bool branch;
+    int ret;
+
+    if (now->injected) {
+        return consume_injected(b, now);
+    }
+    if (now->rip != l->target.rip) {
+        return pb_vcpu_debug(&b->v,
+                             KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+                             &l->target.rip, 1);
+    }
+    b->stats.steps++;
+    ret = pb_step(&b->v, &branch);
+    if (ret < 0) {
+        return ret;
+    }
+    return ret == PB_STEP_EXIT ? 2 : 1;
+}
+
+static void note_landing(PbBackup *b, PbLanding *l)
+{
+    uint64_t exits = b->v.exits - l->first_exit;
+    unsigned most = sizeof(b->stats.landing_exits) /
+                    sizeof(b->stats.landing_exits[0]) - 1;
+
+    b->stats.landings++;
+    b->stats.landing_exits[exits < most ? exits : most]++;
+    if (exits > b->stats.landing_exits_max) {
+        b->stats.landing_exits_max = exits;
+    }
+}
+
+/* Close enough to compare: finish the pending exit, then look. */
+static int look(PbBackup *b, PbLanding *l, PbPosition *now,
+                PbLandState *state)
+{
+    int ret;
+
+    memset(now, 0, sizeof(*now));
+    now->branches = pb_counter_read(b->v.counter);
+    note_skid(b, l, now->branches);
+    *state = pb_land_classify(now, &l->target, b->margin);
+    if (*state != PB_LAND_NEAR) {
+        return 0;
+    }
+    ret = pb_vcpu_complete(&b->v);
+    if (ret == 0) {
+        ret = pb_position_take(&b->v, now);
+    }
+    if (ret == 0) {
+        *state = pb_land_classify(now, &l->target, b->margin);
+    }
+    return ret;
+}
+
+static PbReplayEnd leave(PbBackup *b, PbLanding *l, PbReplayEnd end)
+{
+    int ret;
+
+    if (l->armed) {
+        pb_counter_disarm(b->v.counter);
+    }
+    ret = pb_vcpu_debug_off(&b->v);
+    return ret < 0 ? pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", ret) : end;
+}
+
+PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
+{
+    PbLanding l = {
+        .e = e, .target = pb_position_of(e), .first_exit = b->v.exits,
+    };
+    PbRunEnd end;
+    PbPosition now;
+    PbLandState state;
+    int ret;
+
+    for (;;) {
+        if (pb_backup_wanted(b)) {
+            return leave(b, &l, PB_REPLAY_STOPPED);
+        }
+        ret = look(b, &l, &now, &state);
+        if (ret == 1) {
+            end = pb_backup_note_exit(b);   /* a further MMIO fragment */
+        } else if (ret < 0) {
+            return pb_backup_fail(b, "reading where the Backup stands", ret);
+        } else if (state == PB_LAND_HERE) {
+            note_landing(b, &l);
+            return leave(b, &l, PB_REPLAY_DONE);
+        } else if (state == PB_LAND_PAST) {
+            return past(b, &l);
+        } else {
+            ret = state == PB_LAND_FAR ? far(b, &l, now.branches)
+                                       : near(b, &l, &now);
+            if (ret < 0) {
+                return pb_backup_fail(b, "preparing to land", ret);
+            }
+            end = ret == 0 ? pb_backup_run_guest(b)
+                : ret == 1 ? PB_RUN_DEBUG : pb_backup_note_exit(b);
+        }
+        if (end == PB_RUN_ASKED) {
+            return unexpected_exit(b, e);
+        }
+        if (end == PB_RUN_FAILED) {
+            return PB_REPLAY_FAILED;
+        }
+    }
+}
+
+PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e)
+{
+    PbLanding l = { .e = e, .target.branches = e->branches };
+    uint64_t now;
+    int ret;
+
+    for (;;) {
+        now = pb_counter_read(b->v.counter);
+        if (now > e->branches) {
+            return past(b, &l);
+        }
+        note_skid(b, &l, now);
+        if (e->branches - now <= b->margin) {
+            return leave(b, &l, PB_REPLAY_DONE);
+        }
+        if (pb_backup_wanted(b)) {
+            return leave(b, &l, PB_REPLAY_STOPPED);
+        }
+        ret = far(b, &l, now);
+        if (ret < 0) {
+            return pb_backup_fail(b, "preparing to land", ret);
+        }
+        switch (pb_backup_run_guest(b)) {
+        case PB_RUN_ASKED:
+            return unexpected_exit(b, e);
+        case PB_RUN_FAILED:
+            return PB_REPLAY_FAILED;
+        default:
+            break;
+        }
+    }
+}

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* backup-replay.c: live through one event. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backup-internal.h"
+#include "pb-inject.h"
+#include "primary-record.h"
+
+void pb_backup_describe_exit(const PbBackup *b, char *buf, size_t len)
+{
+    const struct kvm_run *run = b->v.run;
+
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+        snprintf(buf, len, "%s of port 0x%x, %u x %u bytes",
+                 run->io.direction == KVM_EXIT_IO_OUT ? "write" : "read",
+                 run->io.port, run->io.count, run->io.size);
+        break;
+    case KVM_EXIT_MMIO:
+        snprintf(buf, len, "%s of address 0x%llx, %u bytes",
+                 run->mmio.is_write ? "write" : "read",
+                 (unsigned long long)run->mmio.phys_addr, run->mmio.len);
+        break;
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+        snprintf(buf, len, "%s of MSR 0x%x",
+                 run->exit_reason == KVM_EXIT_X86_RDMSR ? "read" : "write",
+                 run->msr.index);
+        break;
+    case KVM_EXIT_HLT:
+        snprintf(buf, len, "HLT");
+        break;
+    case KVM_EXIT_SHUTDOWN:
+        snprintf(buf, len, "triple fault");
+        break;
+    case KVM_EXIT_INTERNAL_ERROR:
+        snprintf(buf, len, "KVM internal error %u", run->internal.suberror);
+        break;
+    case KVM_EXIT_FAIL_ENTRY:
+        snprintf(buf, len, "entry failed, hardware reason 0x%llx",
+                 (unsigned long long)
+                 run->fail_entry.hardware_entry_failure_reason);
+        break;
+    default:
+        snprintf(buf, len, "KVM exit %u", run->exit_reason);
+    }
+}
+
+PbRunEnd pb_backup_note_exit(PbBackup *b)
+{
+    const struct kvm_run *run = b->v.run;
+    char text[120];
+
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+    case KVM_EXIT_MMIO:
+        if (pb_exit_is_write(run)) {
+            b->digest = pb_digest_exit(b->digest, run);
+            b->writes++;
+            return PB_RUN_WROTE;
+        }
+        b->asking = true;
+        return PB_RUN_ASKED;
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+    case KVM_EXIT_HLT:
+    case KVM_EXIT_SHUTDOWN:
+        b->asking = true;
+        return PB_RUN_ASKED;
+    case KVM_EXIT_DEBUG:
+        return PB_RUN_DEBUG;
+    case KVM_EXIT_IRQ_WINDOW_OPEN:
+    case KVM_EXIT_INTR:
+        return PB_RUN_KICKED;
+    default:
+        pb_backup_describe_exit(b, text, sizeof(text));
+        pb_backup_fail(b, text, 0);
+        return PB_RUN_FAILED;
+    }
+}
+
+PbRunEnd pb_backup_run_guest(PbBackup *b)
+{
+    int ret = pb_vcpu_run(&b->v);
+
+    if (ret == -EINTR) {
+        /* Reasons for a kick are looked at after this, so none is lost. */
+        b->v.run->immediate_exit = 0;
+        return PB_RUN_KICKED;
+    }
+    if (ret < 0) {
+        pb_backup_fail(b, "KVM_RUN", ret);
+        return PB_RUN_FAILED;
+    }
+    return pb_backup_note_exit(b);
+}
+
+/* The outputs so far must be those of the Primary. */
+static PbReplayEnd check_outputs(PbBackup *b, const PbEvent *e)
+{
+    char want[80];
+
+    if (b->writes == e->writes && b->digest == e->digest) {
+        return PB_REPLAY_DONE;
+    }
+    snprintf(want, sizeof(want), "%u writes with digest 0x%016llx",
+             e->writes, (unsigned long long)e->digest);
+    return pb_backup_diverge(b, e, want, "%u writes with digest 0x%016llx",
+                             b->writes, (unsigned long long)b->digest);
+}
+
+/*
+ * Run to the next exit that awaits an answer.  The guest's branch count is
+ * known: past it, no exit will come.
+ */
+static PbReplayEnd run_to_question(PbBackup *b, const PbEvent *e)
+{
+    while (!b->asking) {
+        PbRunEnd end;
+
+        if (pb_backup_wanted(b)) {
+            return PB_REPLAY_STOPPED;
+        }
+        end = pb_backup_run_guest(b);
+        if (end == PB_RUN_FAILED) {
+            return PB_REPLAY_FAILED;
+        }
+        if (end == PB_RUN_WROTE && (int32_t)(b->writes - e->writes) > 0) {
+            return check_outputs(b, e);
+        }
+        if (end == PB_RUN_KICKED && e->branches &&
+            pb_counter_read(b->v.counter) > e->branches) {
+            char want[64];
+
+            snprintf(want, sizeof(want), "an exit at branches %llu",
+                     (unsigned long long)e->branches);
+            return pb_backup_diverge(b, e, want, "none by branches %llu",
+                                     (unsigned long long)
+                                     pb_counter_read(b->v.counter));
+        }
+    }
+    return PB_REPLAY_DONE;
+}
+
+static PbReplayEnd wrong_question(PbBackup *b, const PbEvent *e)
+{
+    char want[160], have[120];
+
+    pb_event_print(e, want, sizeof(want));
+    pb_backup_describe_exit(b, have, sizeof(have));
+    return pb_backup_diverge(b, e, want, "%s", have);
+}
+
+static PbReplayEnd check_branches(PbBackup *b, const PbEvent *e)
+{
+    uint64_t now = pb_counter_read(b->v.counter);
+    char want[40];
+
+    if (now == e->branches) {
+        return PB_REPLAY_DONE;
+    }
+    snprintf(want, sizeof(want), "branches %llu",
+             (unsigned long long)e->branches);
+    return pb_backup_diverge(b, e, want, "branches %llu",
+                             (unsigned long long)now);
+}
+
+static bool question_matches(const struct kvm_run *run, const PbEvent *e)
+{
+    switch (e->kind) {
+    case PB_EVENT_PIO_IN:
+        return run->exit_reason == KVM_EXIT_IO && run->io.port == e->arg &&
+               run->io.size == e->size && run->io.count == e->body.pio.count;
+    case PB_EVENT_MMIO_READ:
+        return run->exit_reason == KVM_EXIT_MMIO &&
+               run->mmio.phys_addr == e->body.mmio.gpa &&
+               run->mmio.len == e->size;
+    case PB_EVENT_RDMSR:
+        return run->exit_reason == KVM_EXIT_X86_RDMSR &&
+               run->msr.index == e->body.msr.index;
+    case PB_EVENT_WRMSR:
+        return run->exit_reason == KVM_EXIT_X86_WRMSR &&
+               run->msr.index == e->body.msr.index &&
+               run->msr.data == e->body.msr.value;
+    case PB_EVENT_HLT:
+        return run->exit_reason == KVM_EXIT_HLT;
+    case PB_EVENT_SHUTDOWN:
+        return run->exit_reason == KVM_EXIT_SHUTDOWN;
+    case PB_EVENT_READ_BEGIN:
+        return run->exit_reason == KVM_EXIT_IO ||
+               run->exit_reason == KVM_EXIT_MMIO ||
+               run->exit_reason == KVM_EXIT_X86_RDMSR ||
+               run->exit_reason == KVM_EXIT_X86_WRMSR;
+    default:
+        return false;
+    }
+}
+
+static void answer(struct kvm_run *run, const PbEvent *e, const void *payload)
+{
+    uint32_t len;
+
+    switch (e->kind) {
+    case PB_EVENT_PIO_IN:
+        len = e->body.pio.count * e->size;
+        memcpy((uint8_t *)run + run->io.data_offset,
+               len <= PB_EVENT_INLINE_DATA ? e->body.pio.data : payload, len);
+        break;
+    case PB_EVENT_MMIO_READ:
+        memcpy(run->mmio.data, e->body.mmio.data, e->size);
+        break;
+    case PB_EVENT_RDMSR:
+    case PB_EVENT_WRMSR:
+        run->msr.data = e->body.msr.value;
+        run->msr.error = e->body.msr.fault;
+        break;
+    default:
+        break;
+    }
+}
+
+static PbReplayEnd replay_question(PbBackup *b, const PbEvent *e,
+                                   const void *payload)
+{
+    PbReplayEnd end = run_to_question(b, e);
+
+    if (end != PB_REPLAY_DONE) {
+        return end;
+    }
+    if (!question_matches(b->v.run, e)) {
+        return wrong_question(b, e);
+    }
+    if ((end = check_outputs(b, e)) != PB_REPLAY_DONE ||
+        (end = check_branches(b, e)) != PB_REPLAY_DONE) {
+        return end;
+    }
+    if (e->kind != PB_EVENT_READ_BEGIN) {
+        answer(b->v.run, e, payload);
+        b->asking = false;
+    }
+    return PB_REPLAY_DONE;
+}
+
+/* A change happens where the guest's writes so far put it. */
+static PbReplayEnd run_to_writes(PbBackup *b, const PbEvent *e)
+{
+    while (b->writes != e->writes) {
+        PbRunEnd end;
+
+        if (pb_backup_wanted(b)) {
+            return PB_REPLAY_STOPPED;
+        }
+        if (b->asking) {
+            return wrong_question(b, e);
+        }
+        end = pb_backup_run_guest(b);
+        if (end == PB_RUN_FAILED) {
+            return PB_REPLAY_FAILED;
+        }
+        if ((int32_t)(b->writes - e->writes) > 0) {
+            break;
+        }
+    }
+    return check_outputs(b, e);
+}
+
+static PbReplayEnd apply_mem_write(PbBackup *b, const PbEvent *e,
+                                   const void *payload)
+{
+    const PbEventMem *m = &e->body.mem;
+
+    if (m->block >= b->mem.blocks ||
+        m->offset > b->mem.block[m->block].size ||
+        m->len > b->mem.block[m->block].size - m->offset) {
+        return pb_backup_diverge(b, e, "a write inside a RAM block",
+                                 "block %u offset 0x%llx length %u",
+                                 m->block, (unsigned long long)m->offset,
+                                 m->len);
+    }
+    memcpy(b->mem.block[m->block].host + m->offset, payload, m->len);
+    return PB_REPLAY_DONE;
+}
+
+static PbReplayEnd apply_mem_slot(PbBackup *b, const PbEvent *e,
+                                  const void *payload)
+{
+    PbSlotChange c;
+    const char *bad;
+    int ret;
+
+    memcpy(&c, payload, sizeof(c));
+    bad = pb_mem_check_slot(&b->mem, e->arg, &c);
+    if (bad) {
+        return pb_backup_diverge(b, e, "a memory slot in a RAM block",
+                                 "slot %u: %s", e->arg, bad);
+    }
+    ret = pb_mem_apply_slot(&b->mem, b->v.vm_fd, e->arg, &c);
+    return ret < 0 ? pb_backup_fail(b, "KVM_SET_USER_MEMORY_REGION", ret)
+                   : PB_REPLAY_DONE;
+}
+
+static PbReplayEnd apply_state(PbBackup *b, const PbEvent *e,
+                               const void *payload)
+{
+    PbState s;
+    int ret;
+
+    if (e->body.blob.len != sizeof(s)) {
+        return pb_backup_diverge(b, e, "a vCPU state of this version",
+                                 "%u bytes", e->body.blob.len);
+    }
+    memcpy(&s, payload, sizeof(s));
+    ret = pb_state_put(&b->v, &s);
+    return ret < 0 ? pb_backup_fail(b, "replacing the vCPU's state", ret)
+                   : PB_REPLAY_DONE;
+}
+
+static PbReplayEnd replay_change(PbBackup *b, const PbEvent *e,
+                                 const void *payload)
+{
+    PbReplayEnd end = run_to_writes(b, e);
+
+    if (end != PB_REPLAY_DONE) {
+        return end;
+    }
+    switch (e->kind) {
+    case PB_EVENT_MEM_WRITE:
+        return apply_mem_write(b, e, payload);
+    case PB_EVENT_MEM_SLOT:
+        return apply_mem_slot(b, e, payload);
+    default:
+        return apply_state(b, e, payload);
+    }
+}
+
+static PbReplayEnd replay_async(PbBackup *b, const PbEvent *e)
+{
+    PbReplayEnd end = b->asking ? wrong_question(b, e)
+                                : pb_backup_land(b, e);
+    int ret = 0;
+
+    if (end == PB_REPLAY_DONE) {
+        end = check_outputs(b, e);
+    }
+    if (end != PB_REPLAY_DONE) {
+        return end;
+    }
+    b->stats.rip = e->body.pos.rip;
+    switch (e->kind) {
+    case PB_EVENT_IRQ:
+        if (!b->v.run->if_flag) {
+            return pb_backup_diverge(b, e, "interrupts enabled",
+                                     "interrupts disabled");
+        }
+        ret = pb_inject_irq(&b->v, e->arg);
+        break;
+    case PB_EVENT_NMI:
+        ret = pb_inject_nmi(&b->v);
+        break;
+    case PB_EVENT_VERIFY:
+        return pb_backup_compare(b, e);
+    default:
+        break;
+    }
+    return ret < 0 ? pb_backup_fail(b, "KVM_INTERRUPT", ret)
+                   : PB_REPLAY_DONE;
+}
+
+PbReplayEnd pb_backup_replay(PbBackup *b, const PbEvent *e,
+                             const void *payload)
+{
+    switch (e->kind) {
+    case PB_EVENT_PIO_IN:
+    case PB_EVENT_MMIO_READ:
+    case PB_EVENT_RDMSR:
+    case PB_EVENT_WRMSR:
+    case PB_EVENT_HLT:
+    case PB_EVENT_SHUTDOWN:
+    case PB_EVENT_READ_BEGIN:
+        return replay_question(b, e, payload);
+    case PB_EVENT_MEM_WRITE:
+    case PB_EVENT_MEM_SLOT:
+    case PB_EVENT_STATE:
+        return replay_change(b, e, payload);
+    case PB_EVENT_MARK:
+        return pb_backup_approach(b, e);
+    case PB_EVENT_PANIC:
+    case PB_EVENT_END:
+        return PB_REPLAY_DONE;
+    default:
+        return replay_async(b, e);
+    }
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * backup-replay.h: the Backup, a second KVM VM that lives through the events
+ * of the ring and so through exactly what the Primary's guest lived through.
+ *
+ * No QEMU.  One thread, the Backup's, calls pb_backup_run() and is the ring's
+ * consumer; other threads steer it with the functions marked "any thread".
+ * Nothing here writes to the Primary; pb_backup_verify() reads its memory
+ * while it is stopped.
+ */
+#ifndef BACKUP_REPLAY_H
+#define BACKUP_REPLAY_H
+
+#include "branch-counter.h"
+#include "divergence.h"
+#include "pb-state.h"
+#include "ring/pb-ring.h"
+
+typedef struct PbBackup PbBackup;
+
+typedef enum PbBackupStatus {
+    PB_BACKUP_RUNNING,    /* follows the Primary, or waits for the lag */
+    PB_BACKUP_FROZEN,     /* stands still, on request */
+    PB_BACKUP_DIVERGED,   /* stands where the first difference was found */
+    PB_BACKUP_FAILED,     /* its VM or counter failed: see the report */
+    PB_BACKUP_ENDED,      /* has consumed PB_EVENT_END */
+} PbBackupStatus;
+
+typedef struct PbBackupConfig {
+    int kvm_fd;
+    const struct kvm_cpuid2 *cpuid;   /* the Primary's; used during _new() */
+    const PbMem *primary_mem;         /* copied during _new(), compared by
+                                         pb_backup_verify() */
+    const PbState *state;             /* where the history starts */
+    PbRing *ring;
+    PbCounterKind counter;
+    const PbUarch *uarch;             /* for PB_COUNTER_PMU */
+    uint32_t margin;                  /* branches */
+    uint64_t lag_ns;
+    uint64_t (*now)(void *opaque);    /* Primary time, any thread */
+    /* On the Backup's thread, once, when it diverges or fails. */
+    void (*diverged)(void *opaque);
+    void *opaque;
+} PbBackupConfig;
+
+/* A Backup that stands where @c->state says; NULL with @why. */
+PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len);
+
+/* After its thread has returned from pb_backup_run(). */
+void pb_backup_free(PbBackup *b);
+
+/* The Backup's thread: returns after pb_backup_quit(). */
+void pb_backup_run(PbBackup *b);
+
+/* ---- any thread ---- */
+
+void pb_backup_quit(PbBackup *b);
+
+/*
+ * Stop where it stands, at the latest after one landing; wait until it does.
+ * Thaw lets it go on.  False when it is not running (not frozen): see
+ * pb_backup_status().
+ */
+bool pb_backup_freeze(PbBackup *b);
+bool pb_backup_thaw(PbBackup *b);
+
+PbBackupStatus pb_backup_status(const PbBackup *b);
+const char *pb_backup_status_name(PbBackupStatus s);
+
+void pb_backup_set_lag(PbBackup *b, uint64_t lag_ns);
+
+/* The report; only once the status is DIVERGED or FAILED. */
+const PbDivergence *pb_backup_divergence(const PbBackup *b);
+
+/*
+ * Interrupt a run that went on too long, to look whether it is still on the
+ * record's path.  Call it now and then.
+ */
+void pb_backup_poke(PbBackup *b);
+
+typedef struct PbBackupStats {
+    uint64_t events;          /* seq of the last event consumed */
+    uint64_t time_ns;         /* its Primary time */
+    uint64_t branches;        /* at the last event */
+    uint64_t rip;             /* at the last asynchronous event */
+    uint64_t writes;          /* PIO OUT and MMIO write exits */
+    uint64_t exits;           /* KVM_RUN calls that returned */
+    uint64_t steps;
+    uint64_t landings;
+    uint64_t landing_exits_max;
+    uint32_t landing_exits[32];   /* landings by exits; the last: or more */
+    uint32_t skid_max;        /* branches, seen while landing */
+    uint32_t margin;
+    uint64_t lag_ns;          /* wanted */
+    bool rdpmc;
+} PbBackupStats;
+void pb_backup_stats(const PbBackup *b, PbBackupStats *s);
+
+/* ---- verify ---- */
+
+typedef struct PbVerify {
+    bool equal;               /* registers and all memory, but for... */
+    char what[160];           /* the first difference of registers, or "" */
+    PbMemDiff mem;            /* ...mem.accessed_bits */
+    PbPosition at;
+    uint64_t event;
+} PbVerify;
+
+/*
+ * Any thread, with the Primary stopped, the PB_EVENT_VERIFY published and
+ * @primary its state there: let the Backup run to that very position,
+ * whatever the lag, compare, and go on.  Waits up to @timeout_ms.
+ * 0: @result is valid; -ETIMEDOUT; -EINVAL: not running (status tells).
+ */
+int pb_backup_verify(PbBackup *b, const PbState *primary, PbVerify *result,
+                     int timeout_ms);
+
+#endif /* BACKUP_REPLAY_H */

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-inject.c: give a vCPU an interrupt or NMI. */
+#include "pb-inject.h"
+
+#define RFLAGS_RF (1ull << 16)
+
+static int normalise(PbVcpu *v)
+{
+    struct kvm_regs regs;
+    int ret = pb_vcpu_debug_off(v);
+
+    if (ret == 0) {
+        ret = pb_vcpu_get_regs(v, &regs);
+    }
+    if (ret == 0 && (regs.rflags & RFLAGS_RF)) {
+        regs.rflags &= ~RFLAGS_RF;
+        ret = pb_vcpu_set_regs(v, &regs);
+    }
+    return ret;
+}
+
+int pb_inject_irq(PbVcpu *v, uint8_t vector)
+{
+    struct kvm_interrupt irq = { .irq = vector };
+    int ret = normalise(v);
+
+    return ret < 0 ? ret : pb_vcpu_ioctl(v, KVM_INTERRUPT, &irq);
+}
+
+int pb_inject_nmi(PbVcpu *v)
+{
+    int ret = normalise(v);
+
+    return ret < 0 ? ret : pb_vcpu_ioctl(v, KVM_NMI, NULL);
+}
+
+int pb_half_delivered(PbVcpu *v, bool irq_too)
+{
+    struct kvm_vcpu_events e;
+    int ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &e);
+
+    if (ret < 0) {
+        return ret;
+    }
+    return e.exception.injected || e.exception.pending || e.nmi.injected ||
+           e.nmi.pending || (irq_too && e.interrupt.injected);
+}

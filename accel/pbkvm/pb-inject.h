@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-inject.h: give a vCPU an interrupt or NMI, the same way on both sides.
+ *
+ * Called on the vCPU's thread with no exit pending and nothing half
+ * delivered.  Guest debugging is switched off first (a TF would leak into
+ * the interrupt frame), and RF, which KVM leaves as the last exit's reason
+ * made it (SDM 3C 28.3.3), is cleared: it is pushed with the frame.
+ */
+#ifndef PB_INJECT_H
+#define PB_INJECT_H
+
+#include "pb-vcpu.h"
+
+/* 0 or -errno. */
+int pb_inject_irq(PbVcpu *v, uint8_t vector);
+int pb_inject_nmi(PbVcpu *v);
+
+/*
+ * Whether the vCPU is half way through delivering an exception, interrupt or
+ * NMI, so that its registers are not a position.  An interrupt that merely
+ * waits for the next entry counts only with @irq_too.  1, 0 or -errno.
+ */
+int pb_half_delivered(PbVcpu *v, bool irq_too);
+
+#endif /* PB_INJECT_H */

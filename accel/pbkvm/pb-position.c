@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-position.c: a point in the life of a guest. */
+#include <stdio.h>
+#include <string.h>
+
+#include "branch-counter.h"
+#include "pb-position.h"
+
+#define RFLAGS_TF (1ull << 8)
+#define RFLAGS_RF (1ull << 16)
+
+static uint64_t hash_regs(const struct kvm_regs *r)
+{
+    uint64_t h = PB_DIGEST_START;
+
+    h = pb_digest_mix(h, r->rax);
+    h = pb_digest_mix(h, r->rbx);
+    h = pb_digest_mix(h, r->rcx);
+    h = pb_digest_mix(h, r->rdx);
+    h = pb_digest_mix(h, r->rsi);
+    h = pb_digest_mix(h, r->rdi);
+    h = pb_digest_mix(h, r->rbp);
+    h = pb_digest_mix(h, r->rsp);
+    h = pb_digest_mix(h, r->rip);
+    /* RF is what the last exit made it, TF may be a step's. */
+    return pb_digest_mix(h, r->rflags & ~(RFLAGS_RF | RFLAGS_TF));
+}
+
+int pb_position_take(PbVcpu *v, PbPosition *p)
+{
+    struct kvm_vcpu_events events;
+    struct kvm_sregs sregs;
+    struct kvm_regs regs;
+    uint8_t stack[PB_POSITION_STACK];
+    unsigned n;
+    int ret;
+
+    if ((ret = pb_vcpu_get_regs(v, &regs)) < 0 ||
+        (ret = pb_vcpu_get_sregs(v, &sregs)) < 0 ||
+        (ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &events)) < 0) {
+        return ret;
+    }
+    n = pb_vcpu_read_linear(v, sregs.ss.base + regs.rsp, stack,
+                            sizeof(stack));
+    memset(p, 0, sizeof(*p));
+    p->branches = pb_counter_read(v->counter);
+    p->rip = (uint32_t)(sregs.cs.base + regs.rip);
+    p->cx = regs.rcx;
+    p->sp = regs.rsp;
+    p->hash = pb_digest_bytes(hash_regs(&regs), stack, n);
+    if (events.interrupt.injected) {
+        p->injected = 0x100 | events.interrupt.nr;
+    }
+    return 0;
+}
+
+PbPosition pb_position_of(const PbEvent *e)
+{
+    PbPosition p = {
+        .branches = e->branches,
+        .rip = e->body.pos.rip,
+        .hash = e->body.pos.hash,
+        .cx = e->body.pos.cx,
+        .sp = e->body.pos.sp,
+    };
+
+    if (e->kind == PB_EVENT_POINT || e->kind == PB_EVENT_VERIFY) {
+        p.injected = e->arg;
+    }
+    return p;
+}
+
+void pb_position_to_event(const PbPosition *p, PbEvent *e)
+{
+    e->branches = p->branches;
+    e->body.pos.rip = p->rip;
+    e->body.pos.hash = p->hash;
+    e->body.pos.cx = p->cx;
+    e->body.pos.sp = p->sp;
+    if (e->kind == PB_EVENT_POINT || e->kind == PB_EVENT_VERIFY) {
+        e->arg = p->injected;
+    }
+}
+
+bool pb_position_same(const PbPosition *a, const PbPosition *b)
+{
+    return a->branches == b->branches && a->rip == b->rip &&
+           a->cx == b->cx && a->sp == b->sp && a->hash == b->hash &&
+           a->injected == b->injected;
+}
+
+int pb_position_print(const PbPosition *p, char *buf, size_t len)
+{
+    return snprintf(buf, len, "branches %llu rip 0x%llx ecx 0x%x esp 0x%x "
+                    "hash 0x%016llx", (unsigned long long)p->branches,
+                    (unsigned long long)p->rip, p->cx, p->sp,
+                    (unsigned long long)p->hash);
+}
+
+PbLandState pb_land_classify(const PbPosition *now, const PbPosition *target,
+                             uint32_t margin)
+{
+    if (now->branches > target->branches) {
+        return PB_LAND_PAST;
+    }
+    if (pb_position_same(now, target)) {
+        return PB_LAND_HERE;
+    }
+    return target->branches - now->branches > margin ? PB_LAND_FAR
+                                                     : PB_LAND_NEAR;
+}

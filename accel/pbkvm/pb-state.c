@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-state.c: the whole architectural state of a vCPU. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pb-state.h"
+
+#define RFLAGS_TF (1ull << 8)
+#define RFLAGS_RF (1ull << 16)
+
+/* Offsets in the FXSAVE image (Intel SDM 1, table 10-2). */
+#define FX_FOP   6
+#define FX_FIP   8
+#define FX_MXCSR 24
+#define FX_XSTATE_HEADER 512
+
+static const uint32_t state_msrs[] = {
+    0x174, 0x175, 0x176,             /* SYSENTER CS, ESP, EIP */
+    0x277,                           /* PAT */
+    0x1d9,                           /* DEBUGCTL */
+    0x200, 0x201, 0x202, 0x203,      /* variable MTRRs */
+    0x204, 0x205, 0x206, 0x207,
+    0x208, 0x209, 0x20a, 0x20b,
+    0x20c, 0x20d, 0x20e, 0x20f,
+    0x2ff,                           /* MTRR default type */
+    0x1a0,                           /* MISC_ENABLE */
+};
+
+_Static_assert(sizeof(state_msrs) / sizeof(state_msrs[0]) <=
+               PB_STATE_MAX_MSRS, "room for every MSR");
+
+/* KVM_GET_MSRS stops at the first MSR this host lacks: ask one by one. */
+static void get_msrs(PbVcpu *v, PbState *s)
+{
+    struct {
+        struct kvm_msrs info;
+        struct kvm_msr_entry entry;
+    } one;
+    unsigned i;
+
+    s->msrs = 0;
+    for (i = 0; i < sizeof(state_msrs) / sizeof(state_msrs[0]); i++) {
+        memset(&one, 0, sizeof(one));
+        one.info.nmsrs = 1;
+        one.entry.index = state_msrs[i];
+        if (pb_vcpu_ioctl(v, KVM_GET_MSRS, &one) == 1) {
+            s->msr[s->msrs++] = one.entry;
+        }
+    }
+}
+
+static int put_msrs(PbVcpu *v, const PbState *s)
+{
+    struct {
+        struct kvm_msrs info;
+        struct kvm_msr_entry entry[PB_STATE_MAX_MSRS];
+    } all = { .info.nmsrs = s->msrs };
+    int ret;
+
+    memcpy(all.entry, s->msr, sizeof(s->msr));
+    ret = pb_vcpu_ioctl(v, KVM_SET_MSRS, &all);
+    if (ret < 0) {
+        return ret;
+    }
+    return ret == (int)s->msrs ? 0 : -EINVAL;
+}
+
+int pb_state_get(PbVcpu *v, PbState *s)
+{
+    const struct {
+        unsigned long req;
+        void *to;
+    } part[] = {
+        { KVM_GET_REGS, &s->regs },
+        { KVM_GET_SREGS, &s->sregs },
+        { KVM_GET_DEBUGREGS, &s->debugregs },
+        { KVM_GET_VCPU_EVENTS, &s->events },
+        { KVM_GET_MP_STATE, &s->mp_state },
+        { KVM_GET_XSAVE, &s->xsave },
+    };
+    unsigned i;
+
+    memset(s, 0, sizeof(*s));
+    for (i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+        int ret = pb_vcpu_ioctl(v, part[i].req, part[i].to);
+
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    get_msrs(v, s);
+    return 0;
+}
+
+int pb_state_put(PbVcpu *v, const PbState *s)
+{
+    const struct {
+        unsigned long req;
+        const void *from;
+    } part[] = {
+        { KVM_SET_SREGS, &s->sregs },
+        { KVM_SET_XSAVE, &s->xsave },
+        { KVM_SET_REGS, &s->regs },
+        { KVM_SET_DEBUGREGS, &s->debugregs },
+        { KVM_SET_MP_STATE, &s->mp_state },
+        /* Last: KVM_SET_REGS drops a pending exception. */
+        { KVM_SET_VCPU_EVENTS, &s->events },
+    };
+    unsigned i;
+    int ret = put_msrs(v, s);
+
+    for (i = 0; ret >= 0 && i < sizeof(part) / sizeof(part[0]); i++) {
+        ret = pb_vcpu_ioctl(v, part[i].req, (void *)part[i].from);
+    }
+    return ret < 0 ? ret : 0;
+}
+
+static bool differ(char *what, size_t len, const char *name, uint64_t a,
+                   uint64_t b)
+{
+    if (a == b) {
+        return false;
+    }
+    snprintf(what, len, "%s: 0x%llx and 0x%llx", name,
+             (unsigned long long)a, (unsigned long long)b);
+    return true;
+}
+
+static bool regs_differ(const struct kvm_regs *a, const struct kvm_regs *b,
+                        char *what, size_t len)
+{
+    const uint64_t ignore = RFLAGS_RF | RFLAGS_TF;
+
+    return differ(what, len, "rip", a->rip, b->rip) ||
+           differ(what, len, "eax", a->rax, b->rax) ||
+           differ(what, len, "ebx", a->rbx, b->rbx) ||
+           differ(what, len, "ecx", a->rcx, b->rcx) ||
+           differ(what, len, "edx", a->rdx, b->rdx) ||
+           differ(what, len, "esi", a->rsi, b->rsi) ||
+           differ(what, len, "edi", a->rdi, b->rdi) ||
+           differ(what, len, "ebp", a->rbp, b->rbp) ||
+           differ(what, len, "esp", a->rsp, b->rsp) ||
+           differ(what, len, "eflags", a->rflags & ~ignore,
+                  b->rflags & ~ignore);
+}
+
+static bool segment_differs(const char *name, const struct kvm_segment *a,
+                            const struct kvm_segment *b, char *what,
+                            size_t len)
+{
+    if (!memcmp(a, b, sizeof(*a))) {
+        return false;
+    }
+    snprintf(what, len, "%s: 0x%x base 0x%llx limit 0x%x and 0x%x base "
+             "0x%llx limit 0x%x", name, a->selector,
+             (unsigned long long)a->base, a->limit, b->selector,
+             (unsigned long long)b->base, b->limit);
+    return true;
+}
+
+static bool sregs_differ(const struct kvm_sregs *a, const struct kvm_sregs *b,
+                         char *what, size_t len)
+{
+    return differ(what, len, "cr0", a->cr0, b->cr0) ||
+           differ(what, len, "cr2", a->cr2, b->cr2) ||
+           differ(what, len, "cr3", a->cr3, b->cr3) ||
+           differ(what, len, "cr4", a->cr4, b->cr4) ||
+           differ(what, len, "efer", a->efer, b->efer) ||
+           differ(what, len, "idt base", a->idt.base, b->idt.base) ||
+           differ(what, len, "idt limit", a->idt.limit, b->idt.limit) ||
+           differ(what, len, "gdt base", a->gdt.base, b->gdt.base) ||
+           differ(what, len, "gdt limit", a->gdt.limit, b->gdt.limit) ||
+           segment_differs("cs", &a->cs, &b->cs, what, len) ||
+           segment_differs("ss", &a->ss, &b->ss, what, len) ||
+           segment_differs("ds", &a->ds, &b->ds, what, len) ||
+           segment_differs("es", &a->es, &b->es, what, len) ||
+           segment_differs("fs", &a->fs, &b->fs, what, len) ||
+           segment_differs("gs", &a->gs, &b->gs, what, len) ||
+           segment_differs("tr", &a->tr, &b->tr, what, len) ||
+           segment_differs("ldt", &a->ldt, &b->ldt, what, len) ||
+           differ(what, len, "apic base", a->apic_base, b->apic_base);
+}
+
+static bool events_differ(const struct kvm_vcpu_events *a,
+                          const struct kvm_vcpu_events *b, char *what,
+                          size_t len)
+{
+    return differ(what, len, "injected exception", a->exception.injected,
+                  b->exception.injected) ||
+           differ(what, len, "pending exception", a->exception.pending,
+                  b->exception.pending) ||
+           differ(what, len, "injected interrupt",
+                  a->interrupt.injected ? 256 + a->interrupt.nr : 0,
+                  b->interrupt.injected ? 256 + b->interrupt.nr : 0) ||
+           differ(what, len, "interrupt shadow", a->interrupt.shadow,
+                  b->interrupt.shadow) ||
+           differ(what, len, "nmi injected, pending, masked",
+                  a->nmi.injected | a->nmi.pending << 8 |
+                  a->nmi.masked << 16,
+                  b->nmi.injected | b->nmi.pending << 8 |
+                  b->nmi.masked << 16);
+}
+
+static bool fpu_differs(const struct kvm_xsave *a, const struct kvm_xsave *b,
+                        char *what, size_t len)
+{
+    const uint8_t *pa = (const uint8_t *)a->region;
+    const uint8_t *pb = (const uint8_t *)b->region;
+    unsigned i;
+
+    for (i = 0; i < FX_XSTATE_HEADER; i++) {
+        if (i == FX_FOP) {
+            i = FX_MXCSR;             /* past FOP, FIP and FDP */
+        }
+        if (i == 464) {
+            break;                    /* the rest is software's */
+        }
+        if (pa[i] != pb[i]) {
+            snprintf(what, len, "fpu: byte %u of the FXSAVE image: 0x%02x "
+                     "and 0x%02x", i, pa[i], pb[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool msrs_differ(const PbState *a, const PbState *b, char *what,
+                        size_t len)
+{
+    unsigned i;
+
+    if (differ(what, len, "number of MSRs", a->msrs, b->msrs)) {
+        return true;
+    }
+    for (i = 0; i < a->msrs; i++) {
+        char name[24];
+
+        snprintf(name, sizeof(name), "msr 0x%x", a->msr[i].index);
+        if (differ(what, len, name, a->msr[i].data, b->msr[i].data)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool debugregs_differ(const struct kvm_debugregs *a,
+                             const struct kvm_debugregs *b, char *what,
+                             size_t len)
+{
+    return differ(what, len, "dr0", a->db[0], b->db[0]) ||
+           differ(what, len, "dr1", a->db[1], b->db[1]) ||
+           differ(what, len, "dr2", a->db[2], b->db[2]) ||
+           differ(what, len, "dr3", a->db[3], b->db[3]) ||
+           differ(what, len, "dr6", a->dr6, b->dr6) ||
+           differ(what, len, "dr7", a->dr7, b->dr7);
+}
+
+bool pb_state_equal(const PbState *a, const PbState *b, char *what,
+                    size_t len)
+{
+    return !(regs_differ(&a->regs, &b->regs, what, len) ||
+             sregs_differ(&a->sregs, &b->sregs, what, len) ||
+             events_differ(&a->events, &b->events, what, len) ||
+             debugregs_differ(&a->debugregs, &b->debugregs, what, len) ||
+             differ(what, len, "mp state", a->mp_state.mp_state,
+                    b->mp_state.mp_state) ||
+             fpu_differs(&a->xsave, &b->xsave, what, len) ||
+             msrs_differ(a, b, what, len));
+}

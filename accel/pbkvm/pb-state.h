@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-state.h: the whole architectural state of a vCPU as one plain value:
+ * taken from one, put into another, compared, sent as bytes.
+ *
+ * No QEMU.  The vCPU must not be running; the calling thread is the one
+ * that runs it, or any while it is stopped.  Registers are only true when
+ * no exit is pending (pb_vcpu_complete()).
+ */
+#ifndef PB_STATE_H
+#define PB_STATE_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pb-vcpu.h"
+
+/* MSRs that are part of the state; the time-varying ones are not. */
+#define PB_STATE_MAX_MSRS 24
+
+typedef struct PbState {
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    struct kvm_debugregs debugregs;
+    struct kvm_vcpu_events events;
+    struct kvm_mp_state mp_state;
+    uint32_t msrs;
+    struct kvm_msr_entry msr[PB_STATE_MAX_MSRS];
+    struct kvm_xsave xsave;
+} PbState;
+
+/* 0 or -errno. */
+int pb_state_get(PbVcpu *v, PbState *s);
+int pb_state_put(PbVcpu *v, const PbState *s);
+
+/*
+ * Whether the guest could ever tell @a from @b; if so, @what names the
+ * first difference with both values.  Not compared: RF (KVM leaves it as the
+ * last exit's reason made it), TF of a step, and the x87 last instruction
+ * and operand pointers, which AMD saves only with a pending exception.
+ */
+bool pb_state_equal(const PbState *a, const PbState *b, char *what,
+                    size_t len);
+
+#endif /* PB_STATE_H */

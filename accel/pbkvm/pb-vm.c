@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-vm.c: a KVM VM with one vCPU that hides nothing from user space. */
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "pb-vm.h"
+
+/* Where QEMU puts them too: below the BIOS at 4 GiB. */
+#define TSS_ADDR      0xfeffd000ul
+#define IDENTITY_ADDR 0xfeffc000ull
+
+/*
+ * Filtered: reads differ from one moment or one host to the next.
+ * 0x10 TSC; 0x34 SMI count; 0x3b TSC_ADJUST; 0x6e0 TSC deadline;
+ * 0xe7-0xe8 MPERF, APERF; 0x4b564d00-08 and 0x11-0x12 KVM's clocks and
+ * paravirtual pages.  A zero bit in the bitmap denies.
+ */
+static uint8_t deny_all[32];
+
+static const struct kvm_msr_filter msr_filter = {
+    .flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
+    .ranges = {
+#define DENY(first, count) { .flags = KVM_MSR_FILTER_READ | \
+                                      KVM_MSR_FILTER_WRITE, \
+                             .nmsrs = (count), .base = (first), \
+                             .bitmap = deny_all }
+        DENY(0x10, 3), DENY(0x34, 1), DENY(0x3b, 1), DENY(0xe7, 2),
+        DENY(0x6e0, 1), DENY(0x4b564d00, 9),
+#undef DENY
+    },
+};
+
+int pb_vm_policy(int vm_fd, const char **what)
+{
+    struct kvm_enable_cap msr_exits = {
+        .cap = KVM_CAP_X86_USER_SPACE_MSR,
+        .args[0] = KVM_MSR_EXIT_REASON_FILTER | KVM_MSR_EXIT_REASON_UNKNOWN |
+                   KVM_MSR_EXIT_REASON_INVAL,
+    };
+    struct kvm_enable_cap no_pmu = {
+        .cap = KVM_CAP_PMU_CAPABILITY,
+        .args[0] = KVM_PMU_CAP_DISABLE,
+    };
+
+    if (ioctl(vm_fd, KVM_ENABLE_CAP, &msr_exits) < 0) {
+        *what = "KVM_CAP_X86_USER_SPACE_MSR (Linux 5.10 or later)";
+        return -errno;
+    }
+    if (ioctl(vm_fd, KVM_X86_SET_MSR_FILTER, &msr_filter) < 0) {
+        *what = "KVM_CAP_X86_MSR_FILTER (Linux 5.10 or later)";
+        return -errno;
+    }
+    /* A kernel without a virtual PMU to switch off refuses: just as good. */
+    if (ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_PMU_CAPABILITY) > 0 &&
+        ioctl(vm_fd, KVM_ENABLE_CAP, &no_pmu) < 0) {
+        *what = "KVM_CAP_PMU_CAPABILITY";
+        return -errno;
+    }
+    return 0;
+}
+
+static int create_vm(PbVcpu *v, int kvm_fd, const char **what)
+{
+    uint64_t identity = IDENTITY_ADDR;
+
+    v->vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+    if (v->vm_fd < 0) {
+        *what = "KVM_CREATE_VM";
+        return -errno;
+    }
+    if (ioctl(v->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0) {
+        *what = "KVM_SET_IDENTITY_MAP_ADDR";
+        return -errno;
+    }
+    if (ioctl(v->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDR) < 0) {
+        *what = "KVM_SET_TSS_ADDR";
+        return -errno;
+    }
+    return pb_vm_policy(v->vm_fd, what);
+}
+
+static int create_slots(PbVcpu *v, const char **what)
+{
+    PbMem *m = v->mem;
+    unsigned i;
+
+    for (i = 0; i < PB_MEM_MAX_SLOTS; i++) {
+        PbSlotChange c = m->slot[i];
+        int ret;
+
+        if (c.size == 0) {
+            continue;
+        }
+        m->slot[i].size = 0;          /* KVM does not know it yet */
+        ret = pb_mem_apply_slot(m, v->vm_fd, i, &c);
+        if (ret < 0) {
+            *what = "KVM_SET_USER_MEMORY_REGION";
+            return ret;
+        }
+    }
+    return 0;
+}
+
+static int create_vcpu(PbVcpu *v, int kvm_fd, const struct kvm_cpuid2 *cpuid,
+                       const char **what)
+{
+    int size = ioctl(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+    v->fd = ioctl(v->vm_fd, KVM_CREATE_VCPU, 0);
+    if (v->fd < 0) {
+        *what = "KVM_CREATE_VCPU";
+        return -errno;
+    }
+    v->run_size = size;
+    v->run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+    if (v->run == MAP_FAILED) {
+        v->run = NULL;
+        *what = "mapping the vCPU's run page";
+        return -errno;
+    }
+    if (cpuid && ioctl(v->fd, KVM_SET_CPUID2, cpuid) < 0) {
+        *what = "KVM_SET_CPUID2";
+        return -errno;
+    }
+    return 0;
+}
+
+int pb_vm_create(PbVcpu *v, int kvm_fd, const struct kvm_cpuid2 *cpuid,
+                 const char **what)
+{
+    int ret;
+
+    v->vm_fd = v->fd = -1;
+    v->run = NULL;
+    ret = create_vm(v, kvm_fd, what);
+    if (ret == 0) {
+        ret = create_slots(v, what);
+    }
+    if (ret == 0) {
+        ret = create_vcpu(v, kvm_fd, cpuid, what);
+    }
+    return ret;
+}
+
+void pb_vm_destroy(PbVcpu *v)
+{
+    if (v->run) {
+        munmap(v->run, v->run_size);
+    }
+    if (v->fd >= 0) {
+        close(v->fd);
+    }
+    if (v->vm_fd >= 0) {
+        close(v->vm_fd);
+    }
+    v->run = NULL;
+    v->fd = v->vm_fd = -1;
+}

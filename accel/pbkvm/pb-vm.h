@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-vm.h: a KVM VM with one vCPU, set up so that nothing happens in it that
+ * user space does not see: no interrupt controller or clock in the kernel,
+ * time-varying MSRs filtered, no virtual PMU.
+ *
+ * No QEMU.  pb_vm_policy() serves the Primary's VM too, which QEMU makes.
+ */
+#ifndef PB_VM_H
+#define PB_VM_H
+
+#include "pb-vcpu.h"
+
+/*
+ * Before the VM's first vCPU: MSR filter and exits, virtual PMU off.
+ * 0, or -errno with @what naming the capability this kernel lacks.
+ */
+int pb_vm_policy(int vm_fd, const char **what);
+
+/*
+ * Make VM and vCPU of @v (role and mem are set by the caller).  @cpuid is
+ * the Primary's.  0, or -errno with @what naming the step that failed.
+ * pb_vm_destroy() undoes it, and may be called after a failure.
+ */
+int pb_vm_create(PbVcpu *v, int kvm_fd, const struct kvm_cpuid2 *cpuid,
+                 const char **what);
+void pb_vm_destroy(PbVcpu *v);
+
+#endif /* PB_VM_H */

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* primary-record.c: outside results of the Primary become events. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "branch-counter.h"
+#include "pb-inject.h"
+#include "primary-record.h"
+
+/* One memory event carries at most this much. */
+#define MEM_CHUNK 4096u
+
+struct PbRecorder {
+    PbRing *ring;
+    PbVcpu *v;
+    uint64_t (*now)(void *opaque);
+    void *opaque;
+
+    uint64_t seq;
+    uint64_t last_time;
+    uint64_t digest;
+    uint32_t writes;
+    bool read_open;       /* a read exit is with its device model, */
+    bool read_begun;      /* and has already changed guest memory */
+
+    PbEvent *stage;       /* slots the full ring could not take */
+    size_t stage_used, stage_size;
+    size_t stage_out;     /* of these, already moved to the ring */
+    uint64_t staged;
+    uint64_t by_kind[PB_EVENT_KINDS];
+};
+
+PbRecorder *pb_record_new(PbRing *ring, PbVcpu *primary,
+                          uint64_t (*now)(void *opaque), void *opaque)
+{
+    PbRecorder *r = calloc(1, sizeof(*r));
+
+    if (r) {
+        r->ring = ring;
+        r->v = primary;
+        r->now = now;
+        r->opaque = opaque;
+        r->digest = PB_DIGEST_START;
+    }
+    return r;
+}
+
+void pb_record_free(PbRecorder *r)
+{
+    if (r) {
+        free(r->stage);
+        free(r);
+    }
+}
+
+bool pb_record_staged(const PbRecorder *r)
+{
+    return r->stage_used != 0;
+}
+
+uint64_t pb_record_last_time(const PbRecorder *r)
+{
+    return __atomic_load_n(&r->last_time, __ATOMIC_RELAXED);
+}
+
+void pb_record_stats(const PbRecorder *r, PbRecordStats *s)
+{
+    s->events = __atomic_load_n(&r->seq, __ATOMIC_RELAXED);
+    s->time_ns = pb_record_last_time(r);
+    s->staged = __atomic_load_n(&r->staged, __ATOMIC_RELAXED);
+    memcpy(s->by_kind, r->by_kind, sizeof(s->by_kind));
+}
+
+static PbEvent *stage_slots(PbRecorder *r, uint32_t n)
+{
+    PbEvent *at;
+
+    if (r->stage_used + n > r->stage_size) {
+        size_t size = (r->stage_used + n) * 2;
+        PbEvent *bigger = realloc(r->stage, size * sizeof(*bigger));
+
+        if (!bigger) {
+            abort();    /* losing an event silently would be worse */
+        }
+        r->stage = bigger;
+        r->stage_size = size;
+    }
+    at = r->stage + r->stage_used;
+    r->stage_used += n;
+    r->staged += n;
+    return at;
+}
+
+/* Whole events only: the consumer may see an event with its payload. */
+bool pb_record_flush(PbRecorder *r, int timeout_ms)
+{
+    while (r->stage_out < r->stage_used) {
+        const PbEvent *e = r->stage + r->stage_out;
+        uint32_t i, n = 1 + pb_event_extra_slots(e);
+
+        if (!pb_ring_reserve(r->ring, n) &&
+            !(pb_ring_wait_room(r->ring, n, timeout_ms) &&
+              pb_ring_reserve(r->ring, n))) {
+            return false;
+        }
+        for (i = 0; i < n; i++) {
+            *pb_ring_slot(r->ring, i) = e[i];
+        }
+        pb_ring_publish(r->ring, n);
+        r->stage_out += n;
+    }
+    r->stage_used = r->stage_out = 0;
+    return true;
+}
+
+static void put_payload(PbRecorder *r, PbEvent *staged, uint32_t slots,
+                        const uint8_t *data, uint32_t len)
+{
+    uint32_t i;
+
+    for (i = 1; i <= slots; i++) {
+        PbEvent *to = staged ? staged + i : pb_ring_slot(r->ring, i);
+        uint32_t n = len < PB_EVENT_SIZE ? len : PB_EVENT_SIZE;
+
+        memcpy(to, data, n);
+        memset((uint8_t *)to + n, 0, PB_EVENT_SIZE - n);
+        data += n;
+        len -= n;
+    }
+}
+
+/* Complete @e and hand it on; @payload is pb_event_payload_len() bytes. */
+static void emit(PbRecorder *r, PbEvent *e, const void *payload)
+{
+    uint32_t extra = pb_event_extra_slots(e);
+    PbEvent *staged = NULL;
+
+    e->seq = ++r->seq;
+    e->time_ns = r->now(r->opaque);
+    e->digest = r->digest;
+    e->writes = r->writes;
+    __atomic_store_n(&r->last_time, e->time_ns, __ATOMIC_RELAXED);
+    r->by_kind[e->kind]++;
+    if (r->stage_used || !pb_ring_reserve(r->ring, 1 + extra)) {
+        staged = stage_slots(r, 1 + extra);
+        *staged = *e;
+    } else {
+        *pb_ring_slot(r->ring, 0) = *e;
+    }
+    if (extra) {
+        put_payload(r, staged, extra, payload, pb_event_payload_len(e));
+    }
+    if (!staged) {
+        pb_ring_publish(r->ring, 1 + extra);
+    }
+}
+
+bool pb_exit_is_write(const struct kvm_run *run)
+{
+    return (run->exit_reason == KVM_EXIT_IO &&
+            run->io.direction == KVM_EXIT_IO_OUT) ||
+           (run->exit_reason == KVM_EXIT_MMIO && run->mmio.is_write);
+}
+
+uint64_t pb_digest_exit(uint64_t digest, const struct kvm_run *run)
+{
+    if (run->exit_reason == KVM_EXIT_IO) {
+        digest = pb_digest_mix(digest, run->io.port |
+                               (uint64_t)run->io.size << 16 |
+                               (uint64_t)run->io.count << 24);
+        return pb_digest_bytes(digest,
+                               (const uint8_t *)run + run->io.data_offset,
+                               (size_t)run->io.size * run->io.count);
+    }
+    digest = pb_digest_mix(digest, run->mmio.phys_addr);
+    return pb_digest_bytes(digest, run->mmio.data, run->mmio.len);
+}
+
+/* A synchronous event with the branch count as a check. */
+static PbEvent sync_event(PbRecorder *r, PbEventKind kind)
+{
+    PbEvent e = { .kind = kind, .branches = pb_counter_read(r->v->counter) };
+
+    return e;
+}
+
+void pb_record_exit_begin(PbRecorder *r)
+{
+    const struct kvm_run *run = r->v->run;
+    PbEvent e;
+
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+    case KVM_EXIT_MMIO:
+        if (pb_exit_is_write(run)) {
+            r->digest = pb_digest_exit(r->digest, run);
+            r->writes++;
+        } else {
+            r->read_open = true;
+        }
+        break;
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+        r->read_open = true;
+        break;
+    case KVM_EXIT_HLT:
+    case KVM_EXIT_SHUTDOWN:
+        e = sync_event(r, run->exit_reason == KVM_EXIT_HLT ?
+                       PB_EVENT_HLT : PB_EVENT_SHUTDOWN);
+        emit(r, &e, NULL);
+        break;
+    }
+}
+
+static void record_pio_in(PbRecorder *r, const struct kvm_run *run)
+{
+    const uint8_t *data = (const uint8_t *)run + run->io.data_offset;
+    size_t len = (size_t)run->io.size * run->io.count;
+    PbEvent e = sync_event(r, PB_EVENT_PIO_IN);
+
+    e.arg = run->io.port;
+    e.size = run->io.size;
+    e.body.pio.count = run->io.count;
+    if (len <= PB_EVENT_INLINE_DATA) {
+        memcpy(e.body.pio.data, data, len);
+    }
+    emit(r, &e, data);
+}
+
+static void record_mmio_read(PbRecorder *r, const struct kvm_run *run)
+{
+    PbEvent e = sync_event(r, PB_EVENT_MMIO_READ);
+
+    e.size = run->mmio.len;
+    e.body.mmio.gpa = run->mmio.phys_addr;
+    memcpy(e.body.mmio.data, run->mmio.data, run->mmio.len);
+    emit(r, &e, NULL);
+}
+
+static void record_msr(PbRecorder *r, const struct kvm_run *run)
+{
+    bool read = run->exit_reason == KVM_EXIT_X86_RDMSR;
+    PbEvent e = sync_event(r, read ? PB_EVENT_RDMSR : PB_EVENT_WRMSR);
+
+    e.body.msr.index = run->msr.index;
+    e.body.msr.fault = run->msr.error != 0;
+    e.body.msr.value = run->msr.data;
+    emit(r, &e, NULL);
+}
+
+void pb_record_exit_end(PbRecorder *r)
+{
+    const struct kvm_run *run = r->v->run;
+
+    if (!r->read_open) {
+        return;
+    }
+    r->read_open = false;
+    r->read_begun = false;
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+        record_pio_in(r, run);
+        break;
+    case KVM_EXIT_MMIO:
+        record_mmio_read(r, run);
+        break;
+    default:
+        record_msr(r, run);
+        break;
+    }
+}
+
+/*
+ * A change belongs to the exit it happens in.  If that is a read, whose own
+ * event comes only with the answer, say first that the read was reached.
+ */
+static void begin_change(PbRecorder *r)
+{
+    if (r->read_open && !r->read_begun) {
+        PbEvent e = sync_event(r, PB_EVENT_READ_BEGIN);
+
+        r->read_begun = true;
+        emit(r, &e, NULL);
+    }
+}
+
+void pb_record_mem_write(PbRecorder *r, uint32_t block, uint64_t offset,
+                         uint64_t len)
+{
+    const uint8_t *data = r->v->mem->block[block].host + offset;
+
+    begin_change(r);
+    while (len) {
+        PbEvent e = { .kind = PB_EVENT_MEM_WRITE };
+        uint32_t n = len < MEM_CHUNK ? len : MEM_CHUNK;
+
+        e.body.mem.block = block;
+        e.body.mem.offset = offset;
+        e.body.mem.len = n;
+        emit(r, &e, data);
+        data += n;
+        offset += n;
+        len -= n;
+    }
+}
+
+void pb_record_mem_slot(PbRecorder *r, unsigned slot, const PbSlotChange *c)
+{
+    PbEvent e = { .kind = PB_EVENT_MEM_SLOT, .arg = slot };
+
+    begin_change(r);
+    emit(r, &e, c);
+}
+
+void pb_record_state(PbRecorder *r, const PbState *s)
+{
+    PbEvent e = { .kind = PB_EVENT_STATE };
+
+    begin_change(r);
+    e.body.blob.len = sizeof(*s);
+    emit(r, &e, s);
+}
+
+/* Record @kind at where the vCPU stands. */
+static int emit_here(PbRecorder *r, PbEventKind kind, uint16_t arg)
+{
+    PbEvent e = { .kind = kind, .arg = arg };
+    PbPosition p;
+    int ret = pb_position_take(r->v, &p);
+
+    if (ret < 0) {
+        return ret;
+    }
+    pb_position_to_event(&p, &e);
+    emit(r, &e, NULL);
+    return 0;
+}
+
+int pb_record_irq(PbRecorder *r, uint8_t vector)
+{
+    int ret = pb_vcpu_complete(r->v);
+
+    if (ret == 0) {
+        ret = emit_here(r, PB_EVENT_IRQ, vector);
+    }
+    return ret ? ret : pb_inject_irq(r->v, vector);
+}
+
+int pb_record_nmi(PbRecorder *r)
+{
+    int ret = pb_vcpu_complete(r->v);
+
+    if (ret == 0) {
+        ret = pb_half_delivered(r->v, true);
+        ret = ret == 1 ? -EAGAIN : ret;
+    }
+    if (ret == 0) {
+        ret = emit_here(r, PB_EVENT_NMI, 0);
+    }
+    return ret ? ret : pb_inject_nmi(r->v);
+}
+
+int pb_record_point(PbRecorder *r, PbEventKind kind)
+{
+    int ret = pb_vcpu_complete(r->v);
+
+    if (ret == 0) {
+        ret = pb_half_delivered(r->v, false);
+        ret = ret == 1 ? -EAGAIN : ret;
+    }
+    return ret ? ret : emit_here(r, kind, 0);
+}
+
+void pb_record_mark(PbRecorder *r)
+{
+    PbEvent e = sync_event(r, PB_EVENT_MARK);
+
+    emit(r, &e, NULL);
+}
+
+void pb_record_note(PbRecorder *r, PbEventKind kind, uint16_t arg)
+{
+    PbEvent e = { .kind = kind, .arg = arg };
+
+    emit(r, &e, NULL);
+}

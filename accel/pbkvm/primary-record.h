@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * primary-record.h: everything that comes to the Primary's guest from
+ * outside becomes an event in the ring.
+ *
+ * No QEMU.  All functions belong to the thread that runs the Primary's vCPU,
+ * or to another while that vCPU is stopped and cannot start (the two never
+ * at once).  None of them blocks: what the full ring cannot take is staged
+ * in memory, in order, and the vCPU must not enter the guest before
+ * pb_record_flush() has emptied the stage.
+ */
+#ifndef PRIMARY_RECORD_H
+#define PRIMARY_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pb-position.h"
+#include "pb-state.h"
+#include "ring/pb-ring.h"
+
+typedef struct PbRecorder PbRecorder;
+
+/*
+ * A recorder of @primary into @ring; @now tells Primary time in ns and must
+ * be callable from any thread that records.  Both outlive the recorder.
+ */
+PbRecorder *pb_record_new(PbRing *ring, PbVcpu *primary,
+                          uint64_t (*now)(void *opaque), void *opaque);
+void pb_record_free(PbRecorder *r);
+
+/*
+ * Move staged events to the ring, waiting up to @timeout_ms for room.
+ * True when nothing is staged any more.
+ */
+bool pb_record_flush(PbRecorder *r, int timeout_ms);
+bool pb_record_staged(const PbRecorder *r);
+
+/* Figures, any thread; a moment's view. */
+typedef struct PbRecordStats {
+    uint64_t events;          /* seq of the last event */
+    uint64_t time_ns;         /* its Primary time */
+    uint64_t by_kind[PB_EVENT_KINDS];
+    uint64_t staged;          /* slots that ever had to be staged */
+} PbRecordStats;
+void pb_record_stats(const PbRecorder *r, PbRecordStats *s);
+
+/* Primary time of the last event, ns. */
+uint64_t pb_record_last_time(const PbRecorder *r);
+
+/*
+ * KVM_RUN returned 0: note what the guest wrote or did (PIO OUT, MMIO write,
+ * HLT, shutdown).  Before a device model sees the exit.
+ */
+void pb_record_exit_begin(PbRecorder *r);
+
+/* The device model has answered: note what the guest gets (PIO IN, MMIO
+ * read, MSRs).  Before the next KVM_RUN. */
+void pb_record_exit_end(PbRecorder *r);
+
+/* @len bytes at @offset of RAM block @block now are what memory holds. */
+void pb_record_mem_write(PbRecorder *r, uint32_t block, uint64_t offset,
+                         uint64_t len);
+
+/* KVM's memory slot @slot of the Primary is now @c. */
+void pb_record_mem_slot(PbRecorder *r, unsigned slot, const PbSlotChange *c);
+
+/* The whole vCPU state was replaced by @s. */
+void pb_record_state(PbRecorder *r, const PbState *s);
+
+/*
+ * Inject external interrupt @vector, and record it.  The vCPU must be ready
+ * (run->ready_for_interrupt_injection, IF set); a pending exit is completed
+ * first.  0, 1: KVM wants a further exit answered first, nothing was
+ * injected; or -errno.
+ */
+int pb_record_irq(PbRecorder *r, uint8_t vector);
+
+/* Inject an NMI likewise; -EAGAIN when the vCPU is half way through the
+ * delivery of something else: run on and try again. */
+int pb_record_nmi(PbRecorder *r);
+
+/*
+ * Record where the Primary stands: PB_EVENT_POINT (changes follow) or
+ * PB_EVENT_VERIFY.  Results as pb_record_nmi().
+ */
+int pb_record_point(PbRecorder *r, PbEventKind kind);
+
+/* Progress mark: the Backup may run up to here. */
+void pb_record_mark(PbRecorder *r);
+
+/* Mark of no effect: PB_EVENT_PANIC or PB_EVENT_END with its @arg. */
+void pb_record_note(PbRecorder *r, PbEventKind kind, uint16_t arg);
+
+/* Rolling digest of what the guest wrote: shared with the Backup. */
+uint64_t pb_digest_exit(uint64_t digest, const struct kvm_run *run);
+
+/* Whether the exit in @run is a PIO OUT or an MMIO write. */
+bool pb_exit_is_write(const struct kvm_run *run);
+
+#endif /* PRIMARY_RECORD_H */
