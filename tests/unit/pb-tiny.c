@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pb-vm.c: a VM with one vCPU and a little RAM, for tests. */
+/* pb-tiny.c: a VM with one vCPU and a little RAM, for tests. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "pb-vm.h"
+#include "pb-tiny.h"
 
 #define MAX_CPUID 256
 
@@ -28,45 +28,45 @@ static bool fail(char *why, size_t len, const char *what)
     return false;
 }
 
-static void put32(PbVm *vm, uint32_t gpa, uint32_t value)
+static void put32(PbTiny *vm, uint32_t gpa, uint32_t value)
 {
-    pb_vm_load(vm, gpa, &value, sizeof(value));
+    pb_tiny_load(vm, gpa, &value, sizeof(value));
 }
 
-static void set_descriptor(PbVm *vm, unsigned selector, uint32_t base,
+static void set_descriptor(PbTiny *vm, unsigned selector, uint32_t base,
                            uint32_t limit, uint32_t flags)
 {
-    uint32_t gpa = PB_VM_GDT + (selector & ~7u);
+    uint32_t gpa = PB_TINY_GDT + (selector & ~7u);
 
     put32(vm, gpa, (base << 16) | (limit & 0xffff));
     put32(vm, gpa + 4, (base & 0xff000000) | (limit & 0xf0000) |
           ((base >> 16) & 0xff) | flags);
 }
 
-static void write_tables(PbVm *vm)
+static void write_tables(PbTiny *vm)
 {
     uint32_t i;
 
-    set_descriptor(vm, PB_VM_CS0, 0, 0xfffff, 0xc09b00);
-    set_descriptor(vm, PB_VM_DS0, 0, 0xfffff, 0xc09300);
-    set_descriptor(vm, PB_VM_CS3, 0, 0xfffff, 0xc0fb00);
-    set_descriptor(vm, PB_VM_DS3, 0, 0xfffff, 0xc0f300);
-    set_descriptor(vm, PB_VM_TR, PB_VM_TSS, 0x67, 0x8b00);
-    set_descriptor(vm, PB_VM_CS16, PB_VM_CODE, 0xffff, 0x9b00);
-    put32(vm, PB_VM_TSS + 4, PB_VM_STACK);
-    put32(vm, PB_VM_TSS + 8, PB_VM_DS0);
+    set_descriptor(vm, PB_TINY_CS0, 0, 0xfffff, 0xc09b00);
+    set_descriptor(vm, PB_TINY_DS0, 0, 0xfffff, 0xc09300);
+    set_descriptor(vm, PB_TINY_CS3, 0, 0xfffff, 0xc0fb00);
+    set_descriptor(vm, PB_TINY_DS3, 0, 0xfffff, 0xc0f300);
+    set_descriptor(vm, PB_TINY_TR, PB_TINY_TSS, 0x67, 0x8b00);
+    set_descriptor(vm, PB_TINY_CS16, PB_TINY_CODE, 0xffff, 0x9b00);
+    put32(vm, PB_TINY_TSS + 4, PB_TINY_STACK);
+    put32(vm, PB_TINY_TSS + 8, PB_TINY_DS0);
     for (i = 0; i < 256; i++) {
-        uint32_t stub = PB_VM_STUBS + i * PB_VM_STUB_SIZE;
+        uint32_t stub = PB_TINY_STUBS + i * PB_TINY_STUB_SIZE;
 
-        put32(vm, PB_VM_IDT + 8 * i, (PB_VM_CS0 << 16) | stub);
-        put32(vm, PB_VM_IDT + 8 * i + 4, 0xee00);   /* 32-bit, DPL 3 */
+        put32(vm, PB_TINY_IDT + 8 * i, (PB_TINY_CS0 << 16) | stub);
+        put32(vm, PB_TINY_IDT + 8 * i + 4, 0xee00);   /* 32-bit, DPL 3 */
         put32(vm, 4 * i, stub);          /* real mode: segment 0 */
         vm->ram[stub] = 0xf4;            /* hlt */
     }
     for (i = 0; i < 1024; i++) {
-        put32(vm, PB_VM_PT + 4 * i, (i << 12) | PTE_PRESENT_WRITE_USER);
+        put32(vm, PB_TINY_PT + 4 * i, (i << 12) | PTE_PRESENT_WRITE_USER);
     }
-    put32(vm, PB_VM_PD, PB_VM_PT | PTE_PRESENT_WRITE_USER);
+    put32(vm, PB_TINY_PD, PB_TINY_PT | PTE_PRESENT_WRITE_USER);
 }
 
 static void set_flat(struct kvm_segment *seg, uint16_t selector, uint8_t type)
@@ -103,25 +103,25 @@ static void set_real_segments(struct kvm_sregs *s)
 
 static void set_protected(struct kvm_sregs *s, bool paged)
 {
-    set_flat_segments(s, PB_VM_CS0, PB_VM_DS0);
+    set_flat_segments(s, PB_TINY_CS0, PB_TINY_DS0);
     s->tr = (struct kvm_segment) {
-        .base = PB_VM_TSS, .limit = 0x67, .selector = PB_VM_TR, .type = 0xb,
+        .base = PB_TINY_TSS, .limit = 0x67, .selector = PB_TINY_TR, .type = 0xb,
         .present = 1,
     };
-    s->gdt.base = PB_VM_GDT;
+    s->gdt.base = PB_TINY_GDT;
     s->gdt.limit = 0x7f;
-    s->idt.base = PB_VM_IDT;
+    s->idt.base = PB_TINY_IDT;
     s->idt.limit = 0x7ff;
     s->cr0 |= CR0_PE | CR0_NE;
     s->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
     if (paged) {
-        s->cr3 = PB_VM_PD;
+        s->cr3 = PB_TINY_PD;
         s->cr0 |= CR0_PG | CR0_WP;
     }
 }
 
 /* The host's CPUID, so that SSE and SYSENTER are there. */
-static bool set_cpuid(PbVm *vm)
+static bool set_cpuid(PbTiny *vm)
 {
     struct {
         struct kvm_cpuid2 head;
@@ -132,7 +132,7 @@ static bool set_cpuid(PbVm *vm)
            ioctl(vm->vcpu.fd, KVM_SET_CPUID2, &cpuid) == 0;
 }
 
-static bool make_vm(PbVm *vm, char *why, size_t len)
+static bool make_vm(PbTiny *vm, char *why, size_t len)
 {
     vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (vm->kvm_fd < 0) {
@@ -144,7 +144,7 @@ static bool make_vm(PbVm *vm, char *why, size_t len)
     }
     /* Intel without unrestricted guest wants it; others ignore it. */
     (void)ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, 0xfffbd000ul);
-    vm->ram = mmap(NULL, PB_VM_RAM_SIZE, PROT_READ | PROT_WRITE,
+    vm->ram = mmap(NULL, PB_TINY_RAM_SIZE, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (vm->ram == MAP_FAILED) {
         vm->ram = NULL;
@@ -153,12 +153,12 @@ static bool make_vm(PbVm *vm, char *why, size_t len)
     return true;
 }
 
-static bool make_memory(PbVm *vm, char *why, size_t len)
+static bool make_memory(PbTiny *vm, char *why, size_t len)
 {
-    PbSlotChange slot = { .gpa = 0, .size = PB_VM_RAM_SIZE };
+    PbSlotChange slot = { .gpa = 0, .size = PB_TINY_RAM_SIZE };
     int ret;
 
-    if (!pb_mem_add_block(&vm->mem, "ram", vm->ram, PB_VM_RAM_SIZE)) {
+    if (!pb_mem_add_block(&vm->mem, "ram", vm->ram, PB_TINY_RAM_SIZE)) {
         errno = ENOSPC;
         return fail(why, len, "pb_mem_add_block");
     }
@@ -170,7 +170,7 @@ static bool make_memory(PbVm *vm, char *why, size_t len)
     return true;
 }
 
-static bool make_vcpu(PbVm *vm, char *why, size_t len)
+static bool make_vcpu(PbTiny *vm, char *why, size_t len)
 {
     int size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
     void *run;
@@ -190,24 +190,24 @@ static bool make_vcpu(PbVm *vm, char *why, size_t len)
     return set_cpuid(vm) || fail(why, len, "KVM_SET_CPUID2");
 }
 
-static bool set_mode(PbVm *vm, PbVmMode mode, char *why, size_t len)
+static bool set_mode(PbTiny *vm, PbTinyMode mode, char *why, size_t len)
 {
-    struct kvm_regs regs = { .rflags = 2, .rsp = PB_VM_STACK,
-                             .rip = PB_VM_CODE };
+    struct kvm_regs regs = { .rflags = 2, .rsp = PB_TINY_STACK,
+                             .rip = PB_TINY_CODE };
     struct kvm_sregs sregs;
 
     if (pb_vcpu_get_sregs(&vm->vcpu, &sregs) < 0) {
         return fail(why, len, "KVM_GET_SREGS");
     }
-    if (mode == PB_VM_REAL) {
+    if (mode == PB_TINY_REAL) {
         set_real_segments(&sregs);
-        /* Code at segment PB_VM_CODE / 16, IP 0; stack below 64 KiB. */
-        sregs.cs.selector = PB_VM_CODE >> 4;
-        sregs.cs.base = PB_VM_CODE;
+        /* Code at segment PB_TINY_CODE / 16, IP 0; stack below 64 KiB. */
+        sregs.cs.selector = PB_TINY_CODE >> 4;
+        sregs.cs.base = PB_TINY_CODE;
         regs.rip = 0;
         regs.rsp = 0xff00;
     } else {
-        set_protected(&sregs, mode == PB_VM_PAGED);
+        set_protected(&sregs, mode == PB_TINY_PAGED);
     }
     if (pb_vcpu_ioctl(&vm->vcpu, KVM_SET_SREGS, &sregs) < 0 ||
         pb_vcpu_set_regs(&vm->vcpu, &regs) < 0) {
@@ -216,24 +216,24 @@ static bool set_mode(PbVm *vm, PbVmMode mode, char *why, size_t len)
     return true;
 }
 
-bool pb_vm_new(PbVm *vm, PbVmMode mode, char *why, size_t len)
+bool pb_tiny_new(PbTiny *vm, PbTinyMode mode, char *why, size_t len)
 {
     memset(vm, 0, sizeof(*vm));
     vm->kvm_fd = vm->vm_fd = vm->vcpu.fd = -1;
     if (!make_vm(vm, why, len) || !make_memory(vm, why, len) ||
         !make_vcpu(vm, why, len)) {
-        pb_vm_free(vm);
+        pb_tiny_free(vm);
         return false;
     }
     write_tables(vm);
     if (!set_mode(vm, mode, why, len)) {
-        pb_vm_free(vm);
+        pb_tiny_free(vm);
         return false;
     }
     return true;
 }
 
-void pb_vm_free(PbVm *vm)
+void pb_tiny_free(PbTiny *vm)
 {
     int fd[] = { vm->vcpu.fd, vm->vm_fd, vm->kvm_fd };
     size_t i;
@@ -247,36 +247,36 @@ void pb_vm_free(PbVm *vm)
         }
     }
     if (vm->ram) {
-        munmap(vm->ram, PB_VM_RAM_SIZE);
+        munmap(vm->ram, PB_TINY_RAM_SIZE);
     }
     memset(vm, 0, sizeof(*vm));
     vm->kvm_fd = vm->vm_fd = vm->vcpu.fd = -1;
 }
 
-void pb_vm_load(PbVm *vm, uint32_t gpa, const void *bytes, size_t len)
+void pb_tiny_load(PbTiny *vm, uint32_t gpa, const void *bytes, size_t len)
 {
-    assert(gpa <= PB_VM_RAM_SIZE && len <= PB_VM_RAM_SIZE - gpa);
+    assert(gpa <= PB_TINY_RAM_SIZE && len <= PB_TINY_RAM_SIZE - gpa);
     memcpy(vm->ram + gpa, bytes, len);
 }
 
-void pb_vm_stub(PbVm *vm, uint8_t vector, const void *bytes, size_t len)
+void pb_tiny_stub(PbTiny *vm, uint8_t vector, const void *bytes, size_t len)
 {
-    assert(len <= PB_VM_STUB_SIZE);
-    pb_vm_load(vm, PB_VM_STUBS + vector * PB_VM_STUB_SIZE, bytes, len);
+    assert(len <= PB_TINY_STUB_SIZE);
+    pb_tiny_load(vm, PB_TINY_STUBS + vector * PB_TINY_STUB_SIZE, bytes, len);
 }
 
-uint32_t *pb_vm_pte(PbVm *vm, uint32_t linear)
+uint32_t *pb_tiny_pte(PbTiny *vm, uint32_t linear)
 {
     assert(linear < 0x400000);
-    return (uint32_t *)(void *)(vm->ram + PB_VM_PT) + (linear >> 12);
+    return (uint32_t *)(void *)(vm->ram + PB_TINY_PT) + (linear >> 12);
 }
 
-void pb_vm_start(PbVm *vm, const void *bytes, size_t len)
+void pb_tiny_start(PbTiny *vm, const void *bytes, size_t len)
 {
-    pb_vm_load(vm, PB_VM_CODE, bytes, len);
+    pb_tiny_load(vm, PB_TINY_CODE, bytes, len);
 }
 
-void pb_vm_ring3(PbVm *vm)
+void pb_tiny_ring3(PbTiny *vm)
 {
     struct kvm_sregs sregs;
     struct kvm_regs regs;
@@ -284,18 +284,18 @@ void pb_vm_ring3(PbVm *vm)
 
     ret = pb_vcpu_get_sregs(&vm->vcpu, &sregs);
     assert(ret == 0);
-    set_flat_segments(&sregs, PB_VM_CS3, PB_VM_DS3);
+    set_flat_segments(&sregs, PB_TINY_CS3, PB_TINY_DS3);
     ret = pb_vcpu_ioctl(&vm->vcpu, KVM_SET_SREGS, &sregs);
     assert(ret == 0);
     ret = pb_vcpu_get_regs(&vm->vcpu, &regs);
     assert(ret == 0);
-    regs.rsp = PB_VM_USER_STACK;
+    regs.rsp = PB_TINY_USER_STACK;
     ret = pb_vcpu_set_regs(&vm->vcpu, &regs);
     assert(ret == 0);
     (void)ret;
 }
 
-int pb_vm_set_msr(PbVm *vm, uint32_t index, uint64_t value)
+int pb_tiny_set_msr(PbTiny *vm, uint32_t index, uint64_t value)
 {
     struct {
         struct kvm_msrs head;
@@ -306,23 +306,23 @@ int pb_vm_set_msr(PbVm *vm, uint32_t index, uint64_t value)
     return ret == 1 ? 0 : ret < 0 ? ret : -EINVAL;
 }
 
-static void log_io(PbVm *vm, const PbVmIo *io)
+static void log_io(PbTiny *vm, const PbTinyIo *io)
 {
-    assert(vm->logs < PB_VM_LOG_MAX);
+    assert(vm->logs < PB_TINY_LOG_MAX);
     vm->log[vm->logs++] = *io;
 }
 
-static void transfer(PbVm *vm, bool write, uint8_t *data, uint32_t len)
+static void transfer(PbTiny *vm, bool write, uint8_t *data, uint32_t len)
 {
     while (!write && len--) {
         *data++ = (vm->answers++ * 7 + 3) & 0xff;
     }
 }
 
-bool pb_vm_answer(PbVm *vm)
+bool pb_tiny_answer(PbTiny *vm)
 {
     struct kvm_run *run = vm->vcpu.run;
-    PbVmIo io = { .reason = run->exit_reason, .count = 1 };
+    PbTinyIo io = { .reason = run->exit_reason, .count = 1 };
     uint8_t *data;
     uint32_t len;
 
@@ -348,7 +348,7 @@ bool pb_vm_answer(PbVm *vm)
     return true;
 }
 
-int pb_vm_run(PbVm *vm)
+int pb_tiny_run(PbTiny *vm)
 {
     int ret;
 
@@ -357,6 +357,6 @@ int pb_vm_run(PbVm *vm)
         if (ret < 0) {
             return ret;
         }
-    } while (pb_vm_answer(vm));
+    } while (pb_tiny_answer(vm));
     return vm->vcpu.run->exit_reason;
 }
