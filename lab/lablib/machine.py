@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lab's virtual machine: QEMU's command line and its process."""
+
+import ctypes
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = TOP / "build" / "lab"
+
+# Kernel parameters: what only costs time in an emulated machine is off.
+APPEND = ("console=ttyS0 panic=-1 nmi_watchdog=0 nowatchdog mitigations=off "
+          "tsc=reliable no_timer_check lpj=9200000 random.trust_cpu=on "
+          "cryptomgr.notests apparmor=0 audit=0 ima_appraise=off "
+          "module.sig_enforce=0 rcupdate.rcu_expedited=1 "
+          "8250.nr_uarts=1 i8042.noaux i8042.nokbd pci=lastbus=0")
+
+
+class LabError(Exception):
+    """A message for the user; the lab cannot (go on to) run."""
+
+
+def qemu_path():
+    given = os.environ.get("PBKVM_LAB_QEMU")
+    path = pathlib.Path(given or TOP / "build/qemu/qemu-system-x86_64")
+    if not os.access(path, os.X_OK):
+        raise LabError(f"no lab machine: expected the program {path}; "
+                       + ("check PBKVM_LAB_QEMU" if given else "run: make"))
+    return path
+
+
+def check_built():
+    for name in ("vmlinuz", "initramfs", "firmware"):
+        if not (BUILD / name).exists():
+            raise LabError(f"the lab is not built: no {BUILD / name}; "
+                           f"run: {TOP / 'lab/build'}")
+
+
+def pmu_device(options):
+    device = "pbkvm-lab-pmu"
+    for knob in ("skid", "miscount", "spurious", "seed"):
+        value = getattr(options, knob)
+        if value is not None:
+            device += f",{knob}={value}"
+    return device
+
+
+def command_line(options, link_fd):
+    return [
+        str(qemu_path()), "-L", str(BUILD / "firmware"),
+        "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+        "-monitor", "none", "-name", "pbkvm-lab,process=pbkvm-lab",
+        "-machine", "pc,usb=off,vmport=off,smbus=off",
+        "-accel", "tcg,thread=multi,tb-size=512",
+        "-cpu", "max,la57=off", "-smp", str(options.cpus),
+        "-m", str(options.mem),
+        "-device", pmu_device(options),
+        "-kernel", str(BUILD / "vmlinuz"),
+        "-initrd", str(BUILD / "initramfs"),
+        "-append", APPEND + ("" if options.verbose else " quiet"),
+        "-serial", "stdio",
+        "-virtfs", "local,path=/,mount_tag=root,security_model=none,"
+                   "multidevs=remap",
+        "-device", "virtio-serial-pci",
+        "-chardev", f"socket,id=link,fd={link_fd}",
+        "-device", "virtserialport,chardev=link",
+    ]
+
+
+def _die_with_parent():
+    """In the child: even a runner that is killed leaves no machine."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+    if os.getppid() == 1:
+        os._exit(1)
+
+
+class Machine:
+    """The running QEMU. console: its serial port and messages (a pipe)."""
+
+    def __init__(self, options):
+        check_built()
+        ours, theirs = socket.socketpair()
+        words = command_line(options, theirs.fileno())
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, pass_fds=[theirs.fileno()],
+            start_new_session=True, preexec_fn=_die_with_parent)
+        theirs.close()
+        self.link_socket = ours
+        self.console = self.process.stdout
+        os.set_blocking(self.console.fileno(), False)
+        self.verbose = options.verbose
+        self.said = b""
+
+    def read_console(self):
+        """False: the console is closed."""
+        try:
+            data = os.read(self.console.fileno(), 65536)
+        except BlockingIOError:
+            return True
+        self.said = (self.said + data)[-65536:]
+        if self.verbose and data:
+            sys.stderr.buffer.write(data.replace(b"\r", b""))
+            sys.stderr.flush()
+        return bool(data)
+
+    def last_words(self):
+        """Why it ended, from its console."""
+        while self.read_console():
+            pass
+        lines = self.said.decode(errors="replace").replace("\r", "")
+        lines = [line for line in lines.split("\n") if line.strip()]
+        for line in lines:
+            if line.startswith("qemu-system"):
+                return line
+        wanted = [n for n, line in enumerate(lines)
+                  if "lab-init:" in line or "Kernel panic" in line]
+        first = wanted[0] if wanted else max(len(lines) - 12, 0)
+        return "\n".join("  " + line for line in lines[first:first + 12])
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pmu-device.h: "-device pbkvm-lab-pmu" switches the PMU model on and holds
+ * its knobs. Created once, before any vCPU runs; read-only from then on.
+ */
+#ifndef PBKVM_PMU_DEVICE_H
+#define PBKVM_PMU_DEVICE_H
+
+#include "hw/qdev-core.h"
+
+#define TYPE_PBKVM_LAB_PMU "pbkvm-lab-pmu"
+OBJECT_DECLARE_SIMPLE_TYPE(PbkvmLabPmu, PBKVM_LAB_PMU)
+
+struct PbkvmLabPmu {
+    DeviceState parent_obj;
+
+    uint64_t skid;      /* overflow late by 0..skid branches; 0 = exact */
+    uint64_t miscount;  /* +-1 every so many guest branches; 0 = never */
+    uint64_t spurious;  /* #VMEXIT(INTR) every so many; 0 = never */
+    uint64_t seed;      /* of all the randomness above */
+};
+
+/* NULL: the machine has no PMU model. */
+extern PbkvmLabPmu *pbkvm_lab_pmu;
+
+#endif /* PBKVM_PMU_DEVICE_H */
