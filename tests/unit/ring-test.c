@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ring-test.c: the ring seen by one thread, which plays both sides. */
+#include "pb-ring.h"
+#include "pb-tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#define SLOTS  PB_RING_MIN_SLOTS
+#define HALF   (SLOTS / 2)
+
+/* Where the indices pass 2^64 after three slots. */
+#define NEAR_WRAP  (UINT64_MAX - 2)
+
+/* Publish @n events with seq @first, @first + 1, ... */
+static void push(PbRing *r, uint64_t first, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        PbEvent *e = pb_ring_reserve(r, 1);
+
+        pb_check(e != NULL);
+        *e = (PbEvent) { .seq = first + i, .kind = PB_EVENT_MARK };
+        pb_ring_publish(r, 1);
+    }
+}
+
+/* Take @n events with seq @first, @first + 1, ... */
+static void pop(PbRing *r, uint64_t first, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const PbEvent *e = pb_ring_peek(r, 0);
+
+        pb_check(e != NULL);
+        pb_check_u64(e->seq, first + i);
+        pb_ring_release(r, 1);
+    }
+}
+
+static void test_bad_sizes_are_refused(void)
+{
+    static const uint32_t bad[] = {
+        0, 1, 64, PB_RING_MIN_SLOTS / 2, PB_RING_MIN_SLOTS - 1,
+        PB_RING_MIN_SLOTS + 1, PB_RING_MIN_SLOTS * 3, PB_RING_MAX_SLOTS - 1,
+        PB_RING_MAX_SLOTS * 2, UINT32_MAX,
+    };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        errno = 0;
+        pb_check(pb_ring_new(bad[i]) == NULL);
+        pb_check_u64(errno, EINVAL);
+    }
+}
+
+static void test_good_sizes_work_to_the_last_slot(void)
+{
+    for (uint32_t slots = SLOTS; slots <= SLOTS * 16; slots *= 2) {
+        PbRing *r = pb_ring_new(slots);
+
+        pb_check_u64(pb_ring_slots(r), slots);
+        push(r, 1, slots);
+        pb_check(pb_ring_reserve(r, 1) == NULL);
+        pop(r, 1, slots);
+        pb_ring_free(r);
+    }
+}
+
+static void test_free_of_null_is_allowed(void)
+{
+    pb_ring_free(NULL);
+}
+
+static void test_slots_are_cache_lines(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+    PbEvent *first = pb_ring_reserve(r, 2);
+
+    pb_check_u64((uintptr_t)first % 64, 0);
+    pb_check_u64((uintptr_t)pb_ring_slot(r, 1) - (uintptr_t)first, 64);
+    pb_ring_free(r);
+}
+
+static void test_sides_are_two_lines_apart(void)
+{
+    static const size_t offsets[] = {
+        offsetof(struct PbRing, slot), offsetof(struct PbRing, head),
+        offsetof(struct PbRing, tail), offsetof(struct PbRing, published),
+        offsetof(struct PbRing, released), offsetof(struct PbRing, consumer),
+        offsetof(struct PbRing, producer), offsetof(struct PbRing, closed),
+        sizeof(struct PbRing),
+    };
+    PbRing *r = pb_ring_new(SLOTS);
+
+    pb_check_u64((uintptr_t)r % 128, 0);
+    for (size_t i = 1; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+        pb_check_u64(offsets[i] % 128, 0);
+        pb_check(offsets[i] >= offsets[i - 1] + 128);
+    }
+    pb_check(offsetof(struct PbRing, tail_seen) <
+             offsetof(struct PbRing, head) + 64);
+    pb_check(offsetof(struct PbRing, head_seen) <
+             offsetof(struct PbRing, tail) + 64);
+    pb_ring_free(r);
+}
+
+static void test_new_ring_is_empty(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+
+    pb_check(pb_ring_peek(r, 0) == NULL);
+    pb_check_u64(pb_ring_used(r), 0);
+    pb_ring_free(r);
+}
+
+static void test_full_ring_has_no_slot(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+
+    push(r, 1, SLOTS - 2);
+    pb_check(pb_ring_reserve(r, 3) == NULL);
+    pb_check(pb_ring_reserve(r, 2) != NULL);
+    push(r, SLOTS - 1, 2);
+    pb_check(pb_ring_reserve(r, 1) == NULL);
+    pb_check_u64(pb_ring_used(r), SLOTS);
+    pb_ring_free(r);
+}
+
+static void test_release_makes_room(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+
+    push(r, 1, SLOTS);
+    pop(r, 1, 5);
+    pb_check_u64(pb_ring_used(r), SLOTS - 5);
+    pb_check(pb_ring_reserve(r, 6) == NULL);
+    pb_check(pb_ring_reserve(r, 5) != NULL);
+    pb_ring_free(r);
+}
+
+static void test_reserve_twice_gives_the_same_slots(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+    PbEvent *first = pb_ring_reserve(r, 1);
+
+    pb_check(pb_ring_reserve(r, 1) == first);
+    pb_check(pb_ring_reserve(r, HALF) == first);
+    pb_check(pb_ring_slot(r, 0) == first);
+    pb_ring_publish(r, 1);
+    pb_check(pb_ring_reserve(r, 1) == first + 1);
+    pb_ring_free(r);
+}
+
+static void test_reserved_slot_is_not_seen(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+
+    *pb_ring_reserve(r, 1) = (PbEvent) { .seq = 1 };
+    pb_check(pb_ring_peek(r, 0) == NULL);
+    pb_check_u64(pb_ring_used(r), 0);
+    pb_ring_free(r);
+}
+
+static void test_publish_of_a_part_keeps_the_rest(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+
+    pb_ring_reserve(r, 3);
+    for (int i = 0; i < 3; i++) {
+        *pb_ring_slot(r, i) = (PbEvent) { .seq = 1 + i };
+    }
+    pb_ring_publish(r, 2);
+    pb_check_u64(pb_ring_peek(r, 1)->seq, 2);
+    pb_check(pb_ring_peek(r, 2) == NULL);
+    pb_check_u64(pb_ring_slot(r, 0)->seq, 3);
+    pb_ring_publish(r, 1);
+    pb_check_u64(pb_ring_peek(r, 2)->seq, 3);
+    pb_ring_free(r);
+}
+
+static void test_peek_reads_in_place_and_keeps(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+    PbEvent *written = pb_ring_reserve(r, 1);
+
+    push(r, 1, 2);
+    pb_check(pb_ring_peek(r, 0) == written);
+    pb_check(pb_ring_peek(r, 1) == written + 1);
+    pb_check(pb_ring_peek(r, 2) == NULL);
+    pb_check(pb_ring_peek(r, UINT32_MAX) == NULL);
+    pb_check(pb_ring_peek(r, 0) == written);
+    pb_check_u64(pb_ring_used(r), 2);
+    pb_ring_free(r);
+}
+
+static void test_known_slots_need_no_shared_index(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+
+    push(r, 1, 2);
+    pb_check(pb_ring_peek(r, 1) != NULL);
+    atomic_store(&r->published, 0);       /* must not be looked at */
+    pb_check_u64(pb_ring_peek(r, 0)->seq, 1);
+    pb_check_u64(pb_ring_peek(r, 1)->seq, 2);
+    atomic_store(&r->released, UINT64_MAX / 2);
+    pb_check(pb_ring_reserve(r, HALF) != NULL);
+    pb_check_u64(r->tail_seen, 0);
+    pb_ring_free(r);
+}
+
+static void test_released_slot_was_stored_to(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+    const PbEvent *e;
+
+    if (!PB_RING_TOUCH) {
+        pb_skip("built with PB_RING_TOUCH=0");
+    } else {
+        push(r, 1, 3);
+        e = pb_ring_peek(r, 2) - 2;
+        pb_ring_release(r, 2);
+        pb_check_u64(e[0].seq, 0);
+        pb_check_u64(e[1].seq, 0);
+        pb_check_u64(e[2].seq, 3);        /* still the consumer's to read */
+    }
+    pb_ring_free(r);
+}
+
+static void test_order_survives_index_wrap(void)
+{
+    PbRing *r = pb_ring_new_at(SLOTS, NEAR_WRAP);
+
+    for (uint64_t seq = 1; seq < 3 * SLOTS; seq += 5) {
+        push(r, seq, 5);
+        pb_check_u64(pb_ring_used(r), 5);
+        pop(r, seq, 5);
+    }
+    pb_check(r->head < 3 * SLOTS + 5);    /* it did wrap */
+    pb_ring_free(r);
+}
+
+static void test_full_and_empty_hold_across_index_wrap(void)
+{
+    for (uint64_t before = 0; before <= 4; before++) {
+        PbRing *r = pb_ring_new_at(SLOTS, 0 - before);
+
+        pb_check(pb_ring_peek(r, 0) == NULL);
+        pb_check(!pb_ring_wait_events(r, 1, 0));
+        pb_check(pb_ring_wait_room(r, HALF, 0));
+        push(r, 1, SLOTS);
+        pb_check(pb_ring_reserve(r, 1) == NULL);
+        pb_check(!pb_ring_wait_room(r, 1, 0));
+        pb_check(pb_ring_wait_events(r, HALF, 0));
+        pb_check_u64(pb_ring_used(r), SLOTS);
+        pop(r, 1, SLOTS);
+        pb_check(pb_ring_peek(r, 0) == NULL);
+        pb_check_u64(pb_ring_used(r), 0);
+        pb_ring_free(r);
+    }
+}
+
+static void test_payload_across_the_end_is_whole(void)
+{
+    enum { LEN = 1000, EXTRA = 16 };      /* 16 slots, 24 bytes of padding */
+    PbRing *r = pb_ring_new_at(SLOTS, SLOTS - 5);
+    uint8_t got[EXTRA * 64];
+    PbEvent *e = pb_ring_reserve(r, 1 + EXTRA);
+
+    *e = (PbEvent) { .seq = 1, .kind = PB_EVENT_MEM_WRITE };
+    e->body.mem.len = LEN;
+    pb_check_u64(pb_event_extra_slots(e), EXTRA);
+    for (int i = 0; i < EXTRA; i++) {
+        uint8_t *line = (uint8_t *)pb_ring_slot(r, 1 + i);
+
+        for (int j = 0; j < 64; j++) {
+            line[j] = i * 64 + j < LEN ? (i * 64 + j) % 251 : 0;
+        }
+    }
+    pb_check(pb_ring_slot(r, EXTRA) < e);         /* it did turn round */
+    pb_ring_publish(r, 1 + EXTRA);
+
+    pb_check_str(pb_event_check(pb_ring_peek(r, 0), 0), NULL);
+    for (int i = 0; i < EXTRA; i++) {
+        memcpy(got + i * 64, pb_ring_peek(r, 1 + i), 64);
+    }
+    for (int i = 0; i < EXTRA * 64; i++) {
+        pb_check_u64(got[i], i < LEN ? i % 251 : 0);
+    }
+    pb_ring_release(r, 1 + EXTRA);
+    pb_check_u64(pb_ring_used(r), 0);
+    pb_ring_free(r);
+}
+
+static void test_largest_payload_fits_the_smallest_ring(void)
+{
+    PbRing *r = pb_ring_new(PB_RING_MIN_SLOTS);
+    PbEvent e = { .kind = PB_EVENT_STATE };
+
+    e.body.blob.len = PB_EVENT_MAX_PAYLOAD;
+    pb_check(pb_ring_reserve(r, 1 + pb_event_extra_slots(&e)) != NULL);
+    pb_ring_free(r);
+}
+
+/* ---- broken rules ---- */
+
+static void publish_unreserved(PbRing *r)
+{
+    push(r, 1, SLOTS);
+    pb_ring_publish(r, 1);
+}
+
+static void release_unseen(PbRing *r)
+{
+    push(r, 1, 2);
+    pb_ring_peek(r, 0);
+    pb_ring_release(r, 3);
+}
+
+static void reserve_too_much(PbRing *r)
+{
+    pb_ring_reserve(r, HALF + 1);
+}
+
+static void use_slot_of_the_consumer(PbRing *r)
+{
+    push(r, 1, SLOTS - 1);
+    pb_ring_slot(r, 1);
+}
+
+static void wait_for_too_much(PbRing *r)
+{
+    pb_ring_wait_events(r, HALF + 1, 0);
+}
+
+/* Whether @act in a child of ours ends by abort(). */
+static bool aborts(void (*act)(PbRing *r))
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    if (pid == 0) {
+        signal(SIGABRT, SIG_DFL);
+        dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+        act(pb_ring_new(SLOTS));
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+static void test_broken_rules_abort(void)
+{
+#ifdef NDEBUG
+    pb_skip("built without assertions");
+#else
+    pb_check(aborts(publish_unreserved));
+    pb_check(aborts(release_unseen));
+    pb_check(aborts(reserve_too_much));
+    pb_check(aborts(use_slot_of_the_consumer));
+    pb_check(aborts(wait_for_too_much));
+#endif
+}
+
+int main(void)
+{
+    static const PbTest tests[] = {
+        PB_TEST(bad_sizes_are_refused),
+        PB_TEST(good_sizes_work_to_the_last_slot),
+        PB_TEST(free_of_null_is_allowed),
+        PB_TEST(slots_are_cache_lines),
+        PB_TEST(sides_are_two_lines_apart),
+        PB_TEST(new_ring_is_empty),
+        PB_TEST(full_ring_has_no_slot),
+        PB_TEST(release_makes_room),
+        PB_TEST(reserve_twice_gives_the_same_slots),
+        PB_TEST(reserved_slot_is_not_seen),
+        PB_TEST(publish_of_a_part_keeps_the_rest),
+        PB_TEST(peek_reads_in_place_and_keeps),
+        PB_TEST(known_slots_need_no_shared_index),
+        PB_TEST(released_slot_was_stored_to),
+        PB_TEST(order_survives_index_wrap),
+        PB_TEST(full_and_empty_hold_across_index_wrap),
+        PB_TEST(payload_across_the_end_is_whole),
+        PB_TEST(largest_payload_fits_the_smallest_ring),
+        PB_TEST(broken_rules_abort),
+    };
+
+    return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
+}
