@@ -28,11 +28,29 @@ typedef enum PbInsnKind {
     PB_INSN_UNKNOWN,      /* not mapped or not decodable: will fault */
 } PbInsnKind;
 
+/* What else the planner of a step must know of an instruction. */
+enum {
+    PB_INSN_NO_TF = 1 << 0,     /* TF would be seen, lost or held back */
+    PB_INSN_SHADOW = 1 << 1,    /* MOV SS, POP SS: traps wait one more */
+    PB_INSN_FPU = 1 << 2,       /* x87 or MMX: may raise #NM, #MF */
+    PB_INSN_SSE = 1 << 3,       /* may raise #NM, #UD, #XM */
+    PB_INSN_DIVIDE = 1 << 4,    /* #DE */
+    PB_INSN_BOUND = 1 << 5,     /* #BR */
+    PB_INSN_SEGMENT = 1 << 6,   /* loads a segment: #NP, #SS */
+    PB_INSN_UD = 1 << 7,        /* made to raise #UD */
+    PB_INSN_IRET = 1 << 8,      /* loads EFLAGS from the stack */
+    PB_INSN_OP16 = 1 << 9,      /* operand size 16 */
+    PB_INSN_ADDR16 = 1 << 10,   /* address size 16: CX counts */
+    PB_INSN_SYSCALL = 1 << 11,  /* PB_INSN_SYSENTER: it is SYSCALL */
+    PB_INSN_REFUSED = 1 << 12,  /* cannot be stepped: ICEBP, RSM */
+};
+
 typedef struct PbInsn {
     uint8_t kind;         /* PbInsnKind */
     uint8_t len;          /* bytes; 0 when unknown */
     bool conditional;     /* a conditional branch: counted when it retires */
     uint8_t vector;       /* PB_INSN_INT */
+    uint16_t traits;      /* PB_INSN_NO_TF, ... */
     uint64_t target;      /* linear, of PB_INSN_BRANCH and PB_INSN_CALL */
     char text[48];        /* disassembly, for reports */
 } PbInsn;

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-insn.c: decode one instruction, as far as stepping it needs.
+ *
+ * Capstone tells the length and the text.  The kind comes from the opcode
+ * bytes themselves: the few that matter are fixed since the 80486, whereas
+ * names and groups differ between Capstone 4 and 5.
+ */
+#include <capstone/capstone.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pb-step.h"
+#include "pb-tables.h"
+
+#define MAX_LEN 15
+
+/* An instruction taken apart: prefixes, opcode, ModRM. */
+typedef struct Parts {
+    bool op16, addr16;
+    uint8_t rep;          /* 0xf2, 0xf3 or 0 */
+    uint8_t op;           /* first opcode byte, 0x0f when there are two */
+    uint8_t op2;          /* second one, after 0x0f */
+    uint8_t reg;          /* ModRM.reg, if there is a ModRM */
+    uint8_t mod;
+    uint8_t opcode_end;   /* bytes up to and with the opcode */
+} Parts;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static csh handle[2];     /* 16-bit, 32-bit; 0 if Capstone failed */
+
+static void open_capstone(void)
+{
+    if (cs_open(CS_ARCH_X86, CS_MODE_16, &handle[0]) != CS_ERR_OK) {
+        handle[0] = 0;
+    }
+    if (cs_open(CS_ARCH_X86, CS_MODE_32, &handle[1]) != CS_ERR_OK) {
+        handle[1] = 0;
+    }
+}
+
+/* Length and text; 0 when these bytes are no (whole) instruction. */
+static unsigned disassemble(PbInsn *insn, const uint8_t *code, unsigned len,
+                            uint64_t pc, unsigned bits)
+{
+    cs_insn cs = { .detail = NULL };
+    size_t left = len;
+    bool ok;
+
+    pthread_once(&once, open_capstone);
+    pthread_mutex_lock(&lock);       /* a handle also keeps its last error */
+    ok = handle[bits == 32] &&
+         cs_disasm_iter(handle[bits == 32], &code, &left, &pc, &cs);
+    pthread_mutex_unlock(&lock);
+    if (!ok) {
+        return 0;
+    }
+    snprintf(insn->text, sizeof(insn->text), "%.15s%s%.30s", cs.mnemonic,
+             cs.op_str[0] ? " " : "", cs.op_str);
+    return cs.size;
+}
+
+/* Prefix bytes are taken away.  False when nothing but prefixes is left. */
+static bool take_apart(Parts *p, const uint8_t *code, unsigned len,
+                       unsigned bits)
+{
+    unsigned i;
+
+    memset(p, 0, sizeof(*p));
+    p->op16 = p->addr16 = bits == 16;
+    for (i = 0; i < len; i++) {
+        switch (code[i]) {
+        case 0x66:
+            p->op16 = bits == 32;
+            break;
+        case 0x67:
+            p->addr16 = bits == 32;
+            break;
+        case 0xf2:
+        case 0xf3:
+            p->rep = code[i];
+            break;
+        case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
+        case 0xf0:
+            break;
+        default:
+            p->op = code[i++];
+            p->op2 = p->op == 0x0f && i < len ? code[i++] : 0;
+            p->opcode_end = i;
+            p->reg = i < len ? (code[i] >> 3) & 7 : 0;
+            p->mod = i < len ? code[i] >> 6 : 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_string(uint8_t op)
+{
+    return (op >= 0xa4 && op <= 0xa7) || (op >= 0xaa && op <= 0xaf);
+}
+
+/* The target of a relative branch: its displacement ends the instruction. */
+static uint64_t target_of(const uint8_t *code, unsigned len, unsigned size,
+                          uint64_t pc, uint64_t cs_base, bool op16)
+{
+    uint32_t ip = pc - cs_base + len;
+    int8_t rel8 = code[len - 1];
+    int16_t rel16;
+    int32_t rel32;
+
+    if (size == 1) {
+        ip += rel8;
+    } else if (size == 2) {
+        memcpy(&rel16, code + len - 2, 2);
+        ip += rel16;
+    } else {
+        memcpy(&rel32, code + len - 4, 4);
+        ip += rel32;
+    }
+    return (uint32_t)(cs_base + (op16 ? ip & 0xffff : ip));
+}
+
+/*
+ * Size of the displacement of a relative branch (1, 2 or 4), with kind and
+ * conditional set; 0 for anything else.
+ */
+static unsigned classify_relative(PbInsn *insn, const Parts *p)
+{
+    unsigned wide = p->op16 ? 2 : 4;
+
+    insn->kind = PB_INSN_BRANCH;
+    if ((p->op >= 0x70 && p->op <= 0x7f) ||
+        (p->op >= 0xe0 && p->op <= 0xe3)) {          /* Jcc, LOOP, JCXZ */
+        insn->conditional = true;
+        return 1;
+    }
+    if (p->op == 0x0f && p->op2 >= 0x80 && p->op2 <= 0x8f) {
+        insn->conditional = true;
+        return wide;
+    }
+    if (p->op == 0xeb) {
+        return 1;
+    }
+    if (p->op == 0xe9) {
+        return wide;
+    }
+    if (p->op == 0xe8) {
+        insn->kind = PB_INSN_CALL;
+        return wide;
+    }
+    insn->kind = PB_INSN_PLAIN;
+    return 0;
+}
+
+static void classify_two_bytes(PbInsn *insn, const Parts *p)
+{
+    switch (p->op2) {
+    case 0x00:                                       /* LLDT, LTR */
+    case 0xa1: case 0xa9:                            /* POP FS, GS */
+    case 0xb2: case 0xb4: case 0xb5:                 /* LSS, LFS, LGS */
+        insn->traits |= PB_INSN_SEGMENT;
+        break;
+    case 0x05:
+        insn->traits |= PB_INSN_SYSCALL;
+        /* fall through */
+    case 0x34:
+        insn->kind = PB_INSN_SYSENTER;
+        break;
+    case 0x07: case 0x35:                            /* SYSRET, SYSEXIT */
+        insn->kind = PB_INSN_INDIRECT;
+        break;
+    case 0x0b: case 0xb9: case 0xff:                 /* UD2, UD1, UD0 */
+        insn->traits |= PB_INSN_UD;
+        break;
+    case 0xaa:                                       /* RSM */
+        insn->traits |= PB_INSN_REFUSED;
+        break;
+    case 0x10 ... 0x17: case 0x28 ... 0x2f: case 0x38: case 0x3a:
+    case 0x50 ... 0x7f: case 0xae: case 0xc2: case 0xc4 ... 0xc6:
+    case 0xd0 ... 0xfe:
+        insn->traits |= PB_INSN_SSE | PB_INSN_FPU;
+        break;
+    default:
+        break;
+    }
+}
+
+static void classify_int(PbInsn *insn, uint8_t vector)
+{
+    insn->kind = PB_INSN_INT;
+    insn->vector = vector;
+}
+
+/* Opcodes 0xc0 and above; classify_low() has the others. */
+static void classify_high(PbInsn *insn, const Parts *p, const uint8_t *code)
+{
+    switch (p->op) {
+    case 0xc4: case 0xc5:                            /* LES, LDS; or VEX */
+        insn->traits |= p->mod == 3 ? PB_INSN_SSE : PB_INSN_SEGMENT;
+        break;
+    case 0xcf:
+        insn->traits |= PB_INSN_IRET;
+        /* fall through */
+    case 0xc2: case 0xc3: case 0xca: case 0xcb: case 0xea:
+        insn->kind = PB_INSN_INDIRECT;
+        break;
+    case 0xcc:
+        classify_int(insn, 3);
+        break;
+    case 0xcd:
+        classify_int(insn, code[insn->len - 1]);
+        break;
+    case 0xce:
+        classify_int(insn, 4);
+        break;
+    case 0xd4:                                       /* AAM */
+        insn->traits |= PB_INSN_DIVIDE;
+        break;
+    case 0xd8 ... 0xdf:
+        insn->traits |= PB_INSN_FPU;
+        break;
+    case 0xe4 ... 0xe7: case 0xec ... 0xef:          /* IN, OUT */
+    case 0xf4:                                       /* HLT */
+        insn->traits |= PB_INSN_NO_TF;
+        break;
+    case 0xf1:                                       /* ICEBP */
+        insn->traits |= PB_INSN_REFUSED;
+        break;
+    case 0xf6: case 0xf7:
+        insn->traits |= p->reg >= 6 ? PB_INSN_DIVIDE : 0;
+        break;
+    case 0xc7:                                       /* XBEGIN */
+        insn->kind = p->mod == 3 && p->reg == 7 ? PB_INSN_UNKNOWN
+                                                : PB_INSN_PLAIN;
+        break;
+    case 0xff:
+        if (p->reg >= 2 && p->reg <= 5) {
+            insn->kind = PB_INSN_INDIRECT;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void classify_low(PbInsn *insn, const Parts *p)
+{
+    switch (p->op) {
+    case 0x07: case 0x1f:                            /* POP ES, DS */
+        insn->traits |= PB_INSN_SEGMENT;
+        break;
+    case 0x17:                                       /* POP SS */
+        insn->traits |= PB_INSN_SEGMENT | PB_INSN_SHADOW | PB_INSN_NO_TF;
+        break;
+    case 0x0f:
+        classify_two_bytes(insn, p);
+        break;
+    case 0x62:
+        insn->traits |= PB_INSN_BOUND;
+        break;
+    case 0x6c ... 0x6f:                              /* INS, OUTS */
+    case 0x9c: case 0x9d:                            /* PUSHF, POPF */
+        insn->traits |= PB_INSN_NO_TF;
+        break;
+    case 0x8e:
+        insn->traits |= PB_INSN_SEGMENT;
+        if (p->reg == 2) {                           /* MOV SS */
+            insn->traits |= PB_INSN_SHADOW | PB_INSN_NO_TF;
+        }
+        break;
+    case 0x9a:                                       /* CALL far */
+        insn->kind = PB_INSN_INDIRECT;
+        break;
+    case 0x9b:                                       /* WAIT */
+        insn->traits |= PB_INSN_FPU;
+        break;
+    default:
+        break;
+    }
+}
+
+void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
+                    uint64_t pc, uint64_t cs_base, unsigned bits)
+{
+    unsigned disp;
+    Parts p;
+
+    memset(insn, 0, sizeof(*insn));
+    insn->kind = PB_INSN_UNKNOWN;
+    len = len < MAX_LEN ? len : MAX_LEN;
+    insn->len = disassemble(insn, code, len, pc, bits);
+    if (!insn->len || !take_apart(&p, code, insn->len, bits)) {
+        insn->len = 0;
+        return;
+    }
+    insn->traits = (p.op16 ? PB_INSN_OP16 : 0) |
+                   (p.addr16 ? PB_INSN_ADDR16 : 0);
+    disp = classify_relative(insn, &p);
+    if (disp) {
+        /* Capstone ignores 0x66 here when 0xf2 or 0xf3 follows it. */
+        insn->len = p.opcode_end + disp;
+        insn->target = target_of(code, insn->len, disp, pc, cs_base, p.op16);
+    } else if (is_string(p.op) && p.rep) {
+        insn->kind = PB_INSN_REP;
+    } else if (p.op >= 0xc0) {
+        classify_high(insn, &p, code);
+    } else {
+        classify_low(insn, &p);
+    }
+}
+
+int pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,
+                  const struct kvm_sregs *sregs, PbInsn *insn)
+{
+    uint64_t pc = (uint32_t)(sregs->cs.base + regs->rip);
+    uint8_t code[MAX_LEN];
+    unsigned len;
+
+    if (sregs->cs.l) {
+        return -EOPNOTSUPP;
+    }
+    len = pb_tables_read(v->mem, sregs, pc, code, sizeof(code));
+    pb_insn_decode(insn, code, len, pc, sregs->cs.base,
+                   sregs->cs.db ? 32 : 16);
+    return 0;
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-step-plan.c: decide how one instruction is stepped.
+ *
+ * A plan is a list of places where the guest can be after the instruction,
+ * at most four as there are four debug registers, or, where the successor is
+ * not known beforehand or the list is too long, TF and the handlers of the
+ * faults in the list.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "pb-step-plan.h"
+#include "pb-tables.h"
+
+#define CR0_PE 0x00000001ull
+#define CR0_EM 0x00000004ull
+#define CR0_TS 0x00000008ull
+#define CR0_AM 0x00040000ull
+#define CR0_PG 0x80000000ull
+#define CR4_VME 0x00000001ull
+#define CR4_OSFXSR 0x00000200ull
+#define CR4_OSXMMEXCPT 0x00000400ull
+
+#define RFLAGS_NT 0x4000ull
+#define RFLAGS_AC 0x40000ull
+
+enum {
+    VEC_DE = 0, VEC_NMI = 2, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7, VEC_DF = 8,
+    VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16,
+    VEC_AC = 17, VEC_XM = 19,
+};
+
+/* Faults an instruction may raise, the likeliest first. */
+typedef struct Faults {
+    uint8_t vector[12];
+    unsigned n;
+    unsigned likely;      /* so many must not be left out */
+} Faults;
+
+static bool add_bp(PbStepPlan *plan, uint64_t addr, int vector)
+{
+    unsigned i;
+
+    for (i = 0; i < plan->bps; i++) {
+        if (plan->bp[i] == addr) {
+            return true;
+        }
+    }
+    if (plan->bps == 4) {
+        return false;
+    }
+    plan->set_rf |= addr == plan->start;
+    plan->bp[plan->bps] = addr;
+    plan->vector[plan->bps++] = vector;
+    return true;
+}
+
+static void add_handler(const PbStepInput *in, PbStepPlan *plan, int vector)
+{
+    PbGate gate = pb_tables_gate(in->mem, &in->sregs, vector);
+
+    if (gate.kind == PB_GATE_ENTRY) {
+        add_bp(plan, gate.entry, vector);
+    }
+}
+
+static bool flat_stack(const struct kvm_sregs *s)
+{
+    return (s->cr0 & CR0_PE) && s->ss.base == 0 && s->ss.limit == 0xffffffff;
+}
+
+static void may(Faults *f, bool can, uint8_t vector)
+{
+    if (can) {
+        f->vector[f->n++] = vector;
+    }
+}
+
+/* Every fault @insn may raise in this state of the CPU. */
+static void list_faults(const PbStepInput *in, const PbInsn *insn, Faults *f)
+{
+    const struct kvm_sregs *s = &in->sregs;
+    unsigned t = insn->traits;
+    bool fpu = t & (PB_INSN_FPU | PB_INSN_SSE);
+    bool far = insn->kind == PB_INSN_INDIRECT || (t & PB_INSN_SEGMENT);
+
+    memset(f, 0, sizeof(*f));
+    may(f, (t & PB_INSN_UD) || insn->kind == PB_INSN_UNKNOWN, VEC_UD);
+    may(f, t & PB_INSN_DIVIDE, VEC_DE);
+    may(f, t & PB_INSN_BOUND, VEC_BR);
+    may(f, fpu && (s->cr0 & (CR0_TS | CR0_EM)), VEC_NM);
+    may(f, (t & PB_INSN_SSE) && ((s->cr0 & CR0_EM) ||
+                                 !(s->cr4 & CR4_OSFXSR)), VEC_UD);
+    may(f, (t & PB_INSN_SSE) && (s->cr4 & CR4_OSXMMEXCPT), VEC_XM);
+    may(f, s->cr0 & CR0_PG, VEC_PF);
+    may(f, true, VEC_GP);
+    may(f, far || insn->kind == PB_INSN_INT, VEC_NP);
+    may(f, !flat_stack(s) || (t & PB_INSN_SEGMENT), VEC_SS);
+    may(f, t & PB_INSN_FPU, VEC_MF);
+    may(f, (s->cr0 & CR0_AM) && s->cs.dpl == 3 &&
+           (in->regs.rflags & RFLAGS_AC), VEC_AC);
+    f->likely = f->n;
+    may(f, !(t & PB_INSN_UD), VEC_UD);    /* what this CPU does not know */
+}
+
+static void add_faults(const PbStepInput *in, PbStepPlan *plan,
+                       const Faults *f)
+{
+    unsigned i;
+
+    for (i = 0; i < f->n && plan->bps < 4; i++) {
+        add_handler(in, plan, f->vector[i]);
+    }
+}
+
+/* TF, and breakpoints for faults alone. */
+static void plan_tf(const PbStepInput *in, PbStepPlan *plan, const Faults *f)
+{
+    plan->tf = true;
+    plan->bps = 0;
+    plan->set_rf = false;
+    add_faults(in, plan, f);
+}
+
+/* Linear address behind @insn at linear address @pc; false if IP wraps. */
+static bool next_of(const PbStepInput *in, uint64_t pc, const PbInsn *insn,
+                    uint64_t *next)
+{
+    uint32_t ip = pc - in->sregs.cs.base + insn->len;
+
+    *next = (uint32_t)(in->sregs.cs.base + ip);
+    return in->sregs.cs.db || ip <= 0xffff;
+}
+
+static void plan_plain(const PbStepInput *in, PbStepPlan *plan)
+{
+    uint64_t next;
+    bool known = next_of(in, plan->start, &in->insn, &next);
+    Faults f;
+
+    list_faults(in, &in->insn, &f);
+    if ((!known || f.likely > 3) && !(in->insn.traits & PB_INSN_NO_TF)) {
+        plan_tf(in, plan, &f);
+        return;
+    }
+    add_bp(plan, next, PB_STEP_NO_VECTOR);
+    add_faults(in, plan, &f);
+}
+
+static void plan_call(const PbStepInput *in, PbStepPlan *plan)
+{
+    Faults f;
+
+    list_faults(in, &in->insn, &f);
+    if (in->insn.target == plan->start) {
+        plan_tf(in, plan, &f);
+        return;
+    }
+    add_bp(plan, in->insn.target, PB_STEP_NO_VECTOR);
+    add_faults(in, plan, &f);
+}
+
+/* INT n, INT3, INTO: the gate, and what refuses it. */
+static int plan_int(const PbStepInput *in, PbStepPlan *plan,
+                    const PbInsn *insn, uint64_t pc)
+{
+    PbGate gate = pb_tables_gate(in->mem, &in->sregs, insn->vector);
+    uint64_t next;
+    Faults f;
+
+    if (gate.kind == PB_GATE_TASK) {
+        return -EOPNOTSUPP;
+    }
+    if (gate.kind == PB_GATE_ENTRY) {
+        add_bp(plan, gate.entry, PB_STEP_NO_VECTOR);
+    }
+    if ((in->regs.rflags & PB_RFLAGS_VM) && (in->sregs.cr4 & CR4_VME)) {
+        gate = pb_tables_vm86_gate(in->mem, &in->sregs, insn->vector);
+        add_bp(plan, gate.entry, PB_STEP_NO_VECTOR);
+    }
+    if (insn->vector == 4 && next_of(in, pc, insn, &next)) {
+        add_bp(plan, next, PB_STEP_NO_VECTOR);      /* INTO without OF */
+    }
+    list_faults(in, insn, &f);
+    add_faults(in, plan, &f);
+    return 0;
+}
+
+static void plan_sysenter(const PbStepInput *in, PbStepPlan *plan)
+{
+    add_bp(plan, in->insn.target, PB_STEP_NO_VECTOR);
+    add_handler(in, plan, VEC_GP);
+    add_handler(in, plan, VEC_UD);
+    if (in->sregs.cr0 & CR0_PG) {
+        add_handler(in, plan, VEC_PF);
+    }
+}
+
+/* Whether the IRET's frame has TF set for the guest itself. */
+static bool iret_loads_tf(const PbStepInput *in)
+{
+    const struct kvm_sregs *s = &in->sregs;
+    unsigned size = in->insn.traits & PB_INSN_OP16 ? 2 : 4;
+    uint32_t sp = in->regs.rsp, flags = 0;
+
+    sp = s->ss.db ? sp : sp & 0xffff;
+    pb_tables_read(in->mem, s, s->ss.base + sp + 2 * size, &flags, size);
+    return flags & PB_RFLAGS_TF;
+}
+
+static int plan_trap(const PbStepInput *in, PbStepPlan *plan)
+{
+    Faults f;
+
+    if (in->insn.traits & PB_INSN_IRET) {
+        if ((in->regs.rflags & RFLAGS_NT) && (in->sregs.cr0 & CR0_PE) &&
+            !(in->regs.rflags & PB_RFLAGS_VM)) {
+            return -EOPNOTSUPP;         /* back to another task */
+        }
+        plan->guest_tf = iret_loads_tf(in);
+    }
+    list_faults(in, &in->insn, &f);
+    plan_tf(in, plan, &f);
+    return 0;
+}
+
+/*
+ * MOV SS, POP SS: Intel CPUs hold back both TF's trap and a breakpoint on
+ * the next instruction until that one has run too (SDM 3A 6.8.3).  So stop
+ * behind either.  No interrupt can come in between, so a position there is
+ * never asked for.
+ */
+static int plan_shadow(const PbStepInput *in, PbStepPlan *plan)
+{
+    uint64_t next, after;
+    int ret = 0;
+    Faults f;
+
+    if (!next_of(in, plan->start, &in->insn, &next)) {
+        return -EOPNOTSUPP;
+    }
+    list_faults(in, &in->after, &f);
+    switch (in->after.kind) {
+    case PB_INSN_BRANCH:
+    case PB_INSN_INDIRECT:
+    case PB_INSN_REP:
+    case PB_INSN_UNKNOWN:
+        plan_tf(in, plan, &f);
+        return 0;
+    case PB_INSN_CALL:
+        add_bp(plan, in->after.target, PB_STEP_NO_VECTOR);
+        break;
+    case PB_INSN_INT:
+        ret = plan_int(in, plan, &in->after, next);
+        if (plan->bps == 4) {
+            plan->bps = 3;              /* leave one for `next` */
+        }
+        break;
+    default:
+        if (next_of(in, next, &in->after, &after)) {
+            add_bp(plan, after, PB_STEP_NO_VECTOR);
+        }
+        break;
+    }
+    add_bp(plan, next, PB_STEP_NO_VECTOR);
+    add_faults(in, plan, &f);
+    return ret;
+}
+
+/* What KVM delivers at the next entry, before any instruction; or -1. */
+static int waiting_vector(const struct kvm_vcpu_events *e)
+{
+    if (e->exception.injected || e->exception.pending) {
+        return e->exception.nr;
+    }
+    if (e->nmi.injected) {
+        return VEC_NMI;
+    }
+    if (e->interrupt.injected) {
+        return e->interrupt.nr;
+    }
+    return e->nmi.pending && !e->nmi.masked ? VEC_NMI : -1;
+}
+
+static int plan_event(const PbStepInput *in, PbStepPlan *plan, int vector)
+{
+    PbGate gate = pb_tables_gate(in->mem, &in->sregs, vector);
+    uint64_t next;
+
+    if (gate.kind == PB_GATE_TASK) {
+        return -EOPNOTSUPP;
+    }
+    plan->event = true;
+    add_handler(in, plan, vector);
+    if (vector == VEC_NMI && in->insn.kind == PB_INSN_PLAIN &&
+        next_of(in, plan->start, &in->insn, &next)) {
+        /* STI's shadow may hold an NMI back for one instruction. */
+        add_bp(plan, next, PB_STEP_NO_VECTOR);
+    }
+    if (in->events.nmi.pending) {
+        add_handler(in, plan, VEC_NMI);    /* may follow at once */
+    }
+    add_handler(in, plan, VEC_PF);
+    add_handler(in, plan, VEC_GP);
+    add_handler(in, plan, VEC_DF);
+    plan->set_rf = false;       /* nothing is fetched where it starts */
+    return 0;
+}
+
+int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
+{
+    int vector = waiting_vector(&in->events);
+
+    memset(plan, 0, sizeof(*plan));
+    plan->start = (uint32_t)(in->sregs.cs.base + in->regs.rip);
+    if (in->regs.rflags & PB_RFLAGS_TF) {
+        return -EOPNOTSUPP;
+    }
+    if (vector >= 0) {
+        return plan_event(in, plan, vector);
+    }
+    if (in->insn.traits & PB_INSN_REFUSED) {
+        return -EOPNOTSUPP;
+    }
+    if (in->insn.traits & PB_INSN_SHADOW) {
+        return plan_shadow(in, plan);
+    }
+    switch (in->insn.kind) {
+    case PB_INSN_PLAIN:
+        plan_plain(in, plan);
+        return 0;
+    case PB_INSN_CALL:
+        plan_call(in, plan);
+        return 0;
+    case PB_INSN_INT:
+        return plan_int(in, plan, &in->insn, plan->start);
+    case PB_INSN_SYSENTER:
+        plan_sysenter(in, plan);
+        return 0;
+    default:
+        return plan_trap(in, plan);
+    }
+}

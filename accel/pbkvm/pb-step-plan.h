@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-step-plan.h: decide how one instruction is stepped: where breakpoints
+ * go and whether TF is used.
+ *
+ * Pure: registers and memory in, plan out; no ioctl.  pb-step.c acts on it.
+ */
+#ifndef PB_STEP_PLAN_H
+#define PB_STEP_PLAN_H
+
+#include <linux/kvm.h>
+
+#include "pb-mem.h"
+#include "pb-step.h"
+
+#define PB_RFLAGS_TF 0x100ull
+#define PB_RFLAGS_RF 0x10000ull
+#define PB_RFLAGS_VM 0x20000ull
+
+/* In PbStepPlan.vector: this breakpoint is no fault handler. */
+#define PB_STEP_NO_VECTOR (-1)
+
+/* What is known before the step. */
+typedef struct PbStepInput {
+    const PbMem *mem;
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    struct kvm_vcpu_events events;
+    PbInsn insn;
+    PbInsn after;         /* the one behind it, with PB_INSN_SHADOW only */
+} PbStepInput;
+
+typedef struct PbStepPlan {
+    uint64_t start;       /* linear address the step starts from */
+    bool event;           /* an interrupt or exception is delivered instead */
+    bool tf;              /* KVM_GUESTDBG_SINGLESTEP */
+    bool set_rf;          /* a breakpoint is where the step starts */
+    bool guest_tf;        /* IRET is about to load TF for the guest itself */
+    unsigned bps;
+    uint64_t bp[4];
+    int16_t vector[4];    /* whose handler bp[] is, or PB_STEP_NO_VECTOR */
+} PbStepPlan;
+
+/*
+ * 0, or -EOPNOTSUPP for what cannot be stepped without the guest noticing or
+ * running away: a guest that single-steps itself (its TF is set), ICEBP, RSM,
+ * a task switch, 64-bit code.
+ */
+int pb_step_plan(const PbStepInput *in, PbStepPlan *plan);
+
+#endif /* PB_STEP_PLAN_H */

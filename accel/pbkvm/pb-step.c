@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-step.c: execute exactly one guest instruction. */
+#include <errno.h>
+#include <string.h>
+
+#include "pb-step-plan.h"
+#include "pb-step.h"
+#include "pb-tables.h"
+
+#define MSR_SYSENTER_EIP 0x176
+#define MSR_STAR 0xc0000081
+
+#define DR6_BS 0x4000ull
+
+/* #DB exits without a reason that are put up with in one step. */
+#define MAX_SPURIOUS 8
+
+uint64_t pb_handler_entry(PbVcpu *v, const struct kvm_sregs *sregs,
+                          uint8_t vector)
+{
+    PbGate gate = pb_tables_gate(v->mem, sregs, vector);
+
+    return gate.kind == PB_GATE_ENTRY ? gate.entry : 0;
+}
+
+/* Where SYSENTER or SYSCALL goes. */
+static int fetch_msr_target(PbVcpu *v, PbInsn *insn)
+{
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry entry;
+    } msrs = { .head.nmsrs = 1 };
+    int ret;
+
+    msrs.entry.index = insn->traits & PB_INSN_SYSCALL ? MSR_STAR
+                                                      : MSR_SYSENTER_EIP;
+    ret = pb_vcpu_ioctl(v, KVM_GET_MSRS, &msrs);
+    insn->target = (uint32_t)msrs.entry.data;
+    return ret < 0 ? ret : ret == 1 ? 0 : -EIO;
+}
+
+/* Decode what is behind MOV SS. */
+static int fetch_after(PbVcpu *v, PbStepInput *in)
+{
+    struct kvm_regs regs = in->regs;
+
+    regs.rip += in->insn.len;
+    return pb_insn_fetch(v, &regs, &in->sregs, &in->after);
+}
+
+static int gather(PbVcpu *v, PbStepInput *in)
+{
+    int ret;
+
+    memset(in, 0, sizeof(*in));
+    in->mem = v->mem;
+    ret = pb_vcpu_get_regs(v, &in->regs);
+    if (ret == 0) {
+        ret = pb_vcpu_get_sregs(v, &in->sregs);
+    }
+    if (ret == 0) {
+        ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &in->events);
+    }
+    if (ret == 0) {
+        ret = pb_insn_fetch(v, &in->regs, &in->sregs, &in->insn);
+    }
+    if (ret == 0 && in->insn.kind == PB_INSN_SYSENTER) {
+        ret = fetch_msr_target(v, &in->insn);
+    }
+    if (ret == 0 && (in->insn.traits & PB_INSN_SHADOW)) {
+        ret = fetch_after(v, in);
+    }
+    return ret;
+}
+
+/* Debug registers and TF; KVM wants to be told anew for each step. */
+static int arm(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan)
+{
+    uint32_t control = KVM_GUESTDBG_ENABLE;
+    struct kvm_regs regs;
+    int ret;
+
+    control |= plan->bps ? KVM_GUESTDBG_USE_HW_BP : 0;
+    control |= plan->tf ? KVM_GUESTDBG_SINGLESTEP : 0;
+    if (plan->set_rf && !(in->regs.rflags & PB_RFLAGS_RF)) {
+        regs = in->regs;
+        regs.rflags |= PB_RFLAGS_RF;
+        ret = pb_vcpu_set_regs(v, &regs);
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    return pb_vcpu_debug(v, control, plan->bp, plan->bps);
+}
+
+/* KVM_RUN; a request for an interrupt window would only get in the way. */
+static int enter(PbVcpu *v)
+{
+    uint8_t window = v->run->request_interrupt_window;
+    int ret;
+
+    v->run->request_interrupt_window = 0;
+    ret = pb_vcpu_enter(v);
+    v->run->request_interrupt_window = window;
+    v->steps++;
+    return ret;
+}
+
+static bool pushes_error_code(int vector)
+{
+    return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 ||
+           vector == 21;
+}
+
+/*
+ * The handler of @vector was entered with TF set: clear TF in the EFLAGS
+ * image of its frame.  The frame must be that of the instruction stepped.
+ */
+static int mend_frame(PbVcpu *v, const PbStepInput *in, int vector)
+{
+    PbGate gate = pb_tables_gate(v->mem, &in->sregs, vector);
+    unsigned size = gate.bits / 8;
+    uint32_t ip = 0, flags = 0, sp;
+    struct kvm_sregs sregs;
+    struct kvm_regs regs;
+    int ret;
+
+    ret = pb_vcpu_get_regs(v, &regs);
+    if (ret == 0) {
+        ret = pb_vcpu_get_sregs(v, &sregs);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    sp = regs.rsp;
+    if ((sregs.cr0 & 1) && pushes_error_code(vector)) {
+        sp += size;
+    }
+    sp = sregs.ss.base + (sregs.ss.db ? sp : sp & 0xffff);
+    if (pb_tables_read(v->mem, &sregs, sp, &ip, size) != size ||
+        pb_tables_read(v->mem, &sregs, sp + 2 * size, &flags, size) != size) {
+        return -EFAULT;
+    }
+    if (ip != (size == 2 ? (uint16_t)in->regs.rip : (uint32_t)in->regs.rip) &&
+        !(in->insn.traits & PB_INSN_SHADOW)) {
+        return -EPROTO;
+    }
+    flags &= ~(uint32_t)PB_RFLAGS_TF;
+    ret = pb_tables_write(v->mem, &sregs, sp + 2 * size, &flags, size);
+    return ret == (int)size ? 0 : -EFAULT;
+}
+
+/* Which breakpoint is at @pc; -1 if none. */
+static int bp_at(const PbStepPlan *plan, uint64_t pc)
+{
+    unsigned i;
+
+    for (i = 0; i < plan->bps; i++) {
+        if (plan->bp[i] == pc) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool is_next(const PbStepInput *in, const PbInsn *insn, uint64_t pc,
+                    uint64_t at)
+{
+    uint32_t ip = pc - in->sregs.cs.base + insn->len;
+
+    ip = in->sregs.cs.db ? ip : ip & 0xffff;
+    return at == (uint32_t)(in->sregs.cs.base + ip);
+}
+
+/* Whether a conditional branch retired, now that the guest is at @pc. */
+static bool branch_retired(const PbStepInput *in, const PbStepPlan *plan,
+                           uint64_t pc)
+{
+    uint64_t second = plan->start + in->insn.len;
+
+    if (plan->event) {
+        return false;
+    }
+    if (in->insn.conditional) {
+        return pc == in->insn.target ||
+               is_next(in, &in->insn, plan->start, pc);
+    }
+    return in->after.conditional && pc != second &&
+           (pc == in->after.target || is_next(in, &in->after, second, pc));
+}
+
+/* The guest has moved on to @pc without a fault. */
+static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
+                   uint64_t pc, bool *branch)
+{
+    struct kvm_regs regs;
+    int ret;
+
+    *branch = branch_retired(in, plan, pc);
+    if (!plan->guest_tf) {
+        return PB_STEP_DONE;
+    }
+    /* While KVM steps it hides a TF the guest loads; give it back. */
+    ret = pb_vcpu_debug_off(v);
+    if (ret == 0) {
+        ret = pb_vcpu_get_regs(v, &regs);
+    }
+    if (ret == 0) {
+        regs.rflags |= PB_RFLAGS_TF;
+        ret = pb_vcpu_set_regs(v, &regs);
+    }
+    return ret < 0 ? ret : PB_STEP_DONE;
+}
+
+static int faulted(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
+                   int bp)
+{
+    int ret = plan->tf ? mend_frame(v, in, plan->vector[bp]) : 0;
+
+    return ret < 0 ? ret : PB_STEP_DONE;
+}
+
+/* Whether anything the guest can tell has changed since before the step. */
+static bool moved(const PbStepInput *in, const struct kvm_regs *regs,
+                  uint64_t pc, const PbStepPlan *plan)
+{
+    return pc != plan->start || regs->rcx != in->regs.rcx ||
+           regs->rsp != in->regs.rsp;
+}
+
+/*
+ * KVM_EXIT_DEBUG.  A step result, -EAGAIN for a #DB before anything was
+ * executed, -EPROTO when the guest is where the plan says it cannot be.
+ */
+static int after_debug(PbVcpu *v, const PbStepInput *in,
+                       const PbStepPlan *plan, bool *branch)
+{
+    uint64_t pc = (uint32_t)v->run->debug.arch.pc;
+    bool trapped = plan->tf && (v->run->debug.arch.dr6 & DR6_BS);
+    int bp = bp_at(plan, pc);
+    struct kvm_regs regs;
+    int ret;
+
+    if (bp >= 0 && !trapped) {
+        if (pc == plan->start && !plan->event) {
+            ret = pb_vcpu_get_regs(v, &regs);
+            if (ret < 0) {
+                return ret;
+            }
+            if (!moved(in, &regs, pc, plan)) {
+                return -EAGAIN;
+            }
+        }
+        return plan->vector[bp] == PB_STEP_NO_VECTOR
+               ? retired(v, in, plan, pc, branch) : faulted(v, in, plan, bp);
+    }
+    if (!trapped) {
+        return pc == plan->start ? -EAGAIN : -EPROTO;
+    }
+    if (pc != plan->start || in->insn.target == pc) {
+        return retired(v, in, plan, pc, branch);
+    }
+    /* Where it started: a REP iteration, RET to itself, or nothing. */
+    ret = pb_vcpu_get_regs(v, &regs);
+    if (ret < 0) {
+        return ret;
+    }
+    if (moved(in, &regs, pc, plan) || in->insn.kind == PB_INSN_INDIRECT) {
+        return retired(v, in, plan, pc, branch);
+    }
+    return -EAGAIN;
+}
+
+/*
+ * A signal.  If the guest has moved it came between the instruction and its
+ * breakpoint; only TF's own trap cannot be overtaken so.
+ */
+static int after_signal(PbVcpu *v, const PbStepInput *in,
+                        const PbStepPlan *plan, bool *branch)
+{
+    struct kvm_sregs sregs;
+    struct kvm_regs regs;
+    uint64_t pc;
+    int ret, bp;
+
+    ret = pb_vcpu_get_regs(v, &regs);
+    if (ret == 0) {
+        ret = pb_vcpu_get_sregs(v, &sregs);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    pc = (uint32_t)(sregs.cs.base + regs.rip);
+    if (!moved(in, &regs, pc, plan)) {
+        return PB_STEP_INTERRUPTED;
+    }
+    bp = bp_at(plan, pc);
+    if (bp >= 0 && plan->vector[bp] != PB_STEP_NO_VECTOR) {
+        return faulted(v, in, plan, bp);
+    }
+    return retired(v, in, plan, pc, branch);
+}
+
+/* An exit was pending: let KVM finish its instruction. */
+static int finish_exit(PbVcpu *v)
+{
+    int ret = pb_vcpu_complete(v);
+
+    return ret < 0 ? ret : ret == 1 ? PB_STEP_EXIT : PB_STEP_DONE;
+}
+
+static int step_once(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
+                     bool *branch)
+{
+    int ret = arm(v, in, plan);
+
+    if (ret < 0) {
+        return ret;
+    }
+    ret = enter(v);
+    if (ret == -EINTR) {
+        return after_signal(v, in, plan, branch);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    if (v->run->exit_reason != KVM_EXIT_DEBUG) {
+        return PB_STEP_EXIT;
+    }
+    return after_debug(v, in, plan, branch);
+}
+
+int pb_step(PbVcpu *v, bool *branch)
+{
+    PbStepInput in;
+    PbStepPlan plan;
+    bool ignored;
+    int ret, i;
+
+    branch = branch ? branch : &ignored;
+    *branch = false;
+    if (v->io_pending) {
+        return finish_exit(v);
+    }
+    ret = gather(v, &in);
+    if (ret == 0) {
+        ret = pb_step_plan(&in, &plan);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    for (i = 0; i < MAX_SPURIOUS; i++) {
+        ret = step_once(v, &in, &plan, branch);
+        if (ret != -EAGAIN) {
+            return ret;
+        }
+    }
+    return -ELOOP;
+}

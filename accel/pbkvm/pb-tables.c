@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-tables.c: page tables, IDT and GDT, read from the guest's RAM. */
+#include <string.h>
+
+#include "pb-tables.h"
+
+#define CR0_PE 0x00000001ull
+#define CR0_PG 0x80000000ull
+#define CR4_PSE 0x10ull
+#define CR4_PAE 0x20ull
+#define EFER_LMA 0x400ull
+
+#define PTE_P  0x01ull
+#define PTE_PS 0x80ull
+
+#define PAE_ADDRESS 0x000ffffffffff000ull
+
+#define PAGE 4096u
+
+static bool read_entry(const PbMem *mem, uint64_t gpa, unsigned size,
+                       uint64_t *entry)
+{
+    const void *p = pb_mem_at(mem, gpa, size);
+
+    *entry = 0;
+    if (p) {
+        memcpy(entry, p, size);
+    }
+    return p && (*entry & PTE_P);
+}
+
+static bool walk_32(const PbMem *mem, const struct kvm_sregs *s,
+                    uint32_t linear, uint64_t *gpa)
+{
+    uint64_t e;
+
+    if (!read_entry(mem, (s->cr3 & 0xfffff000) + (linear >> 22) * 4, 4, &e)) {
+        return false;
+    }
+    if ((e & PTE_PS) && (s->cr4 & CR4_PSE)) {
+        /* PSE-36: bits 13 to 20 are address bits 32 to 39. */
+        *gpa = (e & 0xffc00000) | ((e & 0x1fe000) << 19) |
+               (linear & 0x3fffff);
+        return true;
+    }
+    if (!read_entry(mem, (e & 0xfffff000) + ((linear >> 12) & 0x3ff) * 4, 4,
+                    &e)) {
+        return false;
+    }
+    *gpa = (e & 0xfffff000) | (linear & 0xfff);
+    return true;
+}
+
+static bool walk_pae(const PbMem *mem, const struct kvm_sregs *s,
+                     uint32_t linear, uint64_t *gpa)
+{
+    uint64_t e;
+
+    if (!read_entry(mem, (s->cr3 & 0xffffffe0) + (linear >> 30) * 8, 8, &e) ||
+        !read_entry(mem, (e & PAE_ADDRESS) + ((linear >> 21) & 0x1ff) * 8, 8,
+                    &e)) {
+        return false;
+    }
+    if (e & PTE_PS) {
+        *gpa = (e & PAE_ADDRESS & ~0x1fffffull) | (linear & 0x1fffff);
+        return true;
+    }
+    if (!read_entry(mem, (e & PAE_ADDRESS) + ((linear >> 12) & 0x1ff) * 8, 8,
+                    &e)) {
+        return false;
+    }
+    *gpa = (e & PAE_ADDRESS) | (linear & 0xfff);
+    return true;
+}
+
+bool pb_tables_walk(const PbMem *mem, const struct kvm_sregs *sregs,
+                    uint64_t linear, uint64_t *gpa)
+{
+    if (sregs->efer & EFER_LMA) {
+        return false;
+    }
+    if (!(sregs->cr0 & CR0_PG)) {
+        *gpa = (uint32_t)linear;
+        return true;
+    }
+    return sregs->cr4 & CR4_PAE ? walk_pae(mem, sregs, linear, gpa)
+                                : walk_32(mem, sregs, linear, gpa);
+}
+
+/* Host memory of @linear, and how much of @len lies in its page. */
+static uint8_t *host_at(const PbMem *mem, const struct kvm_sregs *sregs,
+                        uint32_t linear, unsigned len, unsigned *n)
+{
+    uint64_t gpa;
+
+    *n = PAGE - (linear & (PAGE - 1));
+    *n = *n < len ? *n : len;
+    if (!pb_tables_walk(mem, sregs, linear, &gpa)) {
+        return NULL;
+    }
+    return pb_mem_at(mem, gpa, *n);
+}
+
+unsigned pb_tables_read(const PbMem *mem, const struct kvm_sregs *sregs,
+                        uint64_t linear, void *buf, unsigned len)
+{
+    unsigned done, n;
+
+    for (done = 0; done < len; done += n) {
+        uint8_t *p = host_at(mem, sregs, linear + done, len - done, &n);
+
+        if (!p) {
+            break;
+        }
+        memcpy((uint8_t *)buf + done, p, n);
+    }
+    return done;
+}
+
+unsigned pb_tables_write(const PbMem *mem, const struct kvm_sregs *sregs,
+                         uint64_t linear, const void *buf, unsigned len)
+{
+    unsigned done, n;
+
+    for (done = 0; done < len; done += n) {
+        uint8_t *p = host_at(mem, sregs, linear + done, len - done, &n);
+
+        if (!p) {
+            break;
+        }
+        memcpy(p, (const uint8_t *)buf + done, n);
+    }
+    return done;
+}
+
+/* Base of the code segment @selector names; false when there is none. */
+static bool segment_base(const PbMem *mem, const struct kvm_sregs *sregs,
+                         uint16_t selector, uint32_t *base)
+{
+    bool local = selector & 4;
+    uint64_t table = local ? sregs->ldt.base : sregs->gdt.base;
+    uint32_t limit = local ? sregs->ldt.limit : sregs->gdt.limit;
+    uint32_t offset = selector & ~7u;
+    uint32_t d[2];
+
+    if (offset == 0 || offset + 7 > limit ||
+        pb_tables_read(mem, sregs, table + offset, d, 8) != 8) {
+        return false;
+    }
+    *base = (d[0] >> 16) | ((d[1] & 0xff) << 16) | (d[1] & 0xff000000);
+    return true;
+}
+
+static PbGate real_gate(const PbMem *mem, const struct kvm_sregs *sregs,
+                        uint64_t table, uint8_t vector)
+{
+    PbGate gate = { .kind = PB_GATE_NONE };
+    uint16_t e[2];               /* IP, CS */
+
+    if (pb_tables_read(mem, sregs, table + vector * 4u, e, 4) == 4) {
+        gate.kind = PB_GATE_ENTRY;
+        gate.entry = e[1] * 16u + e[0];
+        gate.bits = 16;
+    }
+    return gate;
+}
+
+static PbGate idt_gate(const PbMem *mem, const struct kvm_sregs *sregs,
+                       uint8_t vector)
+{
+    PbGate gate = { .kind = PB_GATE_NONE };
+    uint32_t e[2], base, offset;
+    unsigned type;
+
+    if (vector * 8u + 7 > sregs->idt.limit ||
+        pb_tables_read(mem, sregs, sregs->idt.base + vector * 8u, e, 8) != 8 ||
+        !(e[1] & 0x8000)) {
+        return gate;
+    }
+    type = (e[1] >> 8) & 0x1f;
+    if (type == 0x05) {
+        gate.kind = PB_GATE_TASK;
+        return gate;
+    }
+    if ((type & 0x17) != 0x06 && (type & 0x17) != 0x07) {
+        return gate;
+    }
+    gate.bits = type & 8 ? 32 : 16;
+    offset = (e[0] & 0xffff) | (gate.bits == 32 ? e[1] & 0xffff0000 : 0);
+    if (segment_base(mem, sregs, e[0] >> 16, &base)) {
+        gate.kind = PB_GATE_ENTRY;
+        gate.entry = (uint32_t)(base + offset);
+    }
+    return gate;
+}
+
+PbGate pb_tables_gate(const PbMem *mem, const struct kvm_sregs *sregs,
+                      uint8_t vector)
+{
+    if (sregs->efer & EFER_LMA) {
+        return (PbGate) { .kind = PB_GATE_NONE };
+    }
+    if (!(sregs->cr0 & CR0_PE)) {
+        if (vector * 4u + 3 > sregs->idt.limit) {
+            return (PbGate) { .kind = PB_GATE_NONE };
+        }
+        return real_gate(mem, sregs, sregs->idt.base, vector);
+    }
+    return idt_gate(mem, sregs, vector);
+}
+
+PbGate pb_tables_vm86_gate(const PbMem *mem, const struct kvm_sregs *sregs,
+                           uint8_t vector)
+{
+    return real_gate(mem, sregs, 0, vector);
+}

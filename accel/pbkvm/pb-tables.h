@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-tables.h: what the guest's own tables say: page tables, IDT, GDT/LDT.
+ *
+ * Everything is read from the VM's RAM.  KVM_TRANSLATE is not used: its walk
+ * sets Accessed bits in the guest's page tables (Linux
+ * arch/x86/kvm/mmu/paging_tmpl.h), and a look from outside must not change
+ * the guest.  Pure over memory and registers; any thread, while the vCPU
+ * does not run.  32-bit guests only: with EFER.LMA set nothing is found.
+ */
+#ifndef PB_TABLES_H
+#define PB_TABLES_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pb-mem.h"
+
+/*
+ * Guest physical address behind linear address @linear.  False when it is
+ * not mapped.  Access rights are not looked at.
+ */
+bool pb_tables_walk(const PbMem *mem, const struct kvm_sregs *sregs,
+                    uint64_t linear, uint64_t *gpa);
+
+/*
+ * Copy @len bytes from linear address @linear (32-bit, wraps).  Returns the
+ * bytes copied: fewer when a page is not mapped or is not RAM.
+ */
+unsigned pb_tables_read(const PbMem *mem, const struct kvm_sregs *sregs,
+                        uint64_t linear, void *buf, unsigned len);
+
+/* Write likewise. */
+unsigned pb_tables_write(const PbMem *mem, const struct kvm_sregs *sregs,
+                         uint64_t linear, const void *buf, unsigned len);
+
+typedef enum PbGateKind {
+    PB_GATE_NONE,         /* beyond the limit, not present or no gate */
+    PB_GATE_ENTRY,        /* interrupt or trap gate, or the real-mode table */
+    PB_GATE_TASK,
+} PbGateKind;
+
+typedef struct PbGate {
+    PbGateKind kind;
+    uint64_t entry;       /* linear address of the handler, PB_GATE_ENTRY */
+    unsigned bits;        /* 16 or 32: size of what it pushes */
+} PbGate;
+
+/* Where an event with @vector goes. */
+PbGate pb_tables_gate(const PbMem *mem, const struct kvm_sregs *sregs,
+                      uint8_t vector);
+
+/*
+ * The real-mode table's entry for @vector at linear address 0, where
+ * virtual-8086 mode may send INT n (CR4.VME).
+ */
+PbGate pb_tables_vm86_gate(const PbMem *mem, const struct kvm_sregs *sregs,
+                           uint8_t vector);
+
+#endif /* PB_TABLES_H */
