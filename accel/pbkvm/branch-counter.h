@@ -18,11 +18,19 @@
 #ifndef BRANCH_COUNTER_H
 #define BRANCH_COUNTER_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "pb-vcpu.h"
+
+/*
+ * Sent by the sampler and by pb_counter_kick() to the vCPU's thread; nothing
+ * else uses it.  Not a real-time signal: those queue, and when the queue is
+ * full perf would send SIGIO instead.
+ */
+#define PB_COUNTER_SIGNAL SIGSTKFLT
 
 typedef enum PbCounterKind {
     PB_COUNTER_AUTO,      /* pmu when its self-check passes, else refuse */
@@ -48,8 +56,9 @@ const PbUarch *pb_uarch_find(char *why, size_t len);
  * A counter for @v's thread, which must be the calling thread, started at 0.
  * For PB_COUNTER_PMU @uarch is needed.  NULL with @why (one sentence: which
  * requirement failed, what was found, what to do).  The overflow signal is
- * PB_COUNTER_SIGNAL; its handler sets run->immediate_exit of the vCPU.
- * Sets v->counter.
+ * PB_COUNTER_SIGNAL, which is unblocked on this thread; its handler sets
+ * run->immediate_exit of the vCPU.  One counter per thread.  On hybrid CPUs
+ * the thread is kept on the big cores.  Sets v->counter.
  */
 PbCounter *pb_counter_new(PbVcpu *v, PbCounterKind kind,
                           const PbUarch *uarch, char *why, size_t len);
@@ -90,9 +99,21 @@ void pb_counter_kick(PbCounter *c);
 const char *pb_counter_check(PbCounter *c);
 
 /*
+ * pb_step() of the vCPU, counted: a step made past the counter would be lost
+ * with `step`.  Returns and @branch (may be NULL) as there.
+ */
+int pb_counter_step(PbCounter *c, bool *branch);
+
+/*
  * Run the guest until something is to be done: KVM_RUN, or with `step`
  * steps until an exit, a fired arm, a breakpoint or a signal.  Returns like
- * pb_vcpu_enter().
+ * pb_vcpu_enter(); with -EINTR immediate_exit is clear again, so whoever sets
+ * it says before, elsewhere, what it wants.
+ *
+ * With `step` the breakpoints of pb_vcpu_debug() hit before an instruction
+ * is executed, the very first one too, whatever EFLAGS.RF says; a pending
+ * interrupt or NMI is delivered first; a single step (KVM_GUESTDBG_SINGLESTEP)
+ * is not for here, but for pb_counter_step().
  */
 int pb_vcpu_run(PbVcpu *v);
 
@@ -109,6 +130,7 @@ typedef struct PbSelfCheck {
     uint32_t read_ns;         /* one read of the counter */
     bool rdpmc;
     uint32_t took_ms;
+    char warning[256];        /* "" or what may go wrong on this host */
 } PbSelfCheck;
 
 /*

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* branch-counter.c: a vCPU's retired conditional branches. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "branch-counter.h"
+#include "pb-host.h"
+#include "pb-perf.h"
+#include "pb-step-run.h"
+#include "pb-step.h"
+
+struct PbCounter {
+    PbCounterKind kind;
+    PbVcpu *v;
+    pid_t tid;
+    volatile sig_atomic_t kicked;    /* the next run must return at once */
+    volatile sig_atomic_t overflow;  /* the sampler's signal came */
+    bool armed;
+    uint64_t arm_at;                 /* the count that was asked for */
+    uint64_t period;
+    uint64_t stepped;                /* `step`: branches so far */
+    PbPerf perf;                     /* `pmu` */
+};
+
+/* One vCPU per thread: what the signal handler finds its vCPU by. */
+static __thread PbCounter *this_thread;
+
+/*
+ * The signal may come between two KVM_RUNs; immediate_exit makes the next
+ * one return at once, so that none is missed.
+ */
+static void on_signal(int signal, siginfo_t *info, void *context)
+{
+    PbCounter *c = this_thread;
+
+    if (!c) {
+        return;
+    }
+    if (info->si_code != SI_TKILL) {
+        c->overflow = 1;
+    }
+    c->kicked = 1;
+    __atomic_store_n(&c->v->run->immediate_exit, 1, __ATOMIC_RELAXED);
+}
+
+static void install_handler(void)
+{
+    struct sigaction sa = {
+        .sa_sigaction = on_signal,
+        .sa_flags = SA_SIGINFO | SA_RESTART,
+    };
+
+    sigemptyset(&sa.sa_mask);
+    sigaction(PB_COUNTER_SIGNAL, &sa, NULL);
+}
+
+static void admit_signal(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    sigset_t set;
+
+    pthread_once(&once, install_handler);
+    sigemptyset(&set);
+    sigaddset(&set, PB_COUNTER_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static bool open_pmu(PbCounter *c, const PbUarch *uarch, char *why,
+                     size_t len)
+{
+    if (!uarch) {
+        snprintf(why, len, "counter=pmu: no event is known that counts this "
+                 "CPU's branches; " PB_USE_LAB);
+        return false;
+    }
+    return pb_host_pin(uarch, why, len) &&
+           pb_perf_open(&c->perf, uarch, PB_COUNTER_SIGNAL, why, len);
+}
+
+PbCounter *pb_counter_new(PbVcpu *v, PbCounterKind kind,
+                          const PbUarch *uarch, char *why, size_t len)
+{
+    PbCounter *c;
+
+    if (this_thread) {
+        snprintf(why, len, "this thread has a branch counter already");
+        return NULL;
+    }
+    c = calloc(1, sizeof(*c));
+    if (!c) {
+        snprintf(why, len, "out of memory");
+        return NULL;
+    }
+    c->kind = kind == PB_COUNTER_STEP ? PB_COUNTER_STEP : PB_COUNTER_PMU;
+    c->v = v;
+    c->tid = gettid();
+    this_thread = c;
+    admit_signal();
+    if (c->kind == PB_COUNTER_PMU && !open_pmu(c, uarch, why, len)) {
+        this_thread = NULL;
+        free(c);
+        return NULL;
+    }
+    v->counter = c;
+    return c;
+}
+
+void pb_counter_free(PbCounter *c)
+{
+    if (!c) {
+        return;
+    }
+    if (c->kind == PB_COUNTER_PMU) {
+        pb_perf_close(&c->perf);
+    }
+    this_thread = NULL;
+    c->v->counter = NULL;
+    free(c);
+}
+
+PbCounterKind pb_counter_kind(const PbCounter *c)
+{
+    return c->kind;
+}
+
+const char *pb_counter_kind_name(PbCounterKind kind)
+{
+    static const char *const names[] = {
+        [PB_COUNTER_AUTO] = "auto",
+        [PB_COUNTER_PMU] = "pmu",
+        [PB_COUNTER_STEP] = "step",
+    };
+
+    return names[kind];
+}
+
+PbPerf *pb_counter_perf(PbCounter *c)
+{
+    return c->kind == PB_COUNTER_PMU ? &c->perf : NULL;
+}
+
+uint64_t pb_counter_read(PbCounter *c)
+{
+    return c->kind == PB_COUNTER_PMU ? pb_perf_read(&c->perf) : c->stepped;
+}
+
+bool pb_counter_uses_rdpmc(const PbCounter *c)
+{
+    return c->kind == PB_COUNTER_PMU && c->perf.rdpmc;
+}
+
+int pb_counter_arm(PbCounter *c, uint64_t branches)
+{
+    int ret;
+
+    if (branches == 0) {
+        return -EINVAL;
+    }
+    ret = c->kind == PB_COUNTER_PMU ? pb_perf_arm(&c->perf, branches) : 0;
+    if (ret < 0) {
+        return ret;
+    }
+    /* A signal of the old period has been delivered by now: forget it. */
+    c->overflow = 0;
+    c->armed = true;
+    c->period = branches;
+    c->arm_at = pb_counter_read(c) + branches;
+    return 0;
+}
+
+void pb_counter_disarm(PbCounter *c)
+{
+    if (c->kind == PB_COUNTER_PMU) {
+        pb_perf_disarm(&c->perf);
+    }
+    c->overflow = 0;
+    c->armed = false;
+}
+
+/*
+ * The count tells as well as the signal does, and a kick may have merged
+ * with the sampler's signal into one.
+ */
+bool pb_counter_fired(PbCounter *c)
+{
+    uint64_t now;
+    bool fired;
+
+    if (!c->armed) {
+        return false;
+    }
+    now = pb_counter_read(c);
+    fired = c->overflow || now >= c->arm_at;
+    c->overflow = 0;
+    if (now >= c->arm_at) {
+        c->arm_at += ((now - c->arm_at) / c->period + 1) * c->period;
+    }
+    return fired;
+}
+
+void pb_counter_kick(PbCounter *c)
+{
+    __atomic_store_n(&c->v->run->immediate_exit, 1, __ATOMIC_RELAXED);
+    syscall(SYS_tgkill, getpid(), c->tid, PB_COUNTER_SIGNAL);
+}
+
+const char *pb_counter_check(PbCounter *c)
+{
+    return c->kind == PB_COUNTER_PMU ? pb_perf_check(&c->perf) : NULL;
+}
+
+int pb_counter_step(PbCounter *c, bool *branch)
+{
+    bool retired = false;
+    int ret = pb_step(c->v, &retired);
+
+    if (ret >= 0 && retired && c->kind == PB_COUNTER_STEP) {
+        c->stepped++;
+        if (c->armed && c->stepped == c->arm_at) {
+            c->arm_at += c->period;
+            c->overflow = 1;
+            c->kicked = 1;
+        }
+    }
+    if (branch) {
+        *branch = retired;
+    }
+    return ret;
+}
+
+bool pb_counter_kicked(const PbCounter *c)
+{
+    return c->kicked;
+}
+
+/* ---- running ---- */
+
+/* -EINTR was seen: who kicked has been heard. */
+static int interrupted(PbCounter *c)
+{
+    c->kicked = 0;
+    c->v->run->immediate_exit = 0;
+    c->v->run->exit_reason = KVM_EXIT_INTR;
+    return -EINTR;
+}
+
+int pb_vcpu_run(PbVcpu *v)
+{
+    PbCounter *c = v->counter;
+    int ret;
+
+    if (c->kind == PB_COUNTER_STEP) {
+        ret = pb_run_steps(v, c);
+    } else {
+        /* The handler's mark may have been cleared with an earlier kick's. */
+        if (c->kicked) {
+            v->run->immediate_exit = 1;
+        }
+        ret = pb_vcpu_enter(v);
+    }
+    return ret == -EINTR ? interrupted(c) : ret;
+}

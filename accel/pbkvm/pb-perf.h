@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-perf.h: the two perf events behind counter=pmu.
+ *
+ * Counter: never samples, its value is the position.  Sampler: counts the
+ * same and sends a signal to its thread when its period is over; its ring is
+ * not mapped, as a signal needs none and a ring could fill.
+ *
+ * All functions belong to the thread that opened it.
+ */
+#ifndef PB_PERF_H
+#define PB_PERF_H
+
+#include "branch-counter.h"
+
+struct perf_event_mmap_page;
+
+typedef struct PbPerf {
+    int counter_fd;
+    int sampler_fd;
+    struct perf_event_mmap_page *page;   /* of the counter, for rdpmc */
+    uint32_t min_period;    /* perf makes this of any smaller period */
+    bool rdpmc;
+    uint64_t last;          /* what was read last */
+    char trouble[128];      /* "", or why the count is no longer right */
+} PbPerf;
+
+/*
+ * Open both on the calling thread, counting from now; overflows send it
+ * @signal.  False with @why, and nothing is left open.
+ */
+bool pb_perf_open(PbPerf *p, const PbUarch *uarch, int signal, char *why,
+                  size_t len);
+void pb_perf_close(PbPerf *p);
+
+/* The counter, by rdpmc if possible; on failure its last value. */
+uint64_t pb_perf_read(PbPerf *p);
+
+/* The counter and the sampler by read(2); false when perf took them away. */
+bool pb_perf_read_fd(PbPerf *p, uint64_t *counter, uint64_t *sampler);
+
+/* Signal after @branches more, and again after as many.  0 or -errno. */
+int pb_perf_arm(PbPerf *p, uint64_t branches);
+int pb_perf_disarm(PbPerf *p);
+
+/* NULL or why counts may have been lost. */
+const char *pb_perf_check(PbPerf *p);
+
+/* The perf events of @c; NULL for `step`.  For the self-check and tests. */
+PbPerf *pb_counter_perf(PbCounter *c);
+
+#endif /* PB_PERF_H */
