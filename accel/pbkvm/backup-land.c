@@ -117,7 +117,7 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
                              &l->target.rip, 1);
     }
     b->stats.steps++;
-    ret = pb_step(&b->v, &branch);
+    ret = pb_counter_step(b->v.counter, &branch);
     if (ret < 0) {
         return ret;
     }

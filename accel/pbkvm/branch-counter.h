@@ -111,9 +111,8 @@ int pb_counter_step(PbCounter *c, bool *branch);
  * it says before, elsewhere, what it wants.
  *
  * With `step` the breakpoints of pb_vcpu_debug() hit before an instruction
- * is executed, the very first one too, whatever EFLAGS.RF says; a pending
- * interrupt or NMI is delivered first; a single step (KVM_GUESTDBG_SINGLESTEP)
- * is not for here, but for pb_counter_step().
+ * is executed, the very first one too, whatever EFLAGS.RF says.  A single
+ * step (KVM_GUESTDBG_SINGLESTEP) is not for here, but for pb_counter_step().
  */
 int pb_vcpu_run(PbVcpu *v);
 

@@ -30,40 +30,51 @@ static const uint32_t state_msrs[] = {
 _Static_assert(sizeof(state_msrs) / sizeof(state_msrs[0]) <=
                PB_STATE_MAX_MSRS, "room for every MSR");
 
-/* KVM_GET_MSRS stops at the first MSR this host lacks: ask one by one. */
+typedef struct OneMsr {
+    struct kvm_msrs info;
+    struct kvm_msr_entry entry;
+} OneMsr;
+
+/* KVM's calls stop at the first MSR this host lacks: ask one by one. */
+static bool get_msr(PbVcpu *v, uint32_t index, OneMsr *one)
+{
+    memset(one, 0, sizeof(*one));
+    one->info.nmsrs = 1;
+    one->entry.index = index;
+    return pb_vcpu_ioctl(v, KVM_GET_MSRS, one) == 1;
+}
+
 static void get_msrs(PbVcpu *v, PbState *s)
 {
-    struct {
-        struct kvm_msrs info;
-        struct kvm_msr_entry entry;
-    } one;
+    OneMsr one;
     unsigned i;
 
     s->msrs = 0;
     for (i = 0; i < sizeof(state_msrs) / sizeof(state_msrs[0]); i++) {
-        memset(&one, 0, sizeof(one));
-        one.info.nmsrs = 1;
-        one.entry.index = state_msrs[i];
-        if (pb_vcpu_ioctl(v, KVM_GET_MSRS, &one) == 1) {
+        if (get_msr(v, state_msrs[i], &one)) {
             s->msr[s->msrs++] = one.entry;
         }
     }
 }
 
+/* Some can be read but not written; those have their value already. */
 static int put_msrs(PbVcpu *v, const PbState *s)
 {
-    struct {
-        struct kvm_msrs info;
-        struct kvm_msr_entry entry[PB_STATE_MAX_MSRS];
-    } all = { .info.nmsrs = s->msrs };
-    int ret;
+    OneMsr one;
+    unsigned i;
 
-    memcpy(all.entry, s->msr, sizeof(s->msr));
-    ret = pb_vcpu_ioctl(v, KVM_SET_MSRS, &all);
-    if (ret < 0) {
-        return ret;
+    for (i = 0; i < s->msrs; i++) {
+        if (get_msr(v, s->msr[i].index, &one) &&
+            one.entry.data == s->msr[i].data) {
+            continue;
+        }
+        one.info.nmsrs = 1;
+        one.entry = s->msr[i];
+        if (pb_vcpu_ioctl(v, KVM_SET_MSRS, &one) != 1) {
+            return -EINVAL;
+        }
     }
-    return ret == (int)s->msrs ? 0 : -EINVAL;
+    return 0;
 }
 
 int pb_state_get(PbVcpu *v, PbState *s)

@@ -67,82 +67,55 @@ static int at_break(PbVcpu *v, const PbBreaks *b)
     return 0;
 }
 
-/* The vector KVM delivers at the next entry, or -1; -errno below that. */
-static int due_vector(PbVcpu *v)
+/* Whether KVM delivers an event at the next entry, before any instruction. */
+static int event_due(PbVcpu *v)
 {
     struct kvm_vcpu_events e;
     int ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &e);
 
-    if (ret < 0) {
-        return ret - 1;
+    return ret < 0 ? ret : e.exception.injected || e.exception.pending ||
+                           e.interrupt.injected || e.nmi.injected ||
+                           (e.nmi.pending && !e.nmi.masked);
+}
+
+/* Steps ask for no interrupt window; tell the caller here when it opens. */
+static bool window_open(PbVcpu *v)
+{
+    if (v->run->request_interrupt_window &&
+        v->run->ready_for_interrupt_injection) {
+        v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+        return true;
     }
-    if (e.exception.injected || e.exception.pending) {
-        return e.exception.nr;
-    }
-    if (e.nmi.injected || (e.nmi.pending && !e.nmi.masked)) {
-        return 2;
-    }
-    return e.interrupt.injected ? e.interrupt.nr : -1;
+    return false;
 }
 
 /*
- * An event handed to KVM is delivered with breakpoints on its handler and on
- * those of the faults its delivery can raise; TF would be pushed with EFLAGS
- * and be off in the handler.  Returns 1 when there was none or it was
- * delivered, else as pb_vcpu_run().
+ * Step until there is something to tell.  An event that is due goes first, as
+ * on a CPU: a breakpoint where it interrupts hits only after its handler.
  */
-static int deliver(PbVcpu *v)
-{
-    static const uint8_t faults[] = { 14, 13, 8 };
-    struct kvm_sregs sregs;
-    uint64_t bp[4];
-    unsigned i, bps = 0;
-    int ret, vector = due_vector(v);
-
-    if (vector < 0) {
-        return vector == -1 ? 1 : vector + 1;
-    }
-    ret = pb_vcpu_get_sregs(v, &sregs);
-    if (ret < 0) {
-        return ret;
-    }
-    bp[bps] = pb_handler_entry(v, &sregs, vector);
-    if (!bp[bps++]) {
-        return -ENOTSUP;        /* a task gate: nobody could count after it */
-    }
-    for (i = 0; i < sizeof(faults); i++) {
-        bp[bps] = pb_handler_entry(v, &sregs, faults[i]);
-        bps += bp[bps] != 0;
-    }
-    ret = pb_vcpu_debug(v, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
-                        bp, bps);
-    if (ret == 0) {
-        ret = pb_vcpu_enter(v);
-    }
-    return ret == 0 && v->run->exit_reason == KVM_EXIT_DEBUG ? 1 : ret;
-}
-
-/* Step until there is something to tell. */
 static int step_on(PbVcpu *v, PbCounter *c, const PbBreaks *breaks)
 {
-    int ret;
+    int ret = breaks->bps ? event_due(v) : 0;
+    bool event = ret == 1;
 
-    for (;;) {
-        ret = at_break(v, breaks);
+    while (ret >= 0) {
+        if (pb_counter_kicked(c)) {
+            return -EINTR;
+        }
+        ret = event ? 0 : at_break(v, breaks);
         if (ret) {
             return ret < 0 ? ret : 0;
         }
+        event = false;
         ret = pb_counter_step(c, NULL);
-        if (ret < 0) {
-            return ret;
-        }
-        if (ret == PB_STEP_EXIT) {
-            return 0;
-        }
-        if (ret == PB_STEP_INTERRUPTED || pb_counter_kicked(c)) {
+        if (ret == PB_STEP_INTERRUPTED) {
             return -EINTR;
         }
+        if (ret == PB_STEP_EXIT || (ret == PB_STEP_DONE && window_open(v))) {
+            return 0;
+        }
     }
+    return ret;
 }
 
 int pb_run_steps(PbVcpu *v, PbCounter *c)
@@ -152,14 +125,7 @@ int pb_run_steps(PbVcpu *v, PbCounter *c)
 
     if (ret == 0) {
         ret = pb_vcpu_complete(v);      /* 1: another exit to answer */
-        if (ret == 0) {
-            ret = deliver(v);
-            if (ret == 1) {
-                ret = step_on(v, c, &breaks);
-            }
-        } else if (ret == 1) {
-            ret = 0;
-        }
+        ret = ret == 0 ? step_on(v, c, &breaks) : ret < 0 ? ret : 0;
     }
     off = pb_vcpu_debug_off(v);
     /* What the caller asked for holds until it asks for something else. */

@@ -32,6 +32,16 @@ static const struct kvm_msr_filter msr_filter = {
     },
 };
 
+/* QEMU does: KVM_GET/SET_VCPU_EVENTS must mean the same in both VMs. */
+static void enable_if_there(int vm_fd, unsigned cap)
+{
+    struct kvm_enable_cap enable = { .cap = cap, .args[0] = 1 };
+
+    if (ioctl(vm_fd, KVM_CHECK_EXTENSION, cap) > 0) {
+        ioctl(vm_fd, KVM_ENABLE_CAP, &enable);
+    }
+}
+
 int pb_vm_policy(int vm_fd, const char **what)
 {
     struct kvm_enable_cap msr_exits = {
@@ -52,6 +62,8 @@ int pb_vm_policy(int vm_fd, const char **what)
         *what = "KVM_CAP_X86_MSR_FILTER (Linux 5.10 or later)";
         return -errno;
     }
+    enable_if_there(vm_fd, KVM_CAP_EXCEPTION_PAYLOAD);
+    enable_if_there(vm_fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT);
     /* A kernel without a virtual PMU to switch off refuses: just as good. */
     if (ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_PMU_CAPABILITY) > 0 &&
         ioctl(vm_fd, KVM_ENABLE_CAP, &no_pmu) < 0) {

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pbkvm-accel.c: the accelerator object, its options, its start. */
+#include "qemu/osdep.h"
+#include "qemu/accel.h"
+#include "qemu/error-report.h"
+#include "qapi/error.h"
+#include "qapi/visitor.h"
+#include "exec/cpu-common.h"
+#include "hw/boards.h"
+#include "migration/blocker.h"
+#include "system/accel-ops.h"
+#include "system/system.h"
+#include "accel/kvm/kvm-cpus.h"
+
+#include "pb-host.h"
+#include "pb-vm.h"
+#include "pbkvm.h"
+
+/* Events per ms that a guest busy with port I/O makes; for a warning. */
+#define BUSY_EVENTS_PER_MS 50
+
+#define LAG_MS_DEFAULT 2000
+#define LAG_MS_MAX     3600000
+#define RING_DEFAULT   (1u << 18)
+
+PbkvmState *pbkvm_state(void)
+{
+    Object *accel = current_machine ? OBJECT(current_machine->accelerator)
+                                    : NULL;
+
+    return (PbkvmState *)(accel ? object_dynamic_cast(accel,
+                                                      TYPE_PBKVM_ACCEL)
+                                : NULL);
+}
+
+uint64_t pbkvm_now(void *opaque)
+{
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+}
+
+static bool self_check(PbkvmState *s, Error **errp)
+{
+    char why[512];
+    bool ok = true;
+    int fd = pb_kvm_open(why, sizeof(why));
+
+    if (fd < 0) {
+        error_setg(errp, "pbkvm cannot use KVM here: %s", why);
+        error_append_hint(errp, "Or use the lab: lab/run -- COMMAND\n");
+        return false;
+    }
+    if (s->counter != PB_COUNTER_STEP) {
+        ok = pb_self_check(fd, &s->check, why, sizeof(why));
+        s->counter = PB_COUNTER_PMU;
+    }
+    close(fd);
+    if (!ok) {
+        error_setg(errp, "pbkvm cannot count branches here: %s", why);
+        error_append_hint(errp, "lab/run -- COMMAND runs the same command "
+                          "where it can; counter=step needs no PMU, but is "
+                          "for guests of a few thousand instructions.\n");
+    } else if (s->check.warning[0]) {
+        warn_report("pbkvm: %s", s->check.warning);
+    }
+    return ok;
+}
+
+/* The parent's init_machine; kept because ours takes its place. */
+static int (*kvm_init_machine)(MachineState *ms);
+
+static void devices_ready(Notifier *n, void *unused)
+{
+    Error *err = NULL;
+
+    if (!pbkvm_check_devices(&err)) {
+        error_report_err(err);
+        exit(1);
+    }
+}
+
+static Notifier machine_done = { .notify = devices_ready };
+
+static void warn_small_ring(PbkvmState *s)
+{
+    uint64_t holds_ms = s->ring_events / BUSY_EVENTS_PER_MS;
+
+    if (s->with_backup && s->lag_ms > holds_ms) {
+        warn_report("pbkvm: lag=%" PRIu32 " is more than ring-size=%" PRIu32
+                    " holds of a busy guest (about %" PRIu64 " ms at %d "
+                    "events per ms): when the ring fills, the Backup comes "
+                    "closer", s->lag_ms, s->ring_events, holds_ms,
+                    BUSY_EVENTS_PER_MS);
+    }
+}
+
+static int pbkvm_init_machine(MachineState *ms)
+{
+    PbkvmState *s = PBKVM_ACCEL(ms->accelerator);
+    Error *blocker = NULL, *err = NULL;
+    const char *what;
+    int ret;
+
+    if (!pbkvm_check_options(s, ms, &err) || !self_check(s, &err)) {
+        error_report_err(err);
+        /* No falling back: another accelerator would not record. */
+        exit(1);
+    }
+    warn_small_ring(s);
+    pbkvm_memory_init(s);
+    ret = kvm_init_machine(ms);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = pb_vm_policy(s->parent_obj.vmfd, &what);
+    if (ret < 0) {
+        error_report("pbkvm: this Linux lacks %s", what);
+        exit(1);
+    }
+    /* Accesses that KVM would gather and report late. */
+    s->parent_obj.coalesced_mmio = 0;
+    s->parent_obj.coalesced_pio = 0;
+    error_setg(&blocker, "pbkvm cannot migrate or save a recorded machine");
+    migrate_add_blocker(&blocker, &error_abort);
+    qemu_add_machine_init_done_notifier(&machine_done);
+    return 0;
+}
+
+/* ---- options ---- */
+
+static void get_u32(Object *obj, Visitor *v, const char *name, void *opaque,
+                    Error **errp)
+{
+    uint32_t value = *(uint32_t *)((char *)obj + (size_t)opaque);
+
+    visit_type_uint32(v, name, &value, errp);
+}
+
+static bool not_yet_running(Error **errp)
+{
+    if (pbkvm_state() && pbkvm_state()->recording) {
+        error_setg(errp, "pbkvm's options cannot change while it runs");
+        return false;
+    }
+    return true;
+}
+
+static void set_lag(Object *obj, Visitor *v, const char *name, void *opaque,
+                    Error **errp)
+{
+    uint32_t value;
+
+    if (!visit_type_uint32(v, name, &value, errp) || !not_yet_running(errp)) {
+        return;
+    }
+    if (value > LAG_MS_MAX) {
+        error_setg(errp, "pbkvm: lag=%" PRIu32 ": expected 0 to %d ms", value,
+                   LAG_MS_MAX);
+        return;
+    }
+    PBKVM_ACCEL(obj)->lag_ms = value;
+}
+
+static void set_ring(Object *obj, Visitor *v, const char *name, void *opaque,
+                     Error **errp)
+{
+    uint32_t value;
+
+    if (!visit_type_uint32(v, name, &value, errp) || !not_yet_running(errp)) {
+        return;
+    }
+    if (value < PB_RING_MIN_SLOTS || value > PB_RING_MAX_SLOTS ||
+        !is_power_of_2(value)) {
+        error_setg(errp, "pbkvm: ring-size=%" PRIu32 ": expected a power of "
+                   "two from %u to %u events", value, PB_RING_MIN_SLOTS,
+                   PB_RING_MAX_SLOTS);
+        return;
+    }
+    PBKVM_ACCEL(obj)->ring_events = value;
+}
+
+static char *get_counter(Object *obj, Error **errp)
+{
+    return g_strdup(pb_counter_kind_name(PBKVM_ACCEL(obj)->counter));
+}
+
+static void set_counter(Object *obj, const char *value, Error **errp)
+{
+    PbCounterKind kind;
+
+    if (!not_yet_running(errp)) {
+        return;
+    }
+    for (kind = PB_COUNTER_AUTO; kind <= PB_COUNTER_STEP; kind++) {
+        if (!strcmp(value, pb_counter_kind_name(kind))) {
+            PBKVM_ACCEL(obj)->counter = kind;
+            return;
+        }
+    }
+    error_setg(errp, "pbkvm: counter=%s: expected auto, pmu or step", value);
+}
+
+static bool get_backup(Object *obj, Error **errp)
+{
+    return PBKVM_ACCEL(obj)->with_backup;
+}
+
+static void set_backup(Object *obj, bool value, Error **errp)
+{
+    if (not_yet_running(errp)) {
+        PBKVM_ACCEL(obj)->with_backup = value;
+    }
+}
+
+static void pbkvm_instance_init(Object *obj)
+{
+    PbkvmState *s = PBKVM_ACCEL(obj);
+
+    s->lag_ms = LAG_MS_DEFAULT;
+    s->ring_events = RING_DEFAULT;
+    s->with_backup = true;
+    /* An interrupt controller in the kernel would act unseen. */
+    s->parent_obj.kernel_irqchip_allowed = false;
+    s->parent_obj.kernel_irqchip_required = false;
+    s->parent_obj.kernel_irqchip_split = ON_OFF_AUTO_OFF;
+}
+
+static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
+{
+    AccelClass *ac = ACCEL_CLASS(oc);
+
+    kvm_init_machine = ac->init_machine;
+    ac->name = "pbkvm";
+    ac->init_machine = pbkvm_init_machine;
+
+    object_class_property_add(oc, "lag", "uint32", get_u32, set_lag, NULL,
+                              (void *)offsetof(PbkvmState, lag_ms));
+    object_class_property_set_description(oc, "lag",
+        "How far the Backup stays behind, in ms of Primary time "
+        "(0 to 3600000, default: 2000)");
+    object_class_property_add(oc, "ring-size", "uint32", get_u32, set_ring,
+                              NULL,
+                              (void *)offsetof(PbkvmState, ring_events));
+    object_class_property_set_description(oc, "ring-size",
+        "Events between Primary and Backup, 64 bytes each (a power of two, "
+        "4096 to 67108864, default: 262144)");
+    object_class_property_add_str(oc, "counter", get_counter, set_counter);
+    object_class_property_set_description(oc, "counter",
+        "How branches are counted: pmu, step (no PMU needed, for tiny "
+        "guests) or auto (pmu if its self-check passes, default)");
+    object_class_property_add_bool(oc, "backup", get_backup, set_backup);
+    object_class_property_set_description(oc, "backup",
+        "Run a Backup; off: record and drop, to measure (default: on)");
+}
+
+static const TypeInfo pbkvm_accel_type = {
+    .name = TYPE_PBKVM_ACCEL,
+    .parent = TYPE_KVM_ACCEL,
+    .instance_size = sizeof(PbkvmState),
+    .instance_init = pbkvm_instance_init,
+    .class_init = pbkvm_accel_class_init,
+};
+
+/* ---- operations ---- */
+
+static int (*kvm_insert)(CPUState *cpu, int type, vaddr addr, vaddr len);
+
+static int insert_breakpoint(CPUState *cpu, int type, vaddr addr, vaddr len)
+{
+    /* An INT3 in the Primary's memory would be part of its history. */
+    return type == 0 ? -ENOSYS : kvm_insert(cpu, type, addr, len);
+}
+
+static void pbkvm_ops_class_init(ObjectClass *oc, void *data)
+{
+    AccelOpsClass *ops = ACCEL_OPS_CLASS(oc);
+
+    kvm_insert = ops->insert_breakpoint;
+    ops->create_vcpu_thread = pbkvm_start_vcpu_thread;
+    ops->insert_breakpoint = insert_breakpoint;
+}
+
+static const TypeInfo pbkvm_ops_type = {
+    .name = ACCEL_OPS_NAME("pbkvm"),
+    .parent = ACCEL_OPS_NAME("kvm"),
+    .class_init = pbkvm_ops_class_init,
+    .abstract = true,
+};
+
+static void pbkvm_register_types(void)
+{
+    type_register_static(&pbkvm_accel_type);
+    type_register_static(&pbkvm_ops_type);
+}
+type_init(pbkvm_register_types);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-backup.c: the start and the end of a history: the recorder, the
+ * Backup and its thread, the ticker.
+ */
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qapi/error.h"
+#include "qapi/qapi-events-pbkvm-target.h"
+#include "hw/core/cpu.h"
+#include "cpu.h"
+#include "kvm/kvm_i386.h"
+#include "system/runstate.h"
+#include "system/system.h"
+
+#include "pbkvm.h"
+
+/* A computing guest gets a progress mark at least every other tick. */
+#define TICK_NS (5 * SCALE_MS)
+
+/* A Backup on its way is looked after this often. */
+#define POKE_TICKS 20
+
+#define CPUID_ENTRIES 256
+
+static void tick(void *opaque)
+{
+    static unsigned ticks;
+    PbkvmState *s = opaque;
+    uint64_t now = pbkvm_now(NULL);
+
+    if (!s->ended && s->in_exec &&
+        now - pb_record_last_time(s->rec) >= TICK_NS) {
+        qatomic_set(&s->mark_due, true);
+        qemu_cpu_kick(s->cpu);
+    }
+    if (s->backup && ++ticks % POKE_TICKS == 0) {
+        pb_backup_poke(s->backup);
+    }
+    timer_mod(s->ticker, now + TICK_NS);
+}
+
+static void report_divergence(void *opaque)
+{
+    PbkvmState *s = opaque;
+    const PbDivergence *d = pb_backup_divergence(s->backup);
+    g_autofree char *at = g_malloc(160);
+    g_autofree char *line = g_malloc(640);
+
+    pb_divergence_print(d, line, 640);
+    error_report("pbkvm: %s", line);
+    pb_position_print(&d->at, at, 160);
+    qapi_event_send_pbkvm_diverged(d->event.seq,
+                                   pb_event_kind_name(d->event.kind),
+                                   d->expected, d->got, at);
+}
+
+/* Backup's thread: QMP belongs to the main loop. */
+static void diverged(void *opaque)
+{
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), report_divergence,
+                            opaque);
+}
+
+static void *backup_thread(void *opaque)
+{
+    pb_backup_run(opaque);
+    return NULL;
+}
+
+/* The Primary's own CPUID table, as KVM has it. */
+static struct kvm_cpuid2 *get_cpuid(PbkvmState *s, Error **errp)
+{
+    struct kvm_cpuid2 *c = g_malloc0(sizeof(*c) + CPUID_ENTRIES *
+                                     sizeof(struct kvm_cpuid_entry2));
+    int ret;
+
+    c->nent = CPUID_ENTRIES;
+    ret = kvm_vcpu_ioctl(s->cpu, KVM_GET_CPUID2, c);
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "pbkvm: KVM_GET_CPUID2");
+        g_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+static bool start_backup(PbkvmState *s, const PbState *state, Error **errp)
+{
+    g_autofree struct kvm_cpuid2 *cpuid = get_cpuid(s, errp);
+    PbBackupConfig c = {
+        .kvm_fd = s->parent_obj.fd,
+        .cpuid = cpuid,
+        .primary_mem = &s->mem,
+        .state = state,
+        .ring = s->ring,
+        .counter = s->counter,
+        .uarch = s->check.uarch,
+        .margin = s->check.margin,
+        .lag_ns = s->lag_ms * (uint64_t)SCALE_MS,
+        .now = pbkvm_now,
+        .diverged = diverged,
+        .opaque = s,
+    };
+    char why[200];
+
+    if (!cpuid) {
+        return false;
+    }
+    s->backup = pb_backup_new(&c, why, sizeof(why));
+    if (!s->backup) {
+        error_setg(errp, "pbkvm: %s", why);
+        return false;
+    }
+    qemu_thread_create(&s->backup_thread, "Backup/pbkvm", backup_thread,
+                       s->backup, QEMU_THREAD_JOINABLE);
+    return true;
+}
+
+static bool start_recorder(PbkvmState *s, Error **errp)
+{
+    char why[256];
+
+    s->primary = (PbVcpu) {
+        .role = PB_PRIMARY,
+        .vm_fd = s->parent_obj.vmfd,
+        .fd = s->cpu->kvm_fd,
+        .run = s->cpu->kvm_run,
+        .mem = &s->mem,
+    };
+    if (!pb_counter_new(&s->primary, s->counter, s->check.uarch, why,
+                        sizeof(why))) {
+        error_setg(errp, "pbkvm: %s", why);
+        return false;
+    }
+    s->ring = pb_ring_new(s->ring_events);
+    if (!s->ring) {
+        error_setg_errno(errp, errno, "pbkvm: a ring of %" PRIu32 " events",
+                         s->ring_events);
+        return false;
+    }
+    s->rec = pb_record_new(s->ring, &s->primary, pbkvm_now, NULL);
+    return true;
+}
+
+static void process_ends(void)
+{
+    if (pbkvm_state()) {
+        pbkvm_shutdown(pbkvm_state());
+    }
+}
+
+bool pbkvm_start(PbkvmState *s, Error **errp)
+{
+    g_autofree PbState *state = g_new(PbState, 1);
+    int ret;
+
+    if (!pbkvm_memory_start(s, errp) || !start_recorder(s, errp)) {
+        return false;
+    }
+    if (s->cpu->vcpu_dirty) {
+        ret = kvm_arch_put_registers(s->cpu, KVM_PUT_FULL_STATE, errp);
+        if (ret < 0) {
+            return false;
+        }
+        s->cpu->vcpu_dirty = false;
+    }
+    ret = pb_state_get(&s->primary, state);
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "pbkvm: reading the vCPU's state");
+        return false;
+    }
+    if (s->with_backup && !start_backup(s, state, errp)) {
+        return false;
+    }
+    s->recording = true;
+    s->standing = true;
+    atexit(process_ends);
+    s->ticker = timer_new_ns(QEMU_CLOCK_VIRTUAL, tick, s);
+    timer_mod(s->ticker, pbkvm_now(NULL) + TICK_NS);
+    return true;
+}
+
+void pbkvm_end(PbkvmState *s, const char *why)
+{
+    if (s->ended) {
+        return;
+    }
+    s->ended = g_strdup(why);
+    pb_record_note(s->rec, PB_EVENT_END, PB_END_UNRECORDED);
+    error_report("pbkvm: the history ends here: %s", why);
+    error_printf("The guest runs on; the Backup stops at this point.\n");
+}
+
+void pbkvm_shutdown(PbkvmState *s)
+{
+    if (s->backup) {
+        pb_backup_quit(s->backup);
+        qemu_thread_join(&s->backup_thread);
+    }
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pbkvm-hmp.c: `info pbkvm` for people. */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-pbkvm-target.h"
+#include "monitor/hmp.h"
+#include "monitor/hmp-target.h"
+#include "monitor/monitor.h"
+
+static void print_divergence(Monitor *mon, const PbkvmDivergence *d)
+{
+    const strList *e;
+
+    monitor_printf(mon, "divergence: event %" PRIu64 " (%s)\n"
+                   "  expected: %s\n  got:      %s\n  at:       %s\n",
+                   d->event, d->kind, d->expected, d->got, d->position);
+    for (e = d->last_events; e; e = e->next) {
+        monitor_printf(mon, "  before: %s\n", e->value);
+    }
+}
+
+void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+    PbkvmInfo *q = qmp_query_pbkvm(&err);
+
+    if (err) {
+        hmp_handle_error(mon, err);
+        return;
+    }
+    monitor_printf(mon, "Backup:   %s\n", PbkvmStatus_str(q->status));
+    monitor_printf(mon, "events:   %" PRIu64 " written, %" PRIu64 " read, "
+                   "%" PRIu32 " of %" PRIu32 " in the ring\n",
+                   q->events_written, q->events_read, q->ring_used,
+                   q->ring_size);
+    monitor_printf(mon, "lag:      %" PRIu32 " ms, wanted %" PRIu32 " ms\n",
+                   q->lag_now, q->lag_wanted);
+    monitor_printf(mon, "counter:  %s (%s), %s, margin %" PRIu32 ", skid "
+                   "measured %" PRIu32 ", seen %" PRIu32 "\n",
+                   q->counter->kind, q->counter->microarchitecture ?: "-",
+                   q->counter->rdpmc ? "rdpmc" : "read", q->counter->margin,
+                   q->counter->skid_measured, q->counter->skid_seen);
+    monitor_printf(mon, "landings: %" PRIu64 ", exits each: median %" PRIu32
+                   ", p99 %" PRIu32 ", most %" PRIu64 "\n",
+                   q->landings->count, q->landings->exits_median,
+                   q->landings->exits_p99, q->landings->exits_max);
+    if (q->history_ended) {
+        monitor_printf(mon, "history:  ended: %s\n", q->history_ended);
+    }
+    if (q->divergence) {
+        print_divergence(mon, q->divergence);
+    }
+    qapi_free_PbkvmInfo(q);
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-primary.c: the Primary's vCPU thread: KVM's loop with a recorder
+ * around every exit.
+ */
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/guest-random.h"
+#include "qemu/main-loop.h"
+#include "qemu/rcu.h"
+#include "qapi/error.h"
+#include "cpu.h"
+#include "exec/address-spaces.h"
+#include "gdbstub/enums.h"
+#include "system/cpus.h"
+#include "system/runstate.h"
+#include "accel/kvm/kvm-cpus.h"
+
+#include "branch-counter.h"
+#include "pb-inject.h"
+#include "pbkvm.h"
+
+/* Look this often whether somebody wants the vCPU while the ring is full. */
+#define ROOM_WAIT_MS 20
+
+/* ---- entering: what goes in ---- */
+
+/* QEMU changed registers: if the guest could tell, so must the Backup. */
+static int put_registers(PbkvmState *s, CPUState *cpu)
+{
+    g_autofree PbState *old = g_new(PbState, 1);
+    g_autofree PbState *new = g_new(PbState, 1);
+    Error *err = NULL;
+    char what[160];
+    int ret;
+
+    ret = s->recording ? pb_state_get(&s->primary, old) : 0;
+    if (ret == 0) {
+        ret = kvm_arch_put_registers(cpu, KVM_PUT_RUNTIME_STATE, &err);
+    }
+    if (ret < 0) {
+        error_reportf_err(err, "Putting registers: ");
+        return ret;
+    }
+    cpu->vcpu_dirty = false;
+    if (!s->recording || s->ended) {
+        return 0;
+    }
+    ret = pb_state_get(&s->primary, new);
+    if (ret == 0 && !pb_state_equal(old, new, what, sizeof(what))) {
+        pb_record_state(s->rec, new);
+    }
+    return ret;
+}
+
+/* An NMI or interrupt that waits, recorded and handed to KVM. BQL held. */
+static int inject(PbkvmState *s, CPUState *cpu)
+{
+    struct kvm_run *run = cpu->kvm_run;
+    CPUX86State *env = &X86_CPU(cpu)->env;
+    int ret = 0;
+
+    if (cpu->interrupt_request & CPU_INTERRUPT_NMI) {
+        ret = pb_record_nmi(s->rec);
+        if (ret == 0) {
+            cpu_reset_interrupt(cpu, CPU_INTERRUPT_NMI);
+        } else if (ret != -EAGAIN) {
+            return ret;
+        }
+    }
+    if ((cpu->interrupt_request & CPU_INTERRUPT_HARD) &&
+        run->ready_for_interrupt_injection && (env->eflags & IF_MASK)) {
+        int irq;
+
+        /* The position comes first: the PIC forgets the line when asked. */
+        ret = pb_vcpu_complete(&s->primary);
+        if (ret) {
+            return ret;
+        }
+        cpu_reset_interrupt(cpu, CPU_INTERRUPT_HARD);
+        irq = cpu_get_pic_interrupt(env);
+        if (irq >= 0) {
+            ret = pb_record_irq(s->rec, irq);
+        }
+    }
+    run->request_interrupt_window =
+        (cpu->interrupt_request & CPU_INTERRUPT_HARD) != 0;
+    return ret;
+}
+
+/* 0: enter; 1: answer the exit in run first; or -errno. */
+static int before_run(PbkvmState *s, CPUState *cpu)
+{
+    int ret;
+
+    if (cpu->vcpu_dirty) {
+        ret = put_registers(s, cpu);
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    if (qatomic_read(&s->mark_due)) {
+        qatomic_set(&s->mark_due, false);
+        pb_record_mark(s->rec);
+    }
+    if (cpu->interrupt_request) {
+        bql_lock();
+        ret = inject(s, cpu);
+        bql_unlock();
+        if (ret) {
+            return ret;
+        }
+        if (cpu->interrupt_request & CPU_INTERRUPT_INIT) {
+            cpu->exit_request = 1;
+        }
+    } else {
+        cpu->kvm_run->request_interrupt_window = 0;
+    }
+    return 0;
+}
+
+/* Without a Backup the Primary is its own consumer. */
+static void drop_history(PbkvmState *s)
+{
+    uint32_t used = pb_ring_used(s->ring);
+
+    if (used && pb_ring_peek(s->ring, used - 1)) {
+        pb_ring_release(s->ring, used);
+    }
+}
+
+/*
+ * The guest goes on only when everything recorded is in the ring.  False
+ * when somebody wants the vCPU meanwhile.
+ */
+static bool wait_for_room(PbkvmState *s, CPUState *cpu)
+{
+    while (!pb_record_flush(s->rec, s->with_backup ? ROOM_WAIT_MS : 0)) {
+        if (!s->with_backup) {
+            drop_history(s);
+        } else if (qatomic_read(&cpu->exit_request) || cpu->stop ||
+                   s->ended) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- leaving: what came out ---- */
+
+static void answer_pio(struct kvm_run *run, MemTxAttrs attrs)
+{
+    uint8_t *data = (uint8_t *)run + run->io.data_offset;
+    uint32_t i;
+
+    for (i = 0; i < run->io.count; i++) {
+        address_space_rw(&address_space_io, run->io.port, attrs, data,
+                         run->io.size, run->io.direction == KVM_EXIT_IO_OUT);
+        data += run->io.size;
+    }
+}
+
+/*
+ * MSRs that KVM does not know, or that pb_vm_policy() filters: a value that
+ * depends on time or host would not repeat, so the guest gets #GP.
+ */
+static void answer_msr(struct kvm_run *run)
+{
+    run->msr.data = run->exit_reason == KVM_EXIT_X86_RDMSR ? 0
+                                                           : run->msr.data;
+    run->msr.error = 1;
+}
+
+static int handle_shutdown(void)
+{
+    bql_lock();
+    qemu_system_reset_request(SHUTDOWN_CAUSE_GUEST_RESET);
+    bql_unlock();
+    return EXCP_INTERRUPT;
+}
+
+static int handle_exit(PbkvmState *s, CPUState *cpu, MemTxAttrs attrs)
+{
+    struct kvm_run *run = cpu->kvm_run;
+    int ret = 0;
+
+    s->at_exit = true;
+    s->standing = false;
+    pb_record_exit_begin(s->rec);
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+        answer_pio(run, attrs);
+        break;
+    case KVM_EXIT_MMIO:
+        address_space_rw(&address_space_memory, run->mmio.phys_addr, attrs,
+                         run->mmio.data, run->mmio.len, run->mmio.is_write);
+        break;
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+        answer_msr(run);
+        break;
+    case KVM_EXIT_IRQ_WINDOW_OPEN:
+        ret = EXCP_INTERRUPT;
+        break;
+    case KVM_EXIT_HLT:
+        s->standing = true;
+        ret = kvm_arch_handle_exit(cpu, run);
+        break;
+    case KVM_EXIT_SHUTDOWN:
+        s->standing = true;
+        ret = handle_shutdown();
+        break;
+    default:
+        ret = kvm_arch_handle_exit(cpu, run);
+        break;
+    }
+    pb_record_exit_end(s->rec);
+    s->at_exit = false;
+    return ret;
+}
+
+static int run_once(PbkvmState *s, CPUState *cpu)
+{
+    struct kvm_run *run = cpu->kvm_run;
+    MemTxAttrs attrs;
+    int ret = before_run(s, cpu);
+
+    if (ret < 0) {
+        error_report("pbkvm: recording failed: %s", strerror(-ret));
+        return ret;
+    }
+    if (ret == 0) {
+        if (!wait_for_room(s, cpu)) {
+            return EXCP_INTERRUPT;
+        }
+        if (qatomic_read(&cpu->exit_request)) {
+            /* KVM completes the last exit, and comes back at once. */
+            qatomic_set(&run->immediate_exit, 1);
+        }
+        s->standing = false;
+        /* exit_request is read before KVM_RUN reads immediate_exit. */
+        smp_rmb();
+        ret = pb_vcpu_run(&s->primary);
+        attrs = kvm_arch_post_run(cpu, run);
+        if (ret == -EINTR) {
+            qatomic_set(&run->immediate_exit, 0);
+            /* Before exit_request is cleared in pbkvm_cpu_exec(). */
+            smp_wmb();
+            return EXCP_INTERRUPT;
+        }
+        if (ret < 0) {
+            error_report("pbkvm: KVM_RUN failed: %s", strerror(-ret));
+            return ret;
+        }
+    } else {
+        attrs = MEMTXATTRS_UNSPECIFIED;
+    }
+    return handle_exit(s, cpu, attrs);
+}
+
+static int pbkvm_cpu_exec(PbkvmState *s, CPUState *cpu)
+{
+    int ret;
+
+    if (kvm_arch_process_async_events(cpu)) {
+        qatomic_set(&cpu->exit_request, 0);
+        return EXCP_HLT;
+    }
+    s->in_exec = true;
+    bql_unlock();
+    cpu_exec_start(cpu);
+    do {
+        ret = run_once(s, cpu);
+    } while (ret == 0);
+    cpu_exec_end(cpu);
+    bql_lock();
+    s->in_exec = false;
+    if (ret < 0) {
+        cpu_dump_state(cpu, stderr, CPU_DUMP_CODE);
+        vm_stop(RUN_STATE_INTERNAL_ERROR);
+    }
+    qatomic_set(&cpu->exit_request, 0);
+    return ret;
+}
+
+/*
+ * The vCPU is about to rest for longer than an exit: say where, so that
+ * whatever is changed meanwhile has its place in the history.
+ */
+static void rest(PbkvmState *s, CPUState *cpu)
+{
+    int ret;
+
+    if (!s->recording || s->ended || s->standing || !cpu->stop) {
+        return;
+    }
+    ret = pb_record_point(s->rec, PB_EVENT_POINT);
+    s->standing = ret == 0;
+    if (ret < 0 && ret != -EAGAIN) {
+        error_report("pbkvm: reading the Primary's position: %s",
+                     strerror(-ret));
+    }
+}
+
+static void *primary_thread(void *arg)
+{
+    CPUState *cpu = arg;
+    PbkvmState *s = pbkvm_state();
+    int ret;
+
+    rcu_register_thread();
+    bql_lock();
+    qemu_thread_get_self(cpu->thread);
+    cpu->thread_id = qemu_get_thread_id();
+    current_cpu = cpu;
+    s->cpu = cpu;
+    kvm_init_vcpu(cpu, &error_fatal);
+    kvm_init_cpu_signals(cpu);
+    cpu_thread_signal_created(cpu);
+    qemu_guest_random_seed_thread_part2(cpu->random_seed);
+    do {
+        if (cpu_can_run(cpu)) {
+            if (!s->recording) {
+                Error *err = NULL;
+
+                if (!pbkvm_start(s, &err)) {
+                    error_report_err(err);
+                    exit(1);
+                }
+            }
+            ret = pbkvm_cpu_exec(s, cpu);
+            if (ret == EXCP_DEBUG) {
+                cpu_handle_guest_debug(cpu);
+            }
+        }
+        rest(s, cpu);
+        qemu_wait_io_event(cpu);
+    } while (!cpu->unplug || cpu_can_run(cpu));
+    kvm_destroy_vcpu(cpu);
+    cpu_thread_signal_destroyed(cpu);
+    bql_unlock();
+    rcu_unregister_thread();
+    return NULL;
+}
+
+void pbkvm_start_vcpu_thread(CPUState *cpu)
+{
+    qemu_thread_create(cpu->thread, "CPU 0/pbkvm", primary_thread, cpu,
+                       QEMU_THREAD_JOINABLE);
+}

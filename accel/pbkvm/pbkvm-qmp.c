@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pbkvm-qmp.c: the accelerator over QMP; main thread, BQL held. */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-pbkvm-target.h"
+#include "hw/core/cpu.h"
+#include "system/cpus.h"
+#include "system/runstate.h"
+
+#include "pbkvm.h"
+
+#define VERIFY_TIMEOUT_MS 120000
+
+/* A Primary caught half way through a delivery is let go on this often. */
+#define VERIFY_TRIES 50
+
+static PbkvmState *get_state(Error **errp)
+{
+    PbkvmState *s = pbkvm_state();
+
+    if (!s) {
+        error_setg(errp, "the accelerator is not pbkvm: start with -accel "
+                   "pbkvm");
+    }
+    return s;
+}
+
+static PbkvmState *get_backup(Error **errp)
+{
+    PbkvmState *s = get_state(errp);
+
+    if (s && !s->backup) {
+        error_setg(errp, "there is no Backup: %s", s->with_backup
+                   ? "the guest has not started yet" : "backup=off");
+        return NULL;
+    }
+    return s;
+}
+
+static PbkvmStatus get_status(const PbkvmState *s)
+{
+    static const PbkvmStatus map[] = {
+        [PB_BACKUP_RUNNING] = PBKVM_STATUS_RUNNING,
+        [PB_BACKUP_FROZEN] = PBKVM_STATUS_FROZEN,
+        [PB_BACKUP_DIVERGED] = PBKVM_STATUS_DIVERGED,
+        [PB_BACKUP_FAILED] = PBKVM_STATUS_FAILED,
+        [PB_BACKUP_ENDED] = PBKVM_STATUS_ENDED,
+    };
+
+    return s->backup ? map[pb_backup_status(s->backup)] : PBKVM_STATUS_OFF;
+}
+
+static PbkvmDivergence *get_divergence(const PbBackup *b)
+{
+    const PbDivergence *d = pb_backup_divergence(b);
+    PbkvmDivergence *q = g_new0(PbkvmDivergence, 1);
+    strList **tail = &q->last_events;
+    char line[200];
+    unsigned i;
+
+    q->event = d->event.seq;
+    q->kind = g_strdup(pb_event_kind_name(d->event.kind));
+    q->expected = g_strdup(d->expected);
+    q->got = g_strdup(d->got);
+    pb_position_print(&d->at, line, sizeof(line));
+    q->position = g_strdup(line);
+    for (i = 0; i < d->lasts; i++) {
+        pb_event_print(&d->last[i], line, sizeof(line));
+        QAPI_LIST_APPEND(tail, g_strdup(line));
+    }
+    return q;
+}
+
+/* The smallest number of exits that @share of all landings kept to. */
+static uint32_t exits_quantile(const PbBackupStats *b, double share)
+{
+    uint64_t seen = 0;
+    uint32_t i;
+
+    for (i = 0; i < ARRAY_SIZE(b->landing_exits) - 1; i++) {
+        seen += b->landing_exits[i];
+        if (seen >= b->landings * share) {
+            break;
+        }
+    }
+    return i;
+}
+
+static PbkvmLandings *get_landings(const PbBackupStats *b)
+{
+    PbkvmLandings *q = g_new0(PbkvmLandings, 1);
+
+    q->count = b->landings;
+    if (b->landings) {
+        q->exits_median = exits_quantile(b, 0.5);
+        q->exits_p99 = exits_quantile(b, 0.99);
+    }
+    q->exits_max = b->landing_exits_max;
+    q->steps = b->steps;
+    return q;
+}
+
+static PbkvmCounter *get_counter(const PbkvmState *s, const PbBackupStats *b)
+{
+    PbkvmCounter *q = g_new0(PbkvmCounter, 1);
+
+    q->kind = g_strdup(pb_counter_kind_name(s->counter));
+    if (s->check.uarch) {
+        q->microarchitecture = g_strdup(s->check.uarch->name);
+    }
+    q->rdpmc = s->check.rdpmc;
+    q->margin = s->check.margin;
+    q->skid_measured = s->check.skid_max;
+    q->skid_seen = b->skid_max;
+    return q;
+}
+
+PbkvmInfo *qmp_query_pbkvm(Error **errp)
+{
+    PbkvmState *s = get_state(errp);
+    PbBackupStats b = { .lag_ns = 0 };
+    PbRecordStats r = { .events = 0 };
+    uint64_t now = pbkvm_now(NULL);
+    PbkvmInfo *q;
+
+    if (!s) {
+        return NULL;
+    }
+    q = g_new0(PbkvmInfo, 1);
+    q->status = get_status(s);
+    if (s->rec) {
+        pb_record_stats(s->rec, &r);
+        q->ring_used = pb_ring_used(s->ring);
+    }
+    if (s->backup) {
+        pb_backup_stats(s->backup, &b);
+        q->lag_now = now > b.time_ns ? (now - b.time_ns) / SCALE_MS : 0;
+    }
+    q->events_written = r.events;
+    q->events_read = b.events;
+    q->ring_size = s->ring_events;
+    q->primary_time = r.time_ns;
+    q->backup_time = b.time_ns;
+    q->backup_branches = b.branches;
+    q->backup_rip = b.rip;
+    q->lag_wanted = s->lag_ms;
+    q->counter = get_counter(s, &b);
+    q->landings = get_landings(&b);
+    q->history_ended = g_strdup(s->ended);
+    if (q->status == PBKVM_STATUS_DIVERGED ||
+        q->status == PBKVM_STATUS_FAILED) {
+        q->divergence = get_divergence(s->backup);
+    }
+    return q;
+}
+
+void qmp_pbkvm_freeze(Error **errp)
+{
+    PbkvmState *s = get_backup(errp);
+
+    if (s && !pb_backup_freeze(s->backup)) {
+        error_setg(errp, "the Backup cannot be frozen: expected it running, "
+                   "it is %s", PbkvmStatus_str(get_status(s)));
+    }
+}
+
+void qmp_pbkvm_thaw(Error **errp)
+{
+    PbkvmState *s = get_backup(errp);
+
+    if (s && !pb_backup_thaw(s->backup)) {
+        error_setg(errp, "the Backup cannot be thawed: expected it frozen, "
+                   "it is %s", PbkvmStatus_str(get_status(s)));
+    }
+}
+
+/* ---- verify ---- */
+
+typedef struct VerifyWork {
+    PbkvmState *s;
+    PbState state;
+    int ret;
+} VerifyWork;
+
+/* On the Primary's thread, which is stopped. */
+static void record_verify(CPUState *cpu, run_on_cpu_data data)
+{
+    VerifyWork *w = data.host_ptr;
+
+    w->ret = pb_record_point(w->s->rec, PB_EVENT_VERIFY);
+    if (w->ret == 0) {
+        w->ret = pb_state_get(&w->s->primary, &w->state);
+    }
+}
+
+/* Stop the Primary at a position. */
+static bool stop_at_position(VerifyWork *w, Error **errp)
+{
+    int tries;
+
+    for (tries = 0; tries < VERIFY_TRIES; tries++) {
+        vm_stop(RUN_STATE_PAUSED);
+        run_on_cpu(w->s->cpu, record_verify, RUN_ON_CPU_HOST_PTR(w));
+        if (w->ret != -EAGAIN) {
+            break;
+        }
+        vm_start();
+        g_usleep(1000);
+    }
+    if (w->ret != 0) {
+        error_setg(errp, "the Primary could not be stopped at a position: "
+                   "%s", strerror(-w->ret));
+        return false;
+    }
+    return true;
+}
+
+static PbkvmVerifyResult *make_result(const PbkvmState *s, const PbVerify *v)
+{
+    PbkvmVerifyResult *q = g_new0(PbkvmVerifyResult, 1);
+
+    q->equal = v->equal;
+    q->event = v->event;
+    q->branches = v->at.branches;
+    q->rip = v->at.rip;
+    q->ram_bytes = v->mem.bytes;
+    q->ram_differences = v->mem.differences - v->mem.accessed_bits;
+    q->accessed_bits = v->mem.accessed_bits;
+    if (v->what[0]) {
+        q->first_difference = g_strdup(v->what);
+    } else if (q->ram_differences) {
+        q->first_difference =
+            g_strdup_printf("RAM block %s offset 0x%" PRIx64 ": 0x%08x and "
+                            "0x%08x", s->mem.block[v->mem.block].name,
+                            v->mem.offset, v->mem.a, v->mem.b);
+    }
+    return q;
+}
+
+PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
+{
+    PbkvmState *s = get_backup(errp);
+    g_autofree VerifyWork *w = NULL;
+    bool was_running = runstate_is_running();
+    PbVerify v;
+    int ret;
+
+    if (!s) {
+        return NULL;
+    }
+    if (s->ended || pb_backup_status(s->backup) != PB_BACKUP_RUNNING) {
+        error_setg(errp, "cannot verify: expected a running Backup, it is "
+                   "%s", s->ended ?: PbkvmStatus_str(get_status(s)));
+        return NULL;
+    }
+    w = g_new0(VerifyWork, 1);
+    w->s = s;
+    ret = -EAGAIN;
+    if (stop_at_position(w, errp)) {
+        while (!pb_record_flush(s->rec, 20) &&
+               pb_backup_status(s->backup) == PB_BACKUP_RUNNING) {
+            /* The Backup makes room. */
+        }
+        ret = pb_backup_verify(s->backup, &w->state, &v, VERIFY_TIMEOUT_MS);
+        if (ret < 0) {
+            error_setg(errp, "the Backup did not reach the Primary's "
+                       "position: %s", ret == -ETIMEDOUT ? "time is up"
+                       : PbkvmStatus_str(get_status(s)));
+        }
+    }
+    if (was_running) {
+        vm_start();
+    }
+    return ret < 0 ? NULL : make_result(s, &v);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm.h: the accelerator inside QEMU; what its files share.
+ *
+ * The pbkvm accelerator is QEMU's KVM accelerator (its VM is the Primary's)
+ * with a recorder around the vCPU's exits and a Backup beside it.  All state
+ * is one PbkvmState, the accelerator object.
+ *
+ * Threads.  The Primary's vCPU thread records; it holds no lock in the
+ * guest, and the BQL whenever it is not in pbkvm_cpu_exec().  Other threads
+ * may record only with the BQL held and @in_exec false.  The Backup's thread
+ * never takes the BQL.
+ */
+#ifndef PBKVM_H
+#define PBKVM_H
+
+#include "qemu/thread.h"
+#include "qemu/timer.h"
+#include "system/kvm.h"
+#include "system/kvm_int.h"
+
+#include "backup-replay.h"
+#include "primary-record.h"
+
+#define TYPE_PBKVM_ACCEL ACCEL_CLASS_NAME("pbkvm")
+OBJECT_DECLARE_SIMPLE_TYPE(PbkvmState, PBKVM_ACCEL)
+
+struct PbkvmState {
+    KVMState parent_obj;
+
+    /* Options. */
+    uint32_t lag_ms;
+    uint32_t ring_events;
+    PbCounterKind counter;
+    bool with_backup;
+
+    /* Fixed once the machine is made. */
+    PbSelfCheck check;
+    CPUState *cpu;
+    VMChangeStateEntry *state_entry;
+
+    /* Recording, from the first entry into the guest on. */
+    PbVcpu primary;
+    PbMem mem;                /* the Primary's RAM as QEMU has it */
+    PbRing *ring;
+    PbRecorder *rec;
+    QEMUTimer *ticker;        /* progress marks; main thread */
+    bool recording;
+    bool in_exec;             /* the vCPU thread may enter the guest; BQL */
+    bool at_exit;             /* it is answering an exit; its own thread */
+    bool standing;            /* the last event says where the vCPU rests */
+    bool mark_due;            /* atomic */
+    char *ended;              /* why the history ended, or NULL */
+
+    PbBackup *backup;
+    QemuThread backup_thread;
+};
+
+/* The accelerator if it is pbkvm, else NULL. */
+PbkvmState *pbkvm_state(void);
+
+/* Primary time, ns: QEMU's virtual clock.  Any thread. */
+uint64_t pbkvm_now(void *opaque);
+
+/* ---- pbkvm-primary.c, vCPU thread ---- */
+
+/* AccelOps.create_vcpu_thread */
+void pbkvm_start_vcpu_thread(CPUState *cpu);
+
+/* ---- pbkvm-memory.c ---- */
+
+/* Watch KVM's memory slots and every write of a device to RAM. */
+void pbkvm_memory_init(PbkvmState *s);
+
+/* All RAM blocks and the slots on them are known from here on. */
+bool pbkvm_memory_start(PbkvmState *s, Error **errp);
+
+/* ---- pbkvm-backup.c ---- */
+
+/* vCPU thread, BQL held, before the first entry: start the history here. */
+bool pbkvm_start(PbkvmState *s, Error **errp);
+
+/* End the history: nothing after this can be recorded. BQL held. */
+void pbkvm_end(PbkvmState *s, const char *why);
+
+/* The process ends. */
+void pbkvm_shutdown(PbkvmState *s);
+
+/* ---- pbkvm-refuse.c ---- */
+
+/*
+ * Refuse by name what cannot be recorded: before the machine is made
+ * (options), and after (devices).
+ */
+bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp);
+bool pbkvm_check_devices(Error **errp);
+
+#endif /* PBKVM_H */
