@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* guest-run.c: one guest as Primary and Backup, from start to verify. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "guests.h"
+
+#define RING_SLOTS  PB_RING_MIN_SLOTS
+#define MARK_NS     10000000ull
+#define FLUSH_MS    20
+#define NAP_MS      20
+
+uint64_t guest_now(void *unused)
+{
+    struct timespec t;
+
+    (void)unused;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+void guest_fail(GuestRun *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!r->failed) {
+        va_start(ap, fmt);
+        vsnprintf(r->result->why, sizeof(r->result->why), fmt, ap);
+        va_end(ap);
+    }
+    r->failed = true;
+}
+
+static void report_divergence(GuestRun *r)
+{
+    const PbDivergence *d = pb_backup_divergence(r->backup);
+    char text[sizeof(r->result->why)];
+    size_t at;
+    unsigned i;
+
+    at = pb_divergence_print(d, text, sizeof(text));
+    for (i = 0; i < d->lasts && at + 2 < sizeof(text); i++) {
+        text[at++] = '\n';
+        at += pb_event_print(&d->last[i], text + at, sizeof(text) - at);
+    }
+    guest_fail(r, "%s", text);
+}
+
+/* Whether the run can go on. */
+static bool healthy(GuestRun *r)
+{
+    PbBackupStatus s = pb_backup_status(r->backup);
+
+    if (s == PB_BACKUP_DIVERGED || s == PB_BACKUP_FAILED) {
+        report_divergence(r);
+    } else if (guest_now(NULL) > r->deadline_ns) {
+        guest_fail(r, "no end within %u s: %llu interrupts so far, Backup %s",
+                   r->o->timeout_s, (unsigned long long)r->result->ticks,
+                   pb_backup_status_name(s));
+    }
+    return !r->failed;
+}
+
+/* ---- the Backup ---- */
+
+static void *backup_thread(void *opaque)
+{
+    GuestRun *r = opaque;
+
+    pb_backup_run(r->backup);
+    return NULL;
+}
+
+static bool start_backup(GuestRun *r, const struct kvm_cpuid2 *cpuid)
+{
+    char why[200];
+    PbState state;
+    PbBackupConfig c = {
+        .kvm_fd = r->o->kvm_fd, .cpuid = cpuid, .primary_mem = &r->mem,
+        .state = &state, .ring = r->ring, .counter = r->o->counter,
+        .uarch = r->o->uarch, .margin = r->o->margin,
+        .lag_ns = r->o->lag_ms * 1000000ull, .now = guest_now,
+    };
+    int ret = pb_state_get(&r->v, &state);
+
+    if (ret < 0) {
+        guest_fail(r, "reading the Primary's first state: %s",
+                   strerror(-ret));
+        return false;
+    }
+    r->backup = pb_backup_new(&c, why, sizeof(why));
+    if (!r->backup) {
+        guest_fail(r, "%s", why);
+        return false;
+    }
+    r->backup_started = pthread_create(&r->backup_thread, NULL, backup_thread,
+                                       r) == 0;
+    return r->backup_started;
+}
+
+static void stop_backup(GuestRun *r)
+{
+    if (r->backup_started) {
+        pb_backup_quit(r->backup);
+        pthread_join(r->backup_thread, NULL);
+        pb_backup_stats(r->backup, &r->result->backup);
+    }
+    pb_backup_free(r->backup);
+}
+
+/* ---- verify ---- */
+
+/* As pb_record_point(). */
+static int verify(GuestRun *r)
+{
+    PbState state;
+    PbVerify v;
+    int ret = pb_record_point(r->rec, PB_EVENT_VERIFY);
+
+    if (ret) {
+        return ret;
+    }
+    while (!pb_record_flush(r->rec, FLUSH_MS)) {
+        if (!healthy(r)) {
+            return -EIO;
+        }
+    }
+    ret = pb_state_get(&r->v, &state);
+    if (ret < 0) {
+        return ret;
+    }
+    r->want_verify = false;
+    ret = pb_backup_verify(r->backup, &state, &v, r->o->timeout_s * 1000);
+    if (ret < 0) {
+        if (healthy(r)) {
+            guest_fail(r, "verify: %s", strerror(-ret));
+        }
+        return ret;
+    }
+    r->result->verifies++;
+    if (!v.equal) {
+        guest_fail(r, "verify found a difference at event %llu: %s; %llu "
+                   "words of memory differ, the first at block %u offset "
+                   "0x%llx: 0x%x and 0x%x", (unsigned long long)v.event,
+                   v.what[0] ? v.what : "registers equal",
+                   (unsigned long long)v.mem.differences, v.mem.block,
+                   (unsigned long long)v.mem.offset, v.mem.a, v.mem.b);
+    }
+    return 0;
+}
+
+/* ---- the Primary ---- */
+
+static void take_ticks(GuestRun *r)
+{
+    while (guest_source_take(r)) {
+        r->result->ticks++;
+        switch (r->mode) {
+        case MODE_BURST:
+            r->irqs += 3;
+            break;
+        case MODE_NMI:
+            r->nmis = 1;
+            break;
+        case MODE_BOTH:
+            r->nmis = 1;
+            r->irqs++;
+            break;
+        case MODE_DMA:
+            r->dmas++;
+            break;
+        case MODE_OFF:
+            break;
+        default:
+            r->irqs++;
+        }
+        if (r->irqs > 3) {
+            r->irqs = 3;
+        }
+    }
+}
+
+/* A device acts from another thread, while the vCPU is stopped. */
+static int deliver_dma(GuestRun *r)
+{
+    int ret = pb_record_point(r->rec, PB_EVENT_POINT);
+
+    if (ret == 0) {
+        r->dmas--;
+        guest_dma(r, GUEST_DMA_AREA);
+    }
+    return ret;
+}
+
+static int deliver_irq(GuestRun *r)
+{
+    struct kvm_run *run = r->v.run;
+    int ret;
+
+    if (!run->ready_for_interrupt_injection || !run->if_flag) {
+        return -EAGAIN;
+    }
+    ret = pb_record_irq(r->rec, GUEST_VECTOR);
+    if (ret == 0) {
+        r->irqs--;
+        r->halted = false;
+    }
+    return ret;
+}
+
+/*
+ * Let what is due reach the guest.  0; or 1: KVM wants another exit answered
+ * first.  At most one injection between two entries.
+ */
+static int deliver(GuestRun *r)
+{
+    int ret = 0;
+
+    r->v.run->request_interrupt_window = 0;
+    if (r->want_verify) {
+        ret = verify(r);
+    }
+    if (ret == 0 && r->dmas) {
+        ret = deliver_dma(r);
+    }
+    if (ret == 0 && r->nmis) {
+        ret = pb_record_nmi(r->rec);
+        if (ret == 0) {
+            r->nmis--;
+            r->halted = false;
+            return 0;
+        }
+    }
+    if (ret == 0 && r->irqs) {
+        ret = deliver_irq(r);
+    }
+    r->v.run->request_interrupt_window = r->irqs != 0;
+    if (ret < 0 && ret != -EAGAIN && !r->failed) {
+        guest_fail(r, "recording: %s", strerror(-ret));
+    }
+    return ret == 1;
+}
+
+static void answer_exit(GuestRun *r)
+{
+    pb_record_exit_begin(r->rec);
+    guest_devices(r);
+    pb_record_exit_end(r->rec);
+    r->halted = r->v.run->exit_reason == KVM_EXIT_HLT;
+}
+
+static void run_once(GuestRun *r)
+{
+    uint64_t now = guest_now(NULL);
+    int ret = deliver(r);
+
+    if (r->failed || (r->done && !r->want_verify)) {
+        return;
+    }
+    if (now >= r->next_mark_ns) {
+        r->next_mark_ns = now + MARK_NS;
+        pb_record_mark(r->rec);
+    }
+    if (r->halted) {
+        guest_source_wait(r, NAP_MS);
+        return;
+    }
+    while (!pb_record_flush(r->rec, FLUSH_MS)) {
+        if (!healthy(r)) {
+            return;
+        }
+    }
+    if (ret == 0) {
+        ret = pb_vcpu_run(&r->v);
+        if (ret == -EINTR) {
+            return;
+        }
+        if (ret < 0) {
+            guest_fail(r, "KVM_RUN of the Primary: %s", strerror(-ret));
+            return;
+        }
+    }
+    answer_exit(r);
+}
+
+static void run_primary(GuestRun *r)
+{
+    while (healthy(r) && !r->done) {
+        take_ticks(r);
+        run_once(r);
+    }
+    if (r->failed) {
+        return;
+    }
+    if (r->end_code != 0) {
+        guest_fail(r, "the guest itself failed with code 0x%x", r->end_code);
+        return;
+    }
+    r->irqs = r->nmis = r->dmas = 0;
+    r->want_verify = true;
+    while (r->want_verify && healthy(r)) {
+        run_once(r);
+    }
+    pb_record_note(r->rec, PB_EVENT_END, PB_END_QUIT);
+    while (!pb_record_flush(r->rec, FLUSH_MS) && healthy(r)) {
+    }
+}
+
+static void note_end(GuestRun *r)
+{
+    PbRecordStats s;
+
+    pb_record_stats(r->rec, &s);
+    r->result->events = s.events;
+    r->result->ok = !r->failed;
+}
+
+static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
+{
+    char why[200];
+
+    if (!pb_counter_new(&r->v, r->o->counter, r->o->uarch, why,
+                        sizeof(why))) {
+        guest_fail(r, "%s", why);
+        return;
+    }
+    r->rec = pb_record_new(r->ring, &r->v, guest_now, NULL);
+    if (r->rec && start_backup(r, cpuid) && guest_source_start(r)) {
+        run_primary(r);
+    } else {
+        guest_fail(r, "the run cannot be set up");
+    }
+    guest_source_stop(r);
+    stop_backup(r);
+    if (r->rec) {
+        note_end(r);
+    }
+    pb_record_free(r->rec);
+    pb_counter_free(r->v.counter);
+}
+
+void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
+{
+    GuestRun *r = calloc(1, sizeof(*r));
+    struct kvm_cpuid2 *cpuid = guest_cpuid(o->kvm_fd);
+
+    memset(result, 0, sizeof(*result));
+    r->guest = g;
+    r->o = o;
+    r->result = result;
+    r->mode = g->mode;
+    r->random = o->seed * 0x2545f4914f6cdd1dull + 3;
+    r->deadline_ns = guest_now(NULL) + o->timeout_s * 1000000000ull;
+    r->ring = pb_ring_new(RING_SLOTS);
+    if (!cpuid || !r->ring) {
+        guest_fail(r, "no ring or no CPUID of this host");
+    } else if (guest_vm_new(r, cpuid)) {
+        run_with_counter(r, cpuid);
+    }
+    guest_vm_free(r);
+    pb_ring_free(r->ring);
+    free(cpuid);
+    free(r);
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * guests.h: a small VM monitor that runs tiny guests as Primary and as
+ * Backup, to prove the replay core without QEMU.
+ *
+ * Threads: the one that calls guest_run() is the Primary's vCPU; a second is
+ * the Backup; a third, the source, says at random times that something came
+ * from outside (with counter=step it is the Primary's own thread that does,
+ * after a random number of steps).  GuestRun belongs to the Primary's thread
+ * but for the fields marked "any thread".
+ */
+#ifndef GUESTS_H
+#define GUESTS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backup-replay.h"
+#include "branch-counter.h"
+#include "pb-vcpu.h"
+#include "primary-record.h"
+#include "ring/pb-ring.h"
+
+/* ---- what the guests see; the same numbers are in common.inc ---- */
+
+enum {
+    PORT_ROUNDS = 0xf0, PORT_RANDOM, PORT_CONSOLE, PORT_LENGTH, PORT_END,
+    PORT_VERIFY, PORT_DMA, PORT_DMA_IN, PORT_SLOT, PORT_MODE,
+};
+
+typedef enum GuestMode {
+    MODE_IRQ, MODE_BURST, MODE_NMI, MODE_BOTH, MODE_DMA, MODE_OFF,
+} GuestMode;
+
+enum { SLOT_NONE, SLOT_RAM, SLOT_READONLY, SLOT_HIGH };
+
+#define GUEST_CODE      0x8000u
+#define GUEST_STACK     0x80000u
+#define GUEST_DMA_AREA  0x70000u
+#define GUEST_RAM_SIZE  0x100000u
+#define GUEST_ROM       0x200000u
+#define GUEST_ROM_SIZE  0x10000u
+#define GUEST_EXTRA     0x300000u
+#define GUEST_EXTRA_SIZE 0x20000u     /* the slot shows half of it */
+#define GUEST_MMIO      0x400000u
+
+#define GUEST_VECTOR    32
+
+/* ---- one guest ---- */
+
+typedef struct Guest {
+    const char *name;
+    const char *claim;
+    const uint8_t *code, *code_end;
+    bool real_mode;
+    GuestMode mode;           /* of the source, until the guest changes it */
+    uint32_t step_length;     /* answer of PORT_LENGTH for counter=step */
+    uint32_t pmu_length;      /* and for counter=pmu */
+    const char *pending;      /* not expected to work yet: why */
+} Guest;
+
+extern const Guest guests[];
+extern const unsigned guests_count;
+
+/* ---- one run ---- */
+
+typedef struct GuestOptions {
+    int kvm_fd;
+    PbCounterKind counter;
+    const PbUarch *uarch;
+    uint32_t margin;
+    uint64_t seed;
+    uint32_t rounds;          /* interrupts a guest waits for */
+    uint32_t rate;            /* of the source, per second */
+    uint32_t lag_ms;
+    uint32_t timeout_s;       /* of one run */
+} GuestOptions;
+
+typedef struct GuestResult {
+    bool ok;
+    char why[2048];           /* if not; may have several lines */
+    uint64_t events, ticks;
+    unsigned verifies;
+    PbBackupStats backup;
+} GuestResult;
+
+/* Xorshift; the state is never 0. */
+uint64_t guest_random(uint64_t *state);
+
+typedef struct GuestRun GuestRun;
+
+/* When something comes from outside. */
+typedef struct GuestSource {
+    GuestRun *run;
+    pthread_t thread;
+    bool started;
+    uint64_t random;
+    uint32_t countdown;       /* steps to the next tick */
+    uint32_t gap;             /* mean steps between ticks */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stop;
+    unsigned due;             /* any thread, locked: ticks not yet taken */
+} GuestSource;
+
+struct GuestRun {
+    const Guest *guest;
+    const GuestOptions *o;
+    GuestResult *result;
+    PbMem mem;
+    PbVcpu v;
+    PbRing *ring;
+    PbRecorder *rec;
+    PbBackup *backup;
+    pthread_t backup_thread;
+    bool backup_started;
+    GuestSource source;
+    uint64_t random;          /* of the devices */
+    GuestMode mode;
+    unsigned irqs, nmis, dmas;    /* due to be delivered */
+    bool want_verify;
+    bool halted;
+    bool done;
+    bool failed;
+    int end_code;
+    uint64_t deadline_ns;
+    uint64_t next_mark_ns;
+};
+
+/* Run @g once. */
+void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result);
+
+/* The run failed; keeps the first reason. */
+void guest_fail(GuestRun *r, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+uint64_t guest_now(void *unused);     /* monotonic, ns */
+
+/* ---- guest-vm.c ---- */
+
+/* The Primary's VM with the guest loaded, or a reason. */
+bool guest_vm_new(GuestRun *r, struct kvm_cpuid2 *cpuid);
+void guest_vm_free(GuestRun *r);
+struct kvm_cpuid2 *guest_cpuid(int kvm_fd);
+
+/* ---- guest-devices.c ---- */
+
+/* Answer the exit the Primary stands at. */
+void guest_devices(GuestRun *r);
+
+/* A device writes random bytes to @gpa and above, and says so. */
+void guest_dma(GuestRun *r, uint32_t gpa);
+
+/* ---- guest-source.c ---- */
+
+bool guest_source_start(GuestRun *r);
+void guest_source_stop(GuestRun *r);
+
+/* Take a tick if one is due. */
+bool guest_source_take(GuestRun *r);
+
+/* HLT: wait for a tick, at most @ms. */
+void guest_source_wait(GuestRun *r, int ms);
+
+#endif /* GUESTS_H */

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-guests: run tiny guests as Primary and Backup; one TAP test per guest.
+ * A test passes when the Backup has lived through every event and, at every
+ * verify, has the Primary's registers and RAM byte for byte.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guests.h"
+#include "pb-uarch.h"
+
+static const char usage[] =
+    "usage: pb-guests [OPTION]...\n"
+    "Run tiny guests as Primary and Backup and compare them byte for byte.\n"
+    "  --counter pmu|step  how branches are counted (default: step)\n"
+    "  --guest NAME        only this guest (may be repeated)\n"
+    "  --list              name the guests\n"
+    "  --pending           run also those not expected to work yet\n"
+    "  --runs N            runs of each guest (1)\n"
+    "  --seed N            of the outside world (default: the time)\n"
+    "  --rounds N          interrupts a guest waits for (30, pmu: 200)\n"
+    "  --rate N            interrupts per second, for pmu (2000)\n"
+    "  --lag MS            how far the Backup stays behind (0)\n"
+    "  --margin N          branches, for pmu (default: by self-check)\n"
+    "  --timeout S         for one run (60)\n";
+
+typedef struct Wanted {
+    GuestOptions o;
+    unsigned runs;
+    bool pending;
+    const char *guest[32];
+    unsigned guests;
+} Wanted;
+
+/* Sums over the runs of one guest. */
+typedef struct Sums {
+    uint64_t events, landings, steps, verifies, exits_max;
+    uint64_t by_exits[32];
+    uint32_t skid_max;
+} Sums;
+
+static void bad_option(const char *name, const char *value)
+{
+    fprintf(stderr, "pb-guests: --%s: expected a number (or pmu, step), got "
+            "\"%s\": see --help\n", name, value);
+    exit(2);
+}
+
+static uint64_t number(const char *name, const char *value)
+{
+    char *end;
+    uint64_t n = strtoull(value, &end, 0);
+
+    if (!*value || *end) {
+        bad_option(name, value);
+    }
+    return n;
+}
+
+static PbCounterKind counter_kind(const char *value)
+{
+    if (strcmp(value, "pmu") == 0) {
+        return PB_COUNTER_PMU;
+    }
+    if (strcmp(value, "step") != 0) {
+        bad_option("counter", value);
+    }
+    return PB_COUNTER_STEP;
+}
+
+static void list_guests(void)
+{
+    unsigned i;
+
+    for (i = 0; i < guests_count; i++) {
+        printf("%-16s %s%s%s\n", guests[i].name, guests[i].claim,
+               guests[i].pending ? "; pending: " : "",
+               guests[i].pending ? guests[i].pending : "");
+    }
+    exit(0);
+}
+
+static const struct option options[] = {
+    { "counter", required_argument, NULL, 'c' },
+    { "guest", required_argument, NULL, 'g' },
+    { "list", no_argument, NULL, 'l' },
+    { "pending", no_argument, NULL, 'p' },
+    { "runs", required_argument, NULL, 'n' },
+    { "seed", required_argument, NULL, 's' },
+    { "rounds", required_argument, NULL, 'r' },
+    { "rate", required_argument, NULL, 'f' },
+    { "lag", required_argument, NULL, 'a' },
+    { "margin", required_argument, NULL, 'm' },
+    { "timeout", required_argument, NULL, 't' },
+    { "help", no_argument, NULL, 'h' },
+    { NULL, 0, NULL, 0 },
+};
+
+static void one_option(Wanted *w, int c, const char *name)
+{
+    switch (c) {
+    case 'c':
+        w->o.counter = counter_kind(optarg);
+        break;
+    case 'g':
+        if (w->guests < sizeof(w->guest) / sizeof(w->guest[0])) {
+            w->guest[w->guests++] = optarg;
+        }
+        break;
+    case 'l':
+        list_guests();
+        break;
+    case 'p':
+        w->pending = true;
+        break;
+    case 'n':
+        w->runs = number(name, optarg);
+        break;
+    case 's':
+        w->o.seed = number(name, optarg);
+        break;
+    case 'r':
+        w->o.rounds = number(name, optarg);
+        break;
+    case 'f':
+        w->o.rate = number(name, optarg);
+        break;
+    case 'a':
+        w->o.lag_ms = number(name, optarg);
+        break;
+    case 'm':
+        w->o.margin = number(name, optarg);
+        break;
+    case 't':
+        w->o.timeout_s = number(name, optarg);
+        break;
+    case 'h':
+        fputs(usage, stdout);
+        exit(0);
+    default:
+        fputs(usage, stderr);
+        exit(2);
+    }
+}
+
+static void parse(Wanted *w, int argc, char **argv)
+{
+    int c, which = 0;
+
+    w->runs = 1;
+    w->o = (GuestOptions) {
+        .counter = PB_COUNTER_STEP, .rate = 2000, .timeout_s = 60,
+        .seed = (uint64_t)time(NULL) << 20 | (getpid() & 0xfffff),
+    };
+    while ((c = getopt_long(argc, argv, "", options, &which)) != -1) {
+        one_option(w, c, options[which].name);
+    }
+    if (optind != argc || w->runs == 0 || w->o.rate == 0) {
+        fputs(usage, stderr);
+        exit(2);
+    }
+    if (w->o.rounds == 0) {
+        w->o.rounds = w->o.counter == PB_COUNTER_STEP ? 30 : 200;
+    }
+}
+
+static bool wanted(const Wanted *w, const Guest *g)
+{
+    unsigned i;
+
+    for (i = 0; i < w->guests; i++) {
+        if (strcmp(w->guest[i], g->name) == 0) {
+            return true;
+        }
+    }
+    return w->guests == 0 && (w->pending || !g->pending);
+}
+
+static void skip_all(const char *why)
+{
+    printf("1..0 # SKIP %s\n", why);
+    exit(77);
+}
+
+static void set_up_host(Wanted *w)
+{
+    char why[300];
+    PbSelfCheck check;
+
+    w->o.kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (w->o.kvm_fd < 0) {
+        snprintf(why, sizeof(why), "/dev/kvm: %s", strerror(errno));
+        skip_all(why);
+    }
+    if (w->o.counter == PB_COUNTER_STEP) {
+        return;
+    }
+    if (!pb_self_check(w->o.kvm_fd, &check, why, sizeof(why))) {
+        skip_all(why);
+    }
+    w->o.uarch = check.uarch;
+    if (w->o.margin == 0) {
+        w->o.margin = check.margin;
+    }
+    printf("# %s, margin %u (skid at most %u), step %u ns, breakpoint %u "
+           "ns\n", check.uarch->name, w->o.margin, check.skid_max,
+           check.step_ns, check.break_ns);
+}
+
+static void add(Sums *s, const GuestResult *r)
+{
+    unsigned i;
+
+    s->events += r->events;
+    s->verifies += r->verifies;
+    s->landings += r->backup.landings;
+    s->steps += r->backup.steps;
+    for (i = 0; i < 32; i++) {
+        s->by_exits[i] += r->backup.landing_exits[i];
+    }
+    if (r->backup.landing_exits_max > s->exits_max) {
+        s->exits_max = r->backup.landing_exits_max;
+    }
+    if (r->backup.skid_max > s->skid_max) {
+        s->skid_max = r->backup.skid_max;
+    }
+}
+
+/* Exits that @percent of the landings did not exceed; 31: or more. */
+static unsigned percentile(const Sums *s, unsigned percent)
+{
+    uint64_t seen = 0;
+    unsigned i;
+
+    for (i = 0; i < 31; i++) {
+        seen += s->by_exits[i];
+        if (seen * 100 >= s->landings * percent) {
+            break;
+        }
+    }
+    return i;
+}
+
+static void print_failure(const GuestResult *r, uint64_t seed)
+{
+    char text[sizeof(r->why)], *line, *rest = text;
+
+    memcpy(text, r->why, sizeof(text));
+    printf("# failed with --seed %llu\n", (unsigned long long)seed);
+    while ((line = strsep(&rest, "\n"))) {
+        printf("# %s\n", line);
+    }
+}
+
+static bool test_guest(const Wanted *w, const Guest *g, int number)
+{
+    GuestOptions o = w->o;
+    GuestResult result;
+    Sums s = { 0 };
+    unsigned run, failed = 0;
+
+    for (run = 0; run < w->runs; run++) {
+        o.seed = w->o.seed + run;
+        guest_run(g, &o, &result);
+        add(&s, &result);
+        if (!result.ok) {
+            failed++;
+            print_failure(&result, o.seed);
+        }
+    }
+    printf("# %s: %u runs, %llu events, %llu landings, %llu verifies; exits "
+           "per landing: median %u, p99 %u, most %llu; %llu steps, skid at "
+           "most %u\n", g->name, w->runs, (unsigned long long)s.events,
+           (unsigned long long)s.landings, (unsigned long long)s.verifies,
+           percentile(&s, 50), percentile(&s, 99),
+           (unsigned long long)s.exits_max, (unsigned long long)s.steps,
+           s.skid_max);
+    printf("%s %d %s: %s%s%s\n", failed ? "not ok" : "ok", number, g->name,
+           g->claim, g->pending ? " # TODO " : "",
+           g->pending ? g->pending : "");
+    return failed == 0 || g->pending;
+}
+
+int main(int argc, char **argv)
+{
+    Wanted w = { 0 };
+    unsigned i;
+    int n = 0, failed = 0;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    parse(&w, argc, argv);
+    set_up_host(&w);
+    for (i = 0; i < guests_count; i++) {
+        n += wanted(&w, &guests[i]);
+    }
+    if (n == 0) {
+        fprintf(stderr, "pb-guests: no such guest: see --list\n");
+        return 2;
+    }
+    printf("1..%d\n# counter %s, seed %llu\n", n,
+           pb_counter_kind_name(w.o.counter), (unsigned long long)w.o.seed);
+    for (i = 0, n = 0; i < guests_count; i++) {
+        if (wanted(&w, &guests[i])) {
+            failed += !test_guest(&w, &guests[i], ++n);
+        }
+    }
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
