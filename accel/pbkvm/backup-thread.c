@@ -404,14 +404,41 @@ void pb_backup_stats(const PbBackup *b, PbBackupStats *s)
 
 /* ---- verify ---- */
 
+/*
+ * The event is published before its verifier can wait for it, so the Backup
+ * may be here first.  The Primary stands still for a verify: once there is a
+ * further event, whoever asked has given up.  0: somebody waits; -ENOENT:
+ * nobody will; -EAGAIN: the thread is wanted elsewhere.
+ */
+static int wait_for_verifier(PbBackup *b)
+{
+    int ret = 0;
+
+    pthread_mutex_lock(&b->lock);
+    while (!b->verify_state && ret == 0) {
+        if (b->want_freeze || b->quit) {
+            ret = -EAGAIN;
+        } else if (pb_ring_peek(b->c.ring, 1)) {
+            ret = -ENOENT;
+        } else {
+            nap(b, NAP_MS * 1000000ull);
+        }
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ret;
+}
+
 PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e)
 {
     PbVerify v = { .event = e->seq, .at = pb_position_of(e) };
     PbState mine;
     int ret;
 
-    if (!b->verify_state) {
-        return PB_REPLAY_DONE;    /* who asked has given up waiting */
+    switch (wait_for_verifier(b)) {
+    case -EAGAIN:
+        return PB_REPLAY_STOPPED;
+    case -ENOENT:
+        return PB_REPLAY_DONE;
     }
     ret = pb_state_get(&b->v, &mine);
     if (ret < 0) {
