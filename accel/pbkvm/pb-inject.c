@@ -24,7 +24,15 @@ int pb_inject_irq(PbVcpu *v, uint8_t vector)
     struct kvm_interrupt irq = { .irq = vector };
     int ret = normalise(v);
 
-    return ret < 0 ? ret : pb_vcpu_ioctl(v, KVM_INTERRUPT, &irq);
+    if (ret == 0) {
+        ret = pb_vcpu_ioctl(v, KVM_INTERRUPT, &irq);
+    }
+    if (ret == 0) {
+        /* Until the next exit says otherwise: a second one would replace
+           this one. */
+        v->run->ready_for_interrupt_injection = 0;
+    }
+    return ret;
 }
 
 int pb_inject_nmi(PbVcpu *v)

@@ -341,6 +341,12 @@ int pb_record_irq(PbRecorder *r, uint8_t vector)
 {
     int ret = pb_vcpu_complete(r->v);
 
+    /* An instruction that was completed may have raised a fault. */
+    if (ret == 0) {
+        ret = pb_half_delivered(r->v, true);
+        ret = ret == 1 || !r->v->run->ready_for_interrupt_injection ||
+              !r->v->run->if_flag ? -EAGAIN : ret;
+    }
     if (ret == 0) {
         ret = emit_here(r, PB_EVENT_IRQ, vector);
     }

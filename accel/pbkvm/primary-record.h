@@ -72,7 +72,8 @@ void pb_record_state(PbRecorder *r, const PbState *s);
  * Inject external interrupt @vector, and record it.  The vCPU must be ready
  * (run->ready_for_interrupt_injection, IF set); a pending exit is completed
  * first.  0, 1: KVM wants a further exit answered first, nothing was
- * injected; or -errno.
+ * injected; -EAGAIN: the instruction so completed has left the vCPU unable
+ * to take one, nothing was injected; or -errno.
  */
 int pb_record_irq(PbRecorder *r, uint8_t vector);
 
