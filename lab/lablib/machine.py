@@ -15,9 +15,12 @@ BUILD = TOP / "build" / "lab"
 # Kernel parameters: what only costs time in an emulated machine is off.
 APPEND = ("console=ttyS0 panic=-1 nmi_watchdog=0 nowatchdog mitigations=off "
           "tsc=reliable no_timer_check lpj=9200000 random.trust_cpu=on "
-          "cryptomgr.notests apparmor=0 audit=0 ima_appraise=off "
-          "module.sig_enforce=0 rcupdate.rcu_expedited=1 "
-          "8250.nr_uarts=1 i8042.noaux i8042.nokbd pci=lastbus=0")
+          "cryptomgr.notests lsm= selinux=0 apparmor=0 audit=0 rodata=off "
+          "init_on_alloc=0 8250.nr_uarts=1 initcall_blacklist="
+          "jent_mod_init,load_system_certificate_list,init_encrypted,"
+          "init_ima,init_evm,digsig_init")
+
+SHARED = "security_model=none,multidevs=remap"
 
 
 class LabError(Exception):
@@ -34,7 +37,7 @@ def qemu_path():
 
 
 def check_built():
-    for name in ("vmlinuz", "initramfs", "firmware"):
+    for name in ("kernel", "initramfs", "firmware"):
         if not (BUILD / name).exists():
             raise LabError(f"the lab is not built: no {BUILD / name}; "
                            f"run: {TOP / 'lab/build'}")
@@ -59,12 +62,12 @@ def command_line(options, link_fd):
         "-cpu", "max,la57=off", "-smp", str(options.cpus),
         "-m", str(options.mem),
         "-device", pmu_device(options),
-        "-kernel", str(BUILD / "vmlinuz"),
+        "-kernel", str(BUILD / "kernel"),
         "-initrd", str(BUILD / "initramfs"),
         "-append", APPEND + ("" if options.verbose else " quiet"),
         "-serial", "stdio",
-        "-virtfs", "local,path=/,mount_tag=root,security_model=none,"
-                   "multidevs=remap",
+        "-virtfs", "local,path=/,mount_tag=root," + SHARED,
+        "-virtfs", "local,path=/usr,mount_tag=usr," + SHARED,
         "-device", "virtio-serial-pci",
         "-chardev", f"socket,id=link,fd={link_fd}",
         "-device", "virtserialport,chardev=link",
