@@ -29,7 +29,7 @@
 #define LOCKED_TIMES  10000
 #define PORT_TIMES    40
 #define INJECT_EVERY  5
-#define STEPS         100
+#define STEPS         64
 #define BREAKS        40
 #define READS         200
 
