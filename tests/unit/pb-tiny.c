@@ -16,6 +16,7 @@
 #define CR0_PE 0x00000001u
 #define CR0_NE 0x00000020u
 #define CR0_WP 0x00010000u
+#define CR0_CD_NW 0x60000000u
 #define CR0_PG 0x80000000u
 #define CR4_OSFXSR 0x00000200u
 #define CR4_OSXMMEXCPT 0x00000400u
@@ -112,7 +113,7 @@ static void set_protected(struct kvm_sregs *s, bool paged)
     s->gdt.limit = 0x7f;
     s->idt.base = PB_TINY_IDT;
     s->idt.limit = 0x7ff;
-    s->cr0 |= CR0_PE | CR0_NE;
+    s->cr0 = (s->cr0 & ~(uint64_t)CR0_CD_NW) | CR0_PE | CR0_NE;
     s->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
     if (paged) {
         s->cr3 = PB_TINY_PD;
@@ -194,7 +195,7 @@ static bool set_mode(PbTiny *vm, PbTinyMode mode, char *why, size_t len)
 {
     struct kvm_regs regs = { .rflags = 2, .rsp = PB_TINY_STACK,
                              .rip = PB_TINY_CODE };
-    struct kvm_sregs sregs;
+    struct kvm_sregs sregs, got;
 
     if (pb_vcpu_get_sregs(&vm->vcpu, &sregs) < 0) {
         return fail(why, len, "KVM_GET_SREGS");
@@ -210,8 +211,14 @@ static bool set_mode(PbTiny *vm, PbTinyMode mode, char *why, size_t len)
         set_protected(&sregs, mode == PB_TINY_PAGED);
     }
     if (pb_vcpu_ioctl(&vm->vcpu, KVM_SET_SREGS, &sregs) < 0 ||
-        pb_vcpu_set_regs(&vm->vcpu, &regs) < 0) {
+        pb_vcpu_set_regs(&vm->vcpu, &regs) < 0 ||
+        pb_vcpu_get_sregs(&vm->vcpu, &got) < 0) {
         return fail(why, len, "setting the vCPU's registers");
+    }
+    if (got.cr0 != sregs.cr0) {
+        snprintf(why, len, "this host's KVM does not take CR0: expected "
+                 "0x%llx, got 0x%llx", sregs.cr0, got.cr0);
+        return false;
     }
     return true;
 }
