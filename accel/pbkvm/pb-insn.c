@@ -176,11 +176,15 @@ static void classify_two_bytes(PbInsn *insn, const Parts *p)
     case 0x0b: case 0xb9: case 0xff:                 /* UD2, UD1, UD0 */
         insn->traits |= PB_INSN_UD;
         break;
+    case 0x78: case 0x79:           /* SSE4A, which Capstone takes for VMX */
+        insn->kind = PB_INSN_UNKNOWN;
+        break;
     case 0xaa:                                       /* RSM */
         insn->traits |= PB_INSN_REFUSED;
         break;
     case 0x10 ... 0x17: case 0x28 ... 0x2f: case 0x38: case 0x3a:
-    case 0x50 ... 0x7f: case 0xae: case 0xc2: case 0xc4 ... 0xc6:
+    case 0x50 ... 0x77: case 0x7a ... 0x7f: case 0xae: case 0xc2:
+    case 0xc4 ... 0xc6:
     case 0xd0 ... 0xfe:
         insn->traits |= PB_INSN_SSE | PB_INSN_FPU;
         break;

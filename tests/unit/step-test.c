@@ -9,9 +9,11 @@
  * comparison proves nothing.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "pb-step.h"
 #include "pb-tap.h"
@@ -137,10 +139,54 @@ static bool serve(Run *r, const Guest *g)
     return false;
 }
 
+/* ---- signals at random times ---- */
+
+static struct {
+    timer_t timer;
+    struct kvm_run *run;           /* NULL: no signals */
+    uint32_t seed;
+    unsigned delay_max;            /* microseconds */
+    unsigned hits;                 /* steps that were interrupted */
+} storm;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    if (storm.run) {
+        storm.run->immediate_exit = 1;
+    }
+}
+
+static void arm_signal(void)
+{
+    struct itimerspec t = { 0 };
+
+    storm.seed = storm.seed * 1664525 + 1013904223;
+    t.it_value.tv_nsec = 1000 + 1000 * ((storm.seed >> 8) % storm.delay_max);
+    pb_check(timer_settime(storm.timer, 0, &t, NULL) == 0);
+}
+
+/* pb_step() until it has done something, whatever signals come. */
+static int step_in_storm(Run *r, bool *branch)
+{
+    int ret;
+
+    storm.run = r->vm.vcpu.run;
+    do {
+        arm_signal();
+        ret = pb_step(&r->vm.vcpu, branch);
+        storm.hits += ret == PB_STEP_INTERRUPTED;
+        storm.run->immediate_exit = 0;
+    } while (ret == PB_STEP_INTERRUPTED);
+    storm.run = NULL;
+    return ret;
+}
+
 static bool step(Run *r, const Guest *g)
 {
     bool branch;
-    int ret = pb_step(&r->vm.vcpu, &branch);
+    int ret = storm.delay_max ? step_in_storm(r, &branch)
+                              : pb_step(&r->vm.vcpu, &branch);
 
     if (ret == PB_STEP_EXIT) {
         return serve(r, g);
@@ -438,11 +484,11 @@ static void prepare_real(PbTiny *vm)
 /* ---- the claims ---- */
 
 #define GUEST_TEST(name, ...)                                   \
+    static const Guest claim_##name = { __VA_ARGS__ };          \
+                                                                \
     static void test_##name(void)                               \
     {                                                           \
-        static const Guest g = { __VA_ARGS__ };                 \
-                                                                \
-        check_guest(&g);                                        \
+        check_guest(&claim_##name);                             \
     }
 
 GUEST_TEST(pushf_pushes_no_tf, GUEST(FLAT, pushf), .insns = 11,
@@ -490,6 +536,35 @@ GUEST_TEST(code_16_with_a_base, GUEST(FLAT, code16), .insns = 26,
 GUEST_TEST(real_mode, GUEST(REAL, real), .insns = 51, .branches = 4,
            .prepare = prepare_real, .notices_tf = true)
 
+static void test_signals_change_nothing(void)
+{
+    static const Guest *const guests[] = {
+        &claim_pushf_pushes_no_tf, &claim_int_frames_have_no_tf,
+        &claim_fault_frames_have_no_tf, &claim_page_fault_frames_have_no_tf,
+        &claim_mov_ss_is_stepped, &claim_interrupt_at_hlt_has_no_tf,
+        &claim_pio_is_stepped, &claim_mmio_is_stepped,
+        &claim_rep_mmio_is_stepped, &claim_rep_over_a_page_fault,
+        &claim_branches_are_counted, &claim_ring_3_and_back,
+        &claim_iret_is_stepped, &claim_real_mode,
+    };
+    struct sigaction act = { .sa_handler = on_signal };
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL,
+                              .sigev_signo = SIGUSR1 };
+    size_t i;
+
+    pb_check(sigaction(SIGUSR1, &act, NULL) == 0);
+    pb_check(timer_create(CLOCK_MONOTONIC, &event, &storm.timer) == 0);
+    storm.delay_max = in_lab() ? 2000 : 50;
+    for (i = 0; i < sizeof(guests) / sizeof(guests[0]); i++) {
+        check_guest(guests[i]);
+    }
+    pb_tap_skipped = NULL;      /* those this host cannot run do not count */
+    pb_check(storm.hits > 0);
+    printf("# %u steps were interrupted\n", storm.hits);
+    storm.delay_max = 0;
+    timer_delete(storm.timer);
+}
+
 int main(void)
 {
     static const PbTest tests[] = {
@@ -520,6 +595,7 @@ int main(void)
         PB_TEST(segment_loads_are_stepped),
         PB_TEST(code_16_with_a_base),
         PB_TEST(real_mode),
+        PB_TEST(signals_change_nothing),
     };
 
     return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
