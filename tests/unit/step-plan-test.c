@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * step-plan-test.c: where the breakpoints of a step go, and when TF is used;
+ * and reading page tables and gates.  Pure: no KVM.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "pb-step-plan.h"
+#include "pb-tables.h"
+#include "pb-tap.h"
+
+#define CR0_PE 0x1ull
+#define CR0_EM_TS 0xcull
+#define CR0_PG 0x80000000ull
+#define CR4_VME 0x1ull
+#define CR4_PSE 0x10ull
+#define CR4_PAE 0x20ull
+#define CR4_SSE 0x600ull
+#define RFLAGS_NT 0x4000ull
+
+#define RAM_SIZE 0x40000u
+#define GDT 0x1000u
+#define LDT 0x1800u
+#define IDT 0x2000u
+#define TABLES 0x10000u
+#define CODE 0x20000u
+#define STACK 0x30000u
+
+/* The handler of vector n, as the IDT below has it. */
+#define ENTRY(n) (0x8000u + 16 * (n))
+
+static uint8_t ram[RAM_SIZE];
+static PbMem mem;
+static PbStepInput in;
+static PbStepPlan plan;
+
+static void put32(uint32_t at, uint32_t value)
+{
+    memcpy(ram + at, &value, 4);
+}
+
+static void put64(uint32_t at, uint64_t value)
+{
+    memcpy(ram + at, &value, 8);
+}
+
+/* Flat 32-bit protected mode in ring 0, without paging. */
+static void reset(void)
+{
+    PbSlotChange slot = { .gpa = 0, .size = RAM_SIZE };
+    unsigned i;
+
+    memset(ram, 0, sizeof(ram));
+    memset(&mem, 0, sizeof(mem));
+    memset(&in, 0, sizeof(in));
+    pb_check(pb_mem_add_block(&mem, "ram", ram, RAM_SIZE));
+    pb_mem_set_slot(&mem, 0, &slot);
+    put32(GDT + 8, 0x0000ffff);
+    put32(GDT + 12, 0x00cf9b00);
+    for (i = 0; i < 256; i++) {
+        put32(IDT + 8 * i, 0x00080000 | ENTRY(i));
+        put32(IDT + 8 * i + 4, 0x8e00);
+    }
+    in.mem = &mem;
+    in.regs.rip = CODE;
+    in.regs.rsp = STACK;
+    in.regs.rflags = 2;
+    in.sregs.cr0 = CR0_PE;
+    in.sregs.cs.db = in.sregs.ss.db = 1;
+    in.sregs.cs.limit = in.sregs.ss.limit = 0xffffffff;
+    in.sregs.gdt.base = GDT;
+    in.sregs.gdt.limit = 0xff;
+    in.sregs.idt.base = IDT;
+    in.sregs.idt.limit = 0x7ff;
+}
+
+static void go_real(void)
+{
+    in.sregs.cr0 = 0;
+    in.sregs.cs.db = in.sregs.ss.db = 0;
+    in.sregs.cs.limit = in.sregs.ss.limit = 0xffff;
+    in.sregs.cs.base = CODE;
+    in.regs.rip = 0;
+    in.sregs.idt.base = 0;
+    in.sregs.idt.limit = 0x3ff;
+    put32(4 * 13, 0x08000000 | 13);       /* 0800:000d */
+}
+
+static int make_plan(const void *code, unsigned len, unsigned first)
+{
+    unsigned bits = in.sregs.cs.db ? 32 : 16;
+    uint64_t pc = in.sregs.cs.base + in.regs.rip;
+
+    pb_insn_decode(&in.insn, code, len, pc, in.sregs.cs.base, bits);
+    pb_check_u64(in.insn.len, first);
+    if (first < len) {
+        pb_insn_decode(&in.after, (const uint8_t *)code + first, len - first,
+                       pc + first, in.sregs.cs.base, bits);
+    }
+    return pb_step_plan(&in, &plan);
+}
+
+/* Plan for the instruction of @first bytes; the rest is what follows it. */
+#define PLAN(first, ...) \
+    make_plan((const uint8_t[]) { __VA_ARGS__ }, \
+              sizeof((const uint8_t[]) { __VA_ARGS__ }), first)
+
+static bool stops_at(uint64_t addr)
+{
+    unsigned i;
+
+    for (i = 0; i < plan.bps; i++) {
+        if (plan.bp[i] == addr) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_plain_stops_behind_itself_or_at_a_fault(void)
+{
+    reset();
+    pb_check_u64(PLAN(2, 0x89, 0x18), 0);
+    pb_check(!plan.tf && !plan.set_rf && !plan.event);
+    pb_check(stops_at(CODE + 2) && stops_at(ENTRY(13)));
+    pb_check(!stops_at(ENTRY(14)));
+    in.sregs.cr0 |= CR0_PG;     /* without tables: no entry can be read */
+    pb_check_u64(PLAN(2, 0x89, 0x18), 0);
+    pb_check_u64(plan.bps, 1);
+}
+
+static void test_branch_uses_tf_and_fault_handlers(void)
+{
+    reset();
+    pb_check_u64(PLAN(2, 0x74, 0x10), 0);
+    pb_check(plan.tf && stops_at(ENTRY(13)));
+    pb_check(!stops_at(CODE + 2) && !stops_at(CODE + 0x12));
+}
+
+static void test_call_stops_at_its_target(void)
+{
+    reset();
+    pb_check_u64(PLAN(5, 0xe8, 0, 1, 0, 0), 0);
+    pb_check(!plan.tf && stops_at(CODE + 0x105));
+    pb_check_u64(PLAN(5, 0xe8, 0xfb, 0xff, 0xff, 0xff), 0);
+    pb_check(plan.tf && !stops_at(CODE));
+}
+
+static void test_more_faults_than_breakpoints_uses_tf(void)
+{
+    reset();
+    in.sregs.cr4 = CR4_SSE;
+    pb_check_u64(PLAN(2, 0xd9, 0xe8), 0);            /* fld1 */
+    pb_check(!plan.tf && stops_at(CODE + 2) && stops_at(ENTRY(16)));
+    in.sregs.cr0 |= CR0_EM_TS;
+    pb_check_u64(PLAN(3, 0x0f, 0x58, 0xc1), 0);      /* addps */
+    pb_check(plan.tf && plan.bps == 4);
+    pb_check(stops_at(ENTRY(7)) && stops_at(ENTRY(6)) &&
+             stops_at(ENTRY(19)));
+}
+
+static void test_pushf_never_meets_tf(void)
+{
+    reset();
+    pb_check_u64(PLAN(1, 0x9c), 0);
+    pb_check(!plan.tf && stops_at(CODE + 1));
+    go_real();
+    in.regs.rip = 0xffff;
+    pb_check_u64(PLAN(1, 0x9c), 0);
+    pb_check(!plan.tf);
+}
+
+static void test_ip_that_wraps_uses_tf(void)
+{
+    reset();
+    go_real();
+    in.regs.rip = 0xfffe;
+    pb_check_u64(PLAN(1, 0x40), 0);
+    pb_check(!plan.tf && stops_at(CODE + 0xffff));
+    in.regs.rip = 0xffff;
+    pb_check_u64(PLAN(1, 0x40), 0);
+    pb_check(plan.tf);
+}
+
+static void test_real_mode_handlers_are_in_the_table(void)
+{
+    reset();
+    go_real();
+    pb_check_u64(PLAN(2, 0x89, 0xd8), 0);
+    pb_check(stops_at(0x800d));
+}
+
+static void test_mov_ss_stops_behind_either(void)
+{
+    reset();
+    pb_check_u64(PLAN(2, 0x8e, 0xd0, 0x89, 0xc4), 0);    /* mov esp,eax */
+    pb_check(!plan.tf && stops_at(CODE + 2) && stops_at(CODE + 4));
+    pb_check_u64(PLAN(2, 0x8e, 0xd0, 0x9c), 0);          /* pushf */
+    pb_check(!plan.tf && stops_at(CODE + 2) && stops_at(CODE + 3));
+    pb_check_u64(PLAN(2, 0x8e, 0xd0, 0xcd, 0x30), 0);    /* int */
+    pb_check(!plan.tf && stops_at(CODE + 2) && stops_at(ENTRY(0x30)));
+    pb_check_u64(PLAN(2, 0x8e, 0xd0, 0xe8, 0, 0, 0, 0), 0);
+    pb_check(!plan.tf && stops_at(CODE + 2) && stops_at(CODE + 7));
+    pb_check_u64(PLAN(1, 0x17, 0xc3), 0);                /* pop ss; ret */
+    pb_check(plan.tf);
+}
+
+static void test_int_stops_at_its_gate(void)
+{
+    reset();
+    pb_check_u64(PLAN(2, 0xcd, 0x80), 0);
+    pb_check(!plan.tf && stops_at(ENTRY(0x80)) && stops_at(ENTRY(13)));
+    pb_check(!stops_at(CODE + 2));
+    pb_check_u64(PLAN(1, 0xce), 0);                      /* into */
+    pb_check(stops_at(ENTRY(4)) && stops_at(CODE + 1));
+}
+
+static void test_int_in_virtual_8086_may_use_either_table(void)
+{
+    reset();
+    in.regs.rflags |= PB_RFLAGS_VM;
+    in.sregs.cs.db = 0;
+    in.sregs.cs.base = CODE;
+    in.regs.rip = 0;
+    in.sregs.cr4 = CR4_VME;
+    put32(4 * 0x10, 0x10000020);          /* 1000:0020 */
+    pb_check_u64(PLAN(2, 0xcd, 0x10), 0);
+    pb_check(stops_at(ENTRY(0x10)) && stops_at(0x10020));
+}
+
+static void test_iret_sees_tf_for_the_guest(void)
+{
+    reset();
+    put32(STACK + 8, 0x202);
+    pb_check_u64(PLAN(1, 0xcf), 0);
+    pb_check(plan.tf && !plan.guest_tf);
+    put32(STACK + 8, 0x302);
+    pb_check_u64(PLAN(1, 0xcf), 0);
+    pb_check(plan.guest_tf);
+    pb_check_u64(PLAN(2, 0x66, 0xcf), 0);      /* its image is at +4 */
+    pb_check(!plan.guest_tf);
+}
+
+static void test_what_cannot_be_stepped_is_refused(void)
+{
+    reset();
+    pb_check_u64(PLAN(1, 0xf1), -EOPNOTSUPP);
+    in.regs.rflags |= RFLAGS_NT;
+    pb_check_u64(PLAN(1, 0xcf), -EOPNOTSUPP);
+    in.regs.rflags = 2 | PB_RFLAGS_TF;
+    pb_check_u64(PLAN(1, 0x90), -EOPNOTSUPP);
+    in.regs.rflags = 2;
+    put32(IDT + 8 * 0x30 + 4, 0x8500);         /* task gate */
+    pb_check_u64(PLAN(2, 0xcd, 0x30), -EOPNOTSUPP);
+    in.events.interrupt.injected = 1;
+    in.events.interrupt.nr = 0x30;
+    pb_check_u64(PLAN(1, 0x90), -EOPNOTSUPP);
+}
+
+static void test_handler_where_it_starts_needs_rf(void)
+{
+    reset();
+    in.regs.rip = ENTRY(6);
+    pb_check_u64(PLAN(2, 0x0f, 0x0b), 0);
+    pb_check(plan.set_rf && stops_at(ENTRY(6)));
+}
+
+static void test_waiting_event_goes_first(void)
+{
+    reset();
+    in.events.interrupt.injected = 1;
+    in.events.interrupt.nr = 0x40;
+    pb_check_u64(PLAN(2, 0x74, 0x10), 0);
+    pb_check(plan.event && !plan.tf && stops_at(ENTRY(0x40)));
+    in.events.nmi.pending = 1;
+    pb_check_u64(PLAN(2, 0x74, 0x10), 0);
+    pb_check(stops_at(ENTRY(0x40)) && stops_at(ENTRY(2)));
+    in.events.exception.injected = 1;
+    in.events.exception.nr = 14;
+    pb_check_u64(PLAN(2, 0x74, 0x10), 0);
+    pb_check_u64(plan.bp[0], ENTRY(14));
+    in.events = (struct kvm_vcpu_events) { .nmi = { .pending = 1,
+                                                    .masked = 1 } };
+    pb_check_u64(PLAN(2, 0x74, 0x10), 0);
+    pb_check(!plan.event);
+}
+
+/* ---- tables ---- */
+
+static uint64_t walk(uint64_t linear)
+{
+    uint64_t gpa;
+
+    return pb_tables_walk(&mem, &in.sregs, linear, &gpa) ? gpa : ~0ull;
+}
+
+static void test_walk_of_two_levels(void)
+{
+    reset();
+    in.sregs.cr0 |= CR0_PG;
+    in.sregs.cr3 = TABLES;
+    put32(TABLES + 4 * 0x300, (TABLES + 0x1000) | 1);
+    put32(TABLES + 0x1000 + 4 * 0x12, 0x5678000 | 1);
+    put32(TABLES + 4 * 0x301, 0x00c00000 | 0x81);    /* 4 MiB */
+    pb_check_u64(walk(0xc0012345), 0x5678345);
+    pb_check_u64(walk(0xc0013345), ~0ull);
+    pb_check_u64(walk(0x12345), ~0ull);
+    in.sregs.cr4 = CR4_PSE;
+    pb_check_u64(walk(0xc0412345), 0xc12345);
+}
+
+static void test_walk_with_pae(void)
+{
+    reset();
+    in.sregs.cr0 |= CR0_PG;
+    in.sregs.cr4 = CR4_PAE;
+    in.sregs.cr3 = TABLES + 0x20;
+    put64(TABLES + 0x20 + 8 * 3, (TABLES + 0x1000) | 1);
+    put64(TABLES + 0x1000, (TABLES + 0x2000) | 1);
+    put64(TABLES + 0x2000 + 8 * 0x12, 0x8000000123456001ull);
+    put64(TABLES + 0x1000 + 8, 0x200000 | 0x81);     /* 2 MiB */
+    pb_check_u64(walk(0xc0012345), 0x123456345);
+    pb_check_u64(walk(0xc0212345), 0x212345);
+    pb_check_u64(walk(0xc0013345), ~0ull);
+    pb_check_u64(walk(0x80013345), ~0ull);
+}
+
+static void test_read_stops_at_an_unmapped_page(void)
+{
+    uint8_t buf[16];
+
+    reset();
+    in.sregs.cr0 |= CR0_PG;
+    in.sregs.cr3 = TABLES;
+    put32(TABLES, (TABLES + 0x1000) | 1);
+    put32(TABLES + 0x1000 + 4, 0x3000 | 1);
+    ram[0x3ffe] = 0xab;
+    pb_check_u64(pb_tables_read(&mem, &in.sregs, 0x1ffe, buf, 16), 2);
+    pb_check_u64(buf[0], 0xab);
+    pb_check_u64(pb_tables_write(&mem, &in.sregs, 0x1fff, buf, 2), 1);
+    pb_check_u64(ram[0x3fff], 0xab);
+}
+
+static void test_gates(void)
+{
+    PbGate gate;
+
+    reset();
+    put32(LDT + 8, 0x20000000);                  /* base 0x102000 */
+    put32(LDT + 12, 0x00cf9b10);
+    in.sregs.ldt.base = LDT;
+    in.sregs.ldt.limit = 0xf;
+    put32(IDT + 8 * 0x50, 0x000c1234);           /* selector in the LDT */
+    put32(IDT + 8 * 0x50 + 4, 0x00058f00);       /* trap gate */
+    gate = pb_tables_gate(&mem, &in.sregs, 0x50);
+    pb_check_u64(gate.kind, PB_GATE_ENTRY);
+    pb_check_u64(gate.entry, 0x102000 + 0x51234);
+    pb_check_u64(gate.bits, 32);
+    put32(IDT + 8 * 0x50 + 4, 0x00058600);       /* 16-bit gate */
+    gate = pb_tables_gate(&mem, &in.sregs, 0x50);
+    pb_check_u64(gate.entry, 0x102000 + 0x1234);
+    pb_check_u64(gate.bits, 16);
+    put32(IDT + 8 * 0x50 + 4, 0x00050e00);       /* not present */
+    pb_check_u64(pb_tables_gate(&mem, &in.sregs, 0x50).kind, PB_GATE_NONE);
+    in.sregs.idt.limit = 8 * 0x51 - 2;
+    put32(IDT + 8 * 0x50 + 4, 0x00058e00);       /* beyond the limit */
+    pb_check_u64(pb_tables_gate(&mem, &in.sregs, 0x50).kind, PB_GATE_NONE);
+}
+
+int main(void)
+{
+    static const PbTest tests[] = {
+        PB_TEST(plain_stops_behind_itself_or_at_a_fault),
+        PB_TEST(branch_uses_tf_and_fault_handlers),
+        PB_TEST(call_stops_at_its_target),
+        PB_TEST(more_faults_than_breakpoints_uses_tf),
+        PB_TEST(pushf_never_meets_tf),
+        PB_TEST(ip_that_wraps_uses_tf),
+        PB_TEST(real_mode_handlers_are_in_the_table),
+        PB_TEST(mov_ss_stops_behind_either),
+        PB_TEST(int_stops_at_its_gate),
+        PB_TEST(int_in_virtual_8086_may_use_either_table),
+        PB_TEST(iret_sees_tf_for_the_guest),
+        PB_TEST(what_cannot_be_stepped_is_refused),
+        PB_TEST(handler_where_it_starts_needs_rf),
+        PB_TEST(waiting_event_goes_first),
+        PB_TEST(walk_of_two_levels),
+        PB_TEST(walk_with_pae),
+        PB_TEST(read_stops_at_an_unmapped_page),
+        PB_TEST(gates),
+    };
+
+    return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
+}
