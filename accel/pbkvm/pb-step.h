@@ -81,6 +81,16 @@ typedef enum PbStepResult {
  * Step once.  PbStepResult, or -errno.  @branch (may be NULL) tells whether
  * a conditional branch retired.  Guest debugging is left as the step needed
  * it: call pb_vcpu_debug_off() before anything is injected or run freely.
+ *
+ * An interrupt, NMI or exception that waits for delivery is the step: DONE
+ * then means the entry into its handler.  MOV SS and the instruction behind
+ * it are one step where the CPU does not stop in between.
+ *
+ * -EOPNOTSUPP: it cannot be stepped unseen (the guest's own TF, ICEBP, RSM, a
+ * task gate, IRET to another task, 64-bit code); nothing was executed.
+ * -EPROTO: the guest stopped where the instruction cannot lead; -ELOOP: #DB
+ * exits without progress (KVM that emulates and ignores RF).  The guest's own
+ * debug registers are inactive during a step.
  */
 int pb_step(PbVcpu *v, bool *branch);
 
