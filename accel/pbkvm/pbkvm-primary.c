@@ -53,37 +53,46 @@ static int put_registers(PbkvmState *s, CPUState *cpu)
     return ret;
 }
 
+static bool takes_interrupts(const struct kvm_run *run)
+{
+    return run->ready_for_interrupt_injection && run->if_flag;
+}
+
+static int inject_nmi(PbkvmState *s, CPUState *cpu)
+{
+    int ret = pb_record_nmi(s->rec);
+
+    if (ret == 0) {
+        cpu_reset_interrupt(cpu, CPU_INTERRUPT_NMI);
+    }
+    return ret == -EAGAIN ? 0 : ret;
+}
+
+static int inject_irq(PbkvmState *s, CPUState *cpu)
+{
+    int irq, ret = pb_vcpu_complete(&s->primary);
+
+    /* Completing may have changed it; the PIC is asked only once. */
+    if (ret || !takes_interrupts(cpu->kvm_run)) {
+        return ret;
+    }
+    cpu_reset_interrupt(cpu, CPU_INTERRUPT_HARD);
+    irq = cpu_get_pic_interrupt(cpu_env(cpu));
+    return irq >= 0 ? pb_record_irq(s->rec, irq) : 0;
+}
+
 /* An NMI or interrupt that waits, recorded and handed to KVM. BQL held. */
 static int inject(PbkvmState *s, CPUState *cpu)
 {
-    struct kvm_run *run = cpu->kvm_run;
-    CPUX86State *env = &X86_CPU(cpu)->env;
     int ret = 0;
 
     if (cpu->interrupt_request & CPU_INTERRUPT_NMI) {
-        ret = pb_record_nmi(s->rec);
-        if (ret == 0) {
-            cpu_reset_interrupt(cpu, CPU_INTERRUPT_NMI);
-        } else if (ret != -EAGAIN) {
-            return ret;
-        }
+        ret = inject_nmi(s, cpu);
+    } else if ((cpu->interrupt_request & CPU_INTERRUPT_HARD) &&
+               takes_interrupts(cpu->kvm_run)) {
+        ret = inject_irq(s, cpu);
     }
-    if ((cpu->interrupt_request & CPU_INTERRUPT_HARD) &&
-        run->ready_for_interrupt_injection && (env->eflags & IF_MASK)) {
-        int irq;
-
-        /* The position comes first: the PIC forgets the line when asked. */
-        ret = pb_vcpu_complete(&s->primary);
-        if (ret) {
-            return ret;
-        }
-        cpu_reset_interrupt(cpu, CPU_INTERRUPT_HARD);
-        irq = cpu_get_pic_interrupt(env);
-        if (irq >= 0) {
-            ret = pb_record_irq(s->rec, irq);
-        }
-    }
-    run->request_interrupt_window =
+    cpu->kvm_run->request_interrupt_window =
         (cpu->interrupt_request & CPU_INTERRUPT_HARD) != 0;
     return ret;
 }

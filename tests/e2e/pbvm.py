@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A Linux guest under pbkvm, for tests and benchmarks.
+
+    with Guest(log_dir, accel="pbkvm,lag=1000") as vm:
+        vm.boot()
+        print(vm.run("cat /proc/interrupts"))
+        vm.verify()
+
+The machine is the lab's unless this host can count branches itself. The
+console goes to LOG/console.log, QMP to LOG/qmp.log.
+"""
+
+import asyncio
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = TOP / "build"
+sys.path.insert(0, str(TOP / "qemu" / "src" / "python"))
+
+from qemu.qmp import QMPClient, qmp_client      # noqa: E402
+
+PROMPT = "pbkvm# "
+PATIENCE = 120
+
+
+class Failure(Exception):
+    """The claim under test does not hold."""
+
+
+def host_can():
+    """Whether this host's own KVM and PMU serve."""
+    check = BUILD / "native" / "pbkvm-check"
+    return check.exists() and subprocess.run(
+        [str(check)], capture_output=True, check=False).returncode == 0
+
+
+class Console:
+    """A serial line as a person sees it, through a unix socket."""
+
+    def __init__(self, path, log):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(path)
+        self.log = open(log, "wb")
+        self.text = ""
+
+    def expect(self, pattern, patience=PATIENCE):
+        """Wait until PATTERN has come; what came up to its end."""
+        until = time.monotonic() + patience
+        while True:
+            found = re.search(pattern, self.text)
+            if found:
+                before = self.text[:found.end()]
+                self.text = self.text[found.end():]
+                return before
+            left = until - time.monotonic()
+            if left <= 0:
+                raise Failure(f"no {pattern!r} on the console in {patience} "
+                              f"s; last: {self.text[-300:]!r}")
+            self.sock.settimeout(left)
+            try:
+                data = self.sock.recv(65536)
+            except TimeoutError:
+                continue
+            if not data:
+                raise Failure("the console closed; last: "
+                              f"{self.text[-300:]!r}")
+            self.log.write(data)
+            self.log.flush()
+            self.text += data.decode("utf-8", "replace").replace("\r", "")
+
+    def send(self, text):
+        self.sock.sendall(text.encode())
+
+    def close(self):
+        self.sock.close()
+        self.log.close()
+
+
+class Qmp:
+    """QEMU's own QMP client, called from ordinary code."""
+
+    def __init__(self, path, log):
+        self.loop = asyncio.new_event_loop()
+        self.client = QMPClient("pbvm")
+        self.log = open(log, "w", encoding="utf-8")
+        self.loop.run_until_complete(self.client.connect(path))
+
+    def __call__(self, command, **arguments):
+        self.log.write(f"-> {command} {arguments}\n")
+        try:
+            answer = self.loop.run_until_complete(
+                self.client.execute(command, arguments or None))
+        except qmp_client.ExecuteError as error:
+            self.log.write(f"<- error: {error}\n")
+            raise
+        self.log.write(f"<- {answer}\n")
+        self.log.flush()
+        return answer
+
+    def close(self):
+        try:
+            self.loop.run_until_complete(self.client.disconnect())
+        except Exception:                 # QEMU may have gone first
+            pass
+        self.loop.close()
+        self.log.close()
+
+
+class Guest:
+    """One QEMU with a Linux guest."""
+
+    def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
+                 append=""):
+        self.log = pathlib.Path(log_dir)
+        self.log.mkdir(parents=True, exist_ok=True)
+        self.dir = tempfile.TemporaryDirectory(prefix="pbvm-")
+        self.lab = list(lab)
+        self.native = not self.lab and host_can()
+        cmdline = (TOP / "guest" / "cmdline").read_text().strip()
+        self.command = [
+            str(BUILD / "qemu" / "qemu-system-i386"),
+            "-accel", accel, "-m", str(memory), "-nic", "none",
+            "-vga", "none", "-display", "none", "-no-reboot",
+            "-serial", f"unix:{self.dir.name}/serial,server=on,wait=on",
+            "-qmp", f"unix:{self.dir.name}/qmp,server=on,wait=off",
+            "-kernel", str(BUILD / "guest" / "bzImage"),
+            "-initrd", str(BUILD / "guest" / "initramfs.cpio.gz"),
+            "-append", f"{cmdline} {append}".strip(), *extra]
+        self.process = self.console = self.qmp = None
+        self.marks = 0
+
+    def __enter__(self):
+        command = self.command
+        if not self.native:
+            command = [str(TOP / "lab" / "run"), *self.lab, "--", *command]
+        self.errors = open(self.log / "qemu.log", "wb")
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self.errors,
+            stderr=self.errors)
+        try:
+            self._wait_for_socket("serial")
+            self.console = Console(f"{self.dir.name}/serial",
+                                   self.log / "console.log")
+            self._wait_for_socket("qmp")
+            self.qmp = Qmp(f"{self.dir.name}/qmp", self.log / "qmp.log")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _wait_for_socket(self, name):
+        path = pathlib.Path(self.dir.name) / name
+        until = time.monotonic() + PATIENCE
+        while not path.exists():
+            if self.process.poll() is not None:
+                raise Failure("QEMU ended: " + self.said())
+            if time.monotonic() > until:
+                raise Failure(f"QEMU made no {name} socket")
+            time.sleep(0.02)              # polls; there is no event to await
+
+    def said(self):
+        """What QEMU printed."""
+        return (self.log / "qemu.log").read_text("utf-8", "replace")[-2000:]
+
+    def __exit__(self, *_):
+        if self.process and self.process.poll() is None:
+            try:
+                if self.qmp:
+                    self.qmp("quit")
+                self.process.wait(30)
+            except Exception:
+                self.process.terminate()
+                try:
+                    self.process.wait(20)
+                except subprocess.TimeoutExpired:
+                    self.process.kill()
+                    self.process.wait()
+        for end in (self.console, self.qmp):
+            if end:
+                end.close()
+        self.errors.close()
+        self.dir.cleanup()
+
+    def boot(self):
+        """Wait for the shell's prompt; seconds since the first character."""
+        start = time.monotonic()
+        self.console.expect(re.escape(PROMPT))
+        return time.monotonic() - start
+
+    def run(self, command, patience=PATIENCE):
+        """Type COMMAND; its output. It must succeed."""
+        self.marks += 1
+        self.console.send(f"{command}; echo \"=\"done-{self.marks} $?\n")
+        out = self.console.expect(rf"=done-{self.marks} (\d+)\n", patience)
+        status = re.search(rf"=done-{self.marks} (\d+)\n", out).group(1)
+        self.console.expect(re.escape(PROMPT), patience)
+        if status != "0":
+            raise Failure(f"{command!r} in the guest ended with {status}: "
+                          f"{out[-300:]!r}")
+        return out
+
+    def query(self):
+        return self.qmp("query-pbkvm")
+
+    def verify(self):
+        """Both sides are equal, or Failure; the figures."""
+        try:
+            result = self.qmp("pbkvm-verify")
+        except qmp_client.ExecuteError as error:
+            raise Failure(f"pbkvm-verify: {error}; {self.report()}")
+        if not result["equal"]:
+            raise Failure(f"Primary and Backup differ: {result}")
+        return result
+
+    def report(self):
+        """The divergence report, if there is one."""
+        info = self.query()
+        return info.get("divergence", info["status"])
+
+    def must_run(self):
+        """No divergence so far."""
+        info = self.query()
+        if info["status"] != "running":
+            raise Failure(f"the Backup is {info['status']}: "
+                          f"{self.report()}")
+        return info
+
+
+def log_dir(name):
+    return pathlib.Path(os.environ.get("PBKVM_TEST_LOG",
+                                       BUILD / "test-logs" / name))
+
+
+def main(test):
+    """Run TEST(log_dir); 0, or 1 with what did not hold."""
+    try:
+        test(log_dir(test.__name__))
+    except Failure as failure:
+        print(f"failed: {failure}")
+        return 1
+    return 0

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-refuse-test.c: what cannot be recorded is refused, each with one
+ * clear error.  Only the command line counts here, no guest runs.
+ */
+#include "qemu/osdep.h"
+
+typedef struct Refusal {
+    const char *name;
+    const char *args;         /* after -display none -vga none */
+    const char *error;        /* must be part of stderr */
+} Refusal;
+
+static const Refusal refusals[] = {
+    { "lag-text", "-accel pbkvm,lag=soon", "expects uint32" },
+    { "lag-range", "-accel pbkvm,lag=3600001",
+      "pbkvm: lag=3600001: expected 0 to 3600000 ms" },
+    { "ring-power", "-accel pbkvm,ring-size=5000",
+      "pbkvm: ring-size=5000: expected a power of two from 4096 to "
+      "67108864 events" },
+    { "ring-small", "-accel pbkvm,ring-size=1024",
+      "pbkvm: ring-size=1024: expected a power of two from 4096 to "
+      "67108864 events" },
+    { "counter", "-accel pbkvm,counter=clock",
+      "pbkvm: counter=clock: expected auto, pmu or step" },
+    { "unknown-option", "-accel pbkvm,colour=red",
+      "Property 'pbkvm-accel.colour' not found" },
+    { "smp", "-accel pbkvm -smp 2",
+      "pbkvm: -smp 2: expected 1 CPU; the order of several CPUs' memory "
+      "accesses cannot be recorded" },
+    { "second-accel", "-accel pbkvm -accel tcg",
+      "pbkvm: 2 -accel options: expected -accel pbkvm alone, for another "
+      "accelerator would not record" },
+    { "irqchip", "-accel pbkvm,kernel-irqchip=on",
+      "pbkvm: kernel-irqchip=on: expected off; the kernel's interrupt "
+      "controller acts unseen" },
+    { "smm", "-accel pbkvm -machine pc,smm=on",
+      "pbkvm: -machine smm=on: system management mode cannot be recorded; "
+      "use smm=off" },
+    { "vmport", "-accel pbkvm -machine pc,vmport=on",
+      "pbkvm: -machine vmport=on: the VMware port changes registers behind "
+      "the guest's back; use vmport=off" },
+    { "incoming", "-accel pbkvm -incoming tcp:127.0.0.1:0",
+      "pbkvm: -incoming: a history cannot start in the middle of a "
+      "migration" },
+    { "cpu-rdrand", "-accel pbkvm -cpu qemu32,+rdrand",
+      "pbkvm: -cpu asks for rdrand, which a Backup cannot repeat: its "
+      "value is random" },
+    { "cpu-tsc", "-accel pbkvm -cpu qemu32,+tsc",
+      "pbkvm: -cpu asks for tsc, which a Backup cannot repeat: its value "
+      "is the host's time" },
+    { "cpu-pmu", "-accel pbkvm -cpu qemu32,pmu=on",
+      "pbkvm: -cpu asks for pmu, which a Backup cannot repeat: its counts "
+      "include the host's doing" },
+    { "network", "-accel pbkvm -nic user,model=e1000",
+      "pbkvm: e1000 is a network card, which cannot be recorded yet" },
+    { "disk", "-accel pbkvm -blockdev null-co,node-name=d,read-zeroes=on "
+      "-device ide-hd,drive=d -nic none",
+      "is a disk, which cannot be recorded yet" },
+    { "virtio", "-accel pbkvm -device virtio-rng-pci -nic none",
+      "pbkvm: virtio-rng-device is a virtio device, which cannot be "
+      "recorded yet" },
+    { "usb", "-accel pbkvm -device piix3-usb-uhci -nic none",
+      "pbkvm: piix3-usb-uhci is a USB controller, which cannot be recorded "
+      "yet" },
+    { "iothread", "-accel pbkvm -object iothread,id=io -nic none",
+      "pbkvm: iothread: devices must not act beside the vCPU" },
+};
+
+static char *run(const char *args, int *status)
+{
+    g_autofree char *line =
+        g_strdup_printf("%s -display none -vga none %s",
+                        g_getenv("QTEST_QEMU_BINARY"), args);
+    char *errors = NULL;
+
+    g_assert(g_spawn_command_line_sync(line, NULL, &errors, status, NULL));
+    return errors;
+}
+
+static void test_refused(const void *opaque)
+{
+    const Refusal *r = opaque;
+    g_autofree char *errors = NULL;
+    int status;
+
+    errors = run(r->args, &status);
+    g_assert(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    if (!strstr(errors, r->error)) {
+        g_test_message("expected: %s", r->error);
+        g_test_message("got: %s", errors);
+        g_test_fail();
+    }
+}
+
+static void test_help_lists_options(void)
+{
+    g_autofree char *line =
+        g_strdup_printf("%s -accel pbkvm,help",
+                        g_getenv("QTEST_QEMU_BINARY"));
+    g_autofree char *out = NULL;
+    int status;
+
+    g_assert(g_spawn_command_line_sync(line, &out, NULL, &status, NULL));
+    g_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    g_assert(strstr(out, "lag=<uint32>"));
+    g_assert(strstr(out, "default: 2000"));
+    g_assert(strstr(out, "ring-size=<uint32>"));
+    g_assert(strstr(out, "counter=<string>"));
+    g_assert(strstr(out, "backup=<bool>"));
+}
+
+static void test_small_ring_warns(void)
+{
+    g_autofree char *errors = NULL;
+    int status;
+
+    /* Refused in the end, for a reason that comes after the warning. */
+    errors = run("-accel pbkvm,ring-size=4096,lag=60000 "
+                 "-device piix3-usb-uhci -nic none", &status);
+    g_assert(strstr(errors, "pbkvm: lag=60000 is more than ring-size=4096 "
+                    "holds of a busy guest (about 81 ms at 50 events per "
+                    "ms)"));
+}
+
+int main(int argc, char **argv)
+{
+    size_t i;
+
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/pbkvm/help", test_help_lists_options);
+    for (i = 0; i < G_N_ELEMENTS(refusals); i++) {
+        g_autofree char *path = g_strdup_printf("/pbkvm/refuse/%s",
+                                                refusals[i].name);
+
+        g_test_add_data_func(path, &refusals[i], test_refused);
+    }
+    g_test_add_func("/pbkvm/warn/small-ring", test_small_ring_warns);
+    return g_test_run();
+}

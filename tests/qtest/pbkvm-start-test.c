@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-start-test.c: the accelerator through libqtest, with SeaBIOS as its
+ * guest: start, query, freeze, thaw, verify.
+ */
+#include "qemu/osdep.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+
+#define MACHINE "-accel pbkvm,lag=%d -m 32 -nic none -vga none"
+
+/* A wait for the Backup gives up after this long. */
+#define PATIENCE_US (60 * G_USEC_PER_SEC)
+
+static QTestState *start(int lag_ms)
+{
+    return qtest_initf(MACHINE, lag_ms);
+}
+
+static QDict *query(QTestState *qts)
+{
+    QDict *reply = qtest_qmp(qts, "{ 'execute': 'query-pbkvm' }");
+    QDict *info;
+
+    g_assert(qdict_haskey(reply, "return"));
+    info = qdict_get_qdict(reply, "return");
+    qobject_ref(info);
+    qobject_unref(reply);
+    return info;
+}
+
+static int64_t query_number(QTestState *qts, const char *name)
+{
+    QDict *info = query(qts);
+    int64_t value = qdict_get_int(info, name);
+
+    qobject_unref(info);
+    return value;
+}
+
+static void assert_status(QTestState *qts, const char *expected)
+{
+    QDict *info = query(qts);
+
+    g_assert_cmpstr(qdict_get_str(info, "status"), ==, expected);
+    qobject_unref(info);
+}
+
+static void wait_for_events(QTestState *qts, const char *name, int64_t n)
+{
+    gint64 until = g_get_monotonic_time() + PATIENCE_US;
+
+    while (query_number(qts, name) < n) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+}
+
+static void assert_error(QTestState *qts, const char *command,
+                         const char *expected)
+{
+    QDict *reply = qtest_qmp(qts, "{ 'execute': %s }", command);
+
+    g_assert(qdict_haskey(reply, "error"));
+    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(reply, "error"), "desc"),
+                    ==, expected);
+    qobject_unref(reply);
+}
+
+static void test_backup_follows(void)
+{
+    QTestState *qts = start(0);
+
+    wait_for_events(qts, "events-read", 20);
+    assert_status(qts, "running");
+    qtest_quit(qts);
+}
+
+static void test_query_names_the_counter(void)
+{
+    QTestState *qts = start(0);
+    QDict *info = query(qts);
+    QDict *counter = qdict_get_qdict(info, "counter");
+
+    g_assert_cmpstr(qdict_get_str(counter, "kind"), ==, "pmu");
+    g_assert_cmpint(qdict_get_int(counter, "margin"), >, 0);
+    g_assert(qdict_haskey(counter, "microarchitecture"));
+    qobject_unref(info);
+    qtest_quit(qts);
+}
+
+static void test_lag_keeps_the_backup_behind(void)
+{
+    QTestState *qts = start(3600000);
+
+    wait_for_events(qts, "events-written", 20);
+    g_assert_cmpint(query_number(qts, "events-read"), ==, 0);
+    g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 3600000);
+    qtest_quit(qts);
+}
+
+static void test_frozen_backup_stands_still(void)
+{
+    QTestState *qts = start(0);
+    int64_t read, written;
+
+    wait_for_events(qts, "events-read", 5);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
+    assert_status(qts, "frozen");
+    read = query_number(qts, "events-read");
+    written = query_number(qts, "events-written");
+    wait_for_events(qts, "events-written", written + 5);
+    g_assert_cmpint(query_number(qts, "events-read"), ==, read);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
+    wait_for_events(qts, "events-read", written + 5);
+    assert_status(qts, "running");
+    qtest_quit(qts);
+}
+
+static void test_wrong_order_is_refused(void)
+{
+    QTestState *qts = start(0);
+
+    wait_for_events(qts, "events-read", 1);
+    assert_error(qts, "pbkvm-thaw", "the Backup cannot be thawed: expected "
+                 "it frozen, it is running");
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
+    assert_error(qts, "pbkvm-freeze", "the Backup cannot be frozen: "
+                 "expected it running, it is frozen");
+    assert_error(qts, "pbkvm-verify", "cannot verify: expected a running "
+                 "Backup, it is frozen");
+    qtest_quit(qts);
+}
+
+static void test_verify_finds_both_equal(void)
+{
+    QTestState *qts = start(200);
+    QDict *reply, *result;
+    int i;
+
+    wait_for_events(qts, "events-written", 20);
+    for (i = 0; i < 3; i++) {
+        reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-verify' }");
+        g_assert(qdict_haskey(reply, "return"));
+        result = qdict_get_qdict(reply, "return");
+        g_assert(qdict_get_bool(result, "equal"));
+        g_assert_cmpint(qdict_get_int(result, "ram-differences"), ==, 0);
+        g_assert_cmpint(qdict_get_int(result, "ram-bytes"), >=, 32 << 20);
+        qobject_unref(reply);
+    }
+    assert_status(qts, "running");
+    qtest_quit(qts);
+}
+
+static void test_no_backup_says_so(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,backup=off -m 32 -nic none "
+                                 "-vga none");
+
+    wait_for_events(qts, "events-written", 20);
+    assert_status(qts, "off");
+    assert_error(qts, "pbkvm-freeze", "there is no Backup: backup=off");
+    qtest_quit(qts);
+}
+
+static void test_reset_is_replayed(void)
+{
+    QTestState *qts = start(0);
+    QDict *reply;
+
+    wait_for_events(qts, "events-read", 20);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
+    qtest_qmp_eventwait(qts, "RESET");
+    wait_for_events(qts, "events-written",
+                    query_number(qts, "events-written") + 20);
+    reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-verify' }");
+    g_assert(qdict_haskey(reply, "return"));
+    g_assert(qdict_get_bool(qdict_get_qdict(reply, "return"), "equal"));
+    qobject_unref(reply);
+    qtest_quit(qts);
+}
+
+static void test_other_accelerator_says_so(void)
+{
+    QTestState *qts = qtest_init("-accel tcg -m 32 -nic none -vga none");
+
+    assert_error(qts, "query-pbkvm", "the accelerator is not pbkvm: start "
+                 "with -accel pbkvm");
+    qtest_quit(qts);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    qtest_add_func("/pbkvm/follow", test_backup_follows);
+    qtest_add_func("/pbkvm/query/counter", test_query_names_the_counter);
+    qtest_add_func("/pbkvm/lag", test_lag_keeps_the_backup_behind);
+    qtest_add_func("/pbkvm/freeze", test_frozen_backup_stands_still);
+    qtest_add_func("/pbkvm/order", test_wrong_order_is_refused);
+    qtest_add_func("/pbkvm/verify", test_verify_finds_both_equal);
+    qtest_add_func("/pbkvm/backup-off", test_no_backup_says_so);
+    qtest_add_func("/pbkvm/reset", test_reset_is_replayed);
+    qtest_add_func("/pbkvm/not-pbkvm", test_other_accelerator_says_so);
+    return g_test_run();
+}
