@@ -199,6 +199,17 @@ static bool output_done(void)
     return n == 0 || poll(fds, n, 0) == 0;
 }
 
+void agent_wait(int port_fd)
+{
+    struct pollfd wait = { port_fd, POLLIN, 0 };
+
+    port = port_fd;
+    agent_send(LINK_READY, 0, NULL, 0);
+    write_port();
+    while (poll(&wait, 1, -1) < 0) {
+    }
+}
+
 void agent_run(int port_fd)
 {
     sigset_t child_ended;
@@ -212,7 +223,6 @@ void agent_run(int port_fd)
     sigprocmask(SIG_BLOCK, &child_ended, NULL);
     children = signalfd(-1, &child_ended, SFD_CLOEXEC | SFD_NONBLOCK);
 
-    agent_send(LINK_READY, 0, NULL, 0);
     while (!command_ended(&status) || !output_done()) {
         turn(children, -1);
     }

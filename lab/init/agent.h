@@ -38,6 +38,8 @@ extern Channel channels[CHANNELS];
 
 /* agent.c */
 
+/* Tell outside that the lab is up; return when it has sent the command. */
+void agent_wait(int port);
 /* Never returns. @port: the opened virtio-serial port. */
 void agent_run(int port) __attribute__((noreturn));
 void agent_send(int type, int channel, const void *payload, uint32_t length);
@@ -66,7 +68,8 @@ void channel_ready_out(int id);
 /*
  * Start the command described by @payload: NUL-terminated strings; first
  * "-" (no terminal), "io" or "ioe" (which of stdin, stdout and stderr are a
- * terminal), then the directory, the number of arguments, the arguments, and
+ * terminal), then the time (seconds since 1970), random bytes in hexadecimal
+ * digits, the directory, the number of arguments, the arguments, and
  * the environment.
  */
 void command_start(char *payload, size_t length);

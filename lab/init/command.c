@@ -3,12 +3,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/random.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,10 +117,29 @@ static void run(const char *tty, const char *dir, char **argv, char **env)
     channel_use(2, fds[2][0], -1);
 }
 
+/* The machine may have been saved long ago: what must be of today. */
+static void renew_time_and_random(const char *seconds, const char *random)
+{
+    struct timeval time = { 0 };
+    double value = strtod(seconds, NULL);
+    int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+
+    time.tv_sec = value;
+    time.tv_usec = (value - time.tv_sec) * 1e6;
+    settimeofday(&time, NULL);
+    if (fd < 0 || write(fd, random, strlen(random)) < 0 ||
+        ioctl(fd, RNDRESEEDCRNG) < 0) {
+        fprintf(stderr, "lab-init: /dev/urandom: %s\n", strerror(errno));
+    }
+    close(fd);
+}
+
 void command_start(char *payload, size_t length)
 {
     Words words = { payload, payload + length };
     char *tty = next_word(&words);
+    char *seconds = next_word(&words);
+    char *random = next_word(&words);
     char *dir = next_word(&words);
     char *count = next_word(&words);
     int argc, n = 0;
@@ -127,6 +148,7 @@ void command_start(char *payload, size_t length)
     if (!count || length == 0 || payload[length - 1] != 0) {
         agent_die("bad LINK_START");
     }
+    renew_time_and_random(seconds, random);
     argc = atoi(count);
     argv = calloc(argc + 1, sizeof(*argv));
     env = calloc(length + 1, sizeof(*env));

@@ -68,6 +68,8 @@ static void mount_on(const char *type, const char *where, const char *data)
 
 static void mount_root(void)
 {
+    static const char *const moved[] = { "/dev", "/proc", "/sys", "/run" };
+
     mkdir(ROOT, 0755);
     /* What is outside may change while we run: ask at every open ... */
     must(mount("root", ROOT, "9p", 0, MOUNT_9P "cache=mmap"),
@@ -75,7 +77,12 @@ static void mount_root(void)
     /* ... but not the programs there, which makes starting them much faster. */
     must(mount("usr", ROOT "/usr", "9p", 0, MOUNT_9P "cache=loose"),
          "mounting the outer /usr");
-    must(mount("/dev", ROOT "/dev", NULL, MS_MOVE, NULL), "moving /dev");
+    for (unsigned i = 0; i < sizeof(moved) / sizeof(moved[0]); i++) {
+        char target[32];
+
+        snprintf(target, sizeof(target), ROOT "%s", moved[i]);
+        must(mount(moved[i], target, NULL, MS_MOVE, NULL), moved[i]);
+    }
     must(chdir(ROOT), ROOT);
     must(mount(ROOT, "/", NULL, MS_MOVE, NULL), "moving the root");
     must(chroot("."), "chroot");
@@ -131,22 +138,32 @@ static int open_port(void)
     agent_die("no virtio-serial port " PORT "*p1");
 }
 
+static void mount_own(void)
+{
+    mount_on("devtmpfs", "/dev", "mode=0755");
+    mount_on("devpts", "/dev/pts", "ptmxmode=0666");
+    mount_on("tmpfs", "/dev/shm", "mode=1777");
+    mount_on("proc", "/proc", NULL);
+    mount_on("sysfs", "/sys", NULL);
+    mount_on("debugfs", "/sys/kernel/debug", NULL);
+    mount_on("tmpfs", "/run", "mode=0755");
+    mkdir("/run/lab", 0755);
+}
+
 int main(void)
 {
     int port;
 
-    mount_on("devtmpfs", "/dev", "mode=0755");
+    mount_own();
     load_modules();
-    port = open_port();
-    mount_root();
-    mount_on("proc", "/proc", NULL);
-    mount_on("sysfs", "/sys", NULL);
-    mount_on("debugfs", "/sys/kernel/debug", NULL);
-    mount_on("devpts", "/dev/pts", "ptmxmode=0666");
-    mount_on("tmpfs", "/dev/shm", "mode=1777");
-    mount_on("tmpfs", "/run", "mode=0755");
-    mkdir("/run/lab", 0755);
-    settings();
     loopback_up();
+    settings();
+    port = open_port();
+    /*
+     * A machine that is kept for warm starts is saved while this waits. What
+     * is mounted from outside comes later: it cannot be saved.
+     */
+    agent_wait(port);
+    mount_root();
     agent_run(port);
 }

@@ -26,7 +26,7 @@ enum {
     LINK_CREDIT = 3,    /* u32: bytes passed on since the last one */
     LINK_CLOSE = 4,     /* the connection is gone, both ways */
     /* from outside */
-    LINK_START = 16,    /* the command, see agent_start() */
+    LINK_START = 16,    /* the command, see command_start() */
     LINK_SIGNAL = 17,   /* u8: signal number for the command */
     LINK_SIZE = 18,     /* u16 rows, u16 columns of the terminal */
     LINK_OPEN = 19,     /* connect: "tPORT" or "uPATH" */

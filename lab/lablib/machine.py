@@ -43,7 +43,7 @@ def check_built():
                            f"run: {TOP / 'lab/build'}")
 
 
-def pmu_device(options):
+def _pmu_device(options):
     device = "pbkvm-lab-pmu"
     for knob in ("skid", "miscount", "spurious", "seed"):
         value = getattr(options, knob)
@@ -52,16 +52,27 @@ def pmu_device(options):
     return device
 
 
-def command_line(options, link_fd):
+def _memory(options, ram):
+    """@ram: None, or (file, "on" if what is written shall stay there)."""
+    if ram is None:
+        return f"memory-backend-ram,id=ram,size={options.mem}M"
+    path, share = ram
+    text = f"memory-backend-file,id=ram,size={options.mem}M,mem-path={path}"
+    return text + (",share=on" if share == "on"
+                   else ",share=off,readonly=on,rom=off")
+
+
+def _command_line(options, link_fd, monitor_fd, ram, more):
     return [
         str(qemu_path()), "-L", str(BUILD / "firmware"),
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-        "-monitor", "none", "-name", "pbkvm-lab,process=pbkvm-lab",
-        "-machine", "pc,usb=off,vmport=off,smbus=off",
+        "-name", "pbkvm-lab,process=pbkvm-lab",
+        "-object", _memory(options, ram),
+        "-machine", "pc,usb=off,vmport=off,smbus=off,memory-backend=ram",
         "-accel", "tcg,thread=multi,tb-size=512",
         "-cpu", "max,la57=off", "-smp", str(options.cpus),
         "-m", str(options.mem),
-        "-device", pmu_device(options),
+        "-device", _pmu_device(options),
         "-kernel", str(BUILD / "kernel"),
         "-initrd", str(BUILD / "initramfs"),
         "-append", APPEND + ("" if options.verbose else " quiet"),
@@ -71,6 +82,9 @@ def command_line(options, link_fd):
         "-device", "virtio-serial-pci",
         "-chardev", f"socket,id=link,fd={link_fd}",
         "-device", "virtserialport,chardev=link",
+        "-chardev", f"socket,id=monitor,fd={monitor_fd}",
+        "-mon", "chardev=monitor,mode=control",
+        *more
     ]
 
 
@@ -82,22 +96,28 @@ def _die_with_parent():
 
 
 class Machine:
-    """The running QEMU. console: its serial port and messages (a pipe)."""
+    """The running QEMU. console: its serial port and messages (a pipe).
 
-    def __init__(self, options):
-        check_built()
-        ours, theirs = socket.socketpair()
-        words = command_line(options, theirs.fileno())
+    link_socket leads to the agent, monitor_socket to QMP. waits: the agent
+    waits for its command already and will not say so.
+    """
+
+    def __init__(self, options, ram=None, more=()):
+        self.link_socket, link = socket.socketpair()
+        self.monitor_socket, monitor = socket.socketpair()
+        fds = (link.fileno(), monitor.fileno())
         self.process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, pass_fds=[theirs.fileno()],
+            _command_line(options, *fds, ram, more),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, pass_fds=fds,
             start_new_session=True, preexec_fn=_die_with_parent)
-        theirs.close()
-        self.link_socket = ours
+        link.close()
+        monitor.close()
         self.console = self.process.stdout
         os.set_blocking(self.console.fileno(), False)
         self.verbose = options.verbose
         self.said = b""
+        self.waits = False
 
     def read_console(self):
         """False: the console is closed."""
@@ -113,6 +133,7 @@ class Machine:
 
     def last_words(self):
         """Why it ended, from its console."""
+        os.set_blocking(self.console.fileno(), True)
         while self.read_console():
             pass
         lines = self.said.decode(errors="replace").replace("\r", "")
@@ -128,3 +149,5 @@ class Machine:
     def kill(self):
         self.process.kill()
         self.process.wait()
+        self.link_socket.close()
+        self.monitor_socket.close()

@@ -11,7 +11,7 @@ import termios
 import time
 import tty
 
-from lablib import link, machine, sockets
+from lablib import link, machine, sockets, warm
 
 CHANNELS = range(3, 64)     # for connections, as in init/agent.h
 CHUNK = 4096                # a pipe that polls writable takes this much
@@ -38,13 +38,15 @@ class Session:
 
     def run(self):
         self._catch_signals()
-        self.machine = machine.Machine(self.options)
+        self.machine = warm.start(self.options)
         self.link = link.Link(self.machine.link_socket)
         if self.options.timeout:
             self.deadline = time.monotonic() + self.options.timeout
         else:
             self.deadline = None
         try:
+            if self.machine.waits:
+                self._start()
             while self.status is None or any(self.output.values()):
                 self._turn()
         finally:
@@ -81,7 +83,8 @@ class Session:
                        if not key.startswith((b"LD_", b"PBKVM_LAB"))}
         environment[b"PBKVM_IN_LAB"] = b"1"
         where = ("ioe" if os.isatty(2) else "io") if self.is_tty else "-"
-        words = [where.encode(), os.fsencode(os.getcwd()),
+        words = [where.encode(), str(time.time()).encode(),
+                 os.urandom(32).hex().encode(), os.fsencode(os.getcwd()),
                  str(len(self.options.command)).encode()]
         words += [os.fsencode(word) for word in self.options.command]
         words += [key + b"=" + value for key, value in environment.items()]

@@ -202,6 +202,39 @@ static void test_miscounts_happen(const char *arg)
     printf("%u of 20 counts off, by up to %lu\n", wrong, most);
 }
 
+static uint64_t interrupt_exits(void)
+{
+    unsigned long count;
+    FILE *file = fopen("/sys/kernel/debug/kvm/irq_exits", "r");
+
+    if (!file || fscanf(file, "%lu", &count) != 1) {
+        fail("cannot read /sys/kernel/debug/kvm/irq_exits");
+    }
+    fclose(file);
+    return count;
+}
+
+/* With the spurious knob at ARGUMENT, so often the guest exits; exactly. */
+static void test_spurious_exits_happen(const char *arg)
+{
+    uint64_t mean = strtoull(arg, NULL, 0), n = mean * 2000;
+    int counter = counter_new(RETIRED_COND, 0);
+    uint64_t before, exits;
+    Tiny t;
+
+    tiny_new(&t, loop_code, sizeof(loop_code));
+    before = interrupt_exits();
+    tiny_restart(&t, n);
+    run_to_halt(&t);
+    exits = interrupt_exits() - before;
+    expect("branches", n, counter_read(counter));
+    if (exits < 1800 || exits > 4000) {
+        fail("expected 1800..4000 interrupt exits in %lu branches, got %lu",
+             n, exits);
+    }
+    printf("%lu interrupt exits in %lu branches\n", exits, n);
+}
+
 /* Millions of iterations per second of the guest, counted or not. */
 static void bench_loop(const char *arg)
 {
@@ -234,6 +267,7 @@ static const struct {
     { "two", test_two_counters_are_armed },
     { "steps", test_steps_count },
     { "miscount", test_miscounts_happen },
+    { "spurious", test_spurious_exits_happen },
     { "bench", bench_loop },
 };
 
