@@ -78,7 +78,8 @@ typedef enum PbEndReason {
 
 /*
  * Where an asynchronous event happened, together with PbEvent.branches.
- * @hash covers all general registers and EFLAGS (without RF and TF).
+ * @hash covers all general registers and EFLAGS (without RF and TF); its
+ * bit 0 is no part of it but says that EFLAGS.RF was set.
  */
 typedef struct PbEventPosition {
     uint64_t rip;         /* linear address of the next instruction */

@@ -35,8 +35,6 @@ struct PbBackup {
     uint64_t digest;
     uint32_t writes;
     bool asking;              /* stands at an exit that awaits its event */
-    bool injected;            /* an interrupt was handed to KVM and has not
-                                 been seen to be delivered */
     PbEvent last[PB_LAST_EVENTS];
     unsigned lasts;           /* events ever noted there */
 

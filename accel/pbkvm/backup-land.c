@@ -6,12 +6,17 @@
  * NEAR: a hardware breakpoint on the target's RIP; every hit is compared,
  *       and stepped off when it is another pass of the same place.
  * HERE: done.  PAST: reported, never continued.
+ *
+ * A breakpoint does not stop the first instruction after an IRET that loads
+ * RF (after a fault, SDM 3B 19.3.1.1).  If the Primary had RF set at the
+ * target, the last `margin` branches are single-stepped instead.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "backup-internal.h"
+#include "backup-rep.h"
 #include "pb-inject.h"
 #include "pb-step.h"
 
@@ -21,6 +26,7 @@ typedef struct PbLanding {
     bool armed;               /* the sampler is, for this landing */
     uint64_t armed_for;       /* the number of branches it should stop at */
     uint64_t first_exit;      /* b->v.exits when the landing began */
+    PbRep rep;
 } PbLanding;
 
 static PbReplayEnd past(PbBackup *b, PbLanding *l)
@@ -59,31 +65,29 @@ static void note_skid(PbBackup *b, PbLanding *l, uint64_t now)
     }
 }
 
+static int break_at(PbBackup *b, uint64_t linear)
+{
+    return pb_vcpu_debug(&b->v, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+                         &linear, 1);
+}
+
 /*
  * An interrupt handed to KVM is delivered at the next entry.  A target with
  * the very same position must not be compared before that: a handler without
  * a conditional branch comes back to the same RIP, branches and registers.
  */
-static int consume_injected(PbBackup *b, PbPosition *now)
+static int consume_injected(PbBackup *b, PbLanding *l, PbPosition *now)
 {
     struct kvm_sregs sregs;
     uint64_t entry;
-    int ret;
+    int ret = pb_vcpu_get_sregs(&b->v, &sregs);
 
-    if (!now->injected) {
-        b->injected = false;
-        return 0;
-    }
-    ret = pb_vcpu_get_sregs(&b->v, &sregs);
     if (ret < 0) {
         return ret;
     }
     entry = pb_handler_entry(&b->v, &sregs, now->injected & 0xff);
-    if (!entry) {
-        return 0;     /* a task gate: the target's breakpoint has to do */
-    }
-    return pb_vcpu_debug(&b->v, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
-                         &entry, 1);
+    /* A task gate: the target's breakpoint has to do. */
+    return break_at(b, entry ? entry : l->target.rip);
 }
 
 /* FAR: run, with the sampler armed once. */
@@ -109,17 +113,23 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
     int ret;
 
     if (now->injected) {
-        return consume_injected(b, now);
+        return consume_injected(b, l, now);
     }
-    if (now->rip != l->target.rip) {
-        return pb_vcpu_debug(&b->v,
-                             KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
-                             &l->target.rip, 1);
+    if (now->rip != l->target.rip && !l->target.resumed) {
+        return break_at(b, l->target.rip);
+    }
+    ret = pb_rep_prepare(&l->rep, &b->v, now, &l->target);
+    if (ret) {
+        return ret == 1 ? 0 : ret;
     }
     b->stats.steps++;
     ret = pb_counter_step(b->v.counter, &branch);
     if (ret < 0) {
         return ret;
+    }
+    if (ret == PB_STEP_INTERRUPTED) {
+        /* Reasons for a kick are looked at after this, so none is lost. */
+        b->v.run->immediate_exit = 0;
     }
     return ret == PB_STEP_EXIT ? 2 : 1;
 }
@@ -171,6 +181,25 @@ static PbReplayEnd leave(PbBackup *b, PbLanding *l, PbReplayEnd end)
     return ret < 0 ? pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", ret) : end;
 }
 
+/* Run; nobody may look at ECX before a REP string has it back. */
+static PbRunEnd run_near(PbBackup *b, PbLanding *l)
+{
+    PbRunEnd end = pb_backup_run_guest(b);
+
+    while (l->rep.active && end != PB_RUN_ASKED && end != PB_RUN_FAILED) {
+        int ret = pb_rep_restore(&l->rep, &b->v);
+
+        if (ret < 0) {
+            pb_backup_fail(b, "ending a REP string", ret);
+            return PB_RUN_FAILED;
+        }
+        if (ret == 1) {
+            end = pb_backup_note_exit(b);
+        }
+    }
+    return end;
+}
+
 PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
 {
     PbLanding l = {
@@ -201,7 +230,7 @@ PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
             if (ret < 0) {
                 return pb_backup_fail(b, "preparing to land", ret);
             }
-            end = ret == 0 ? pb_backup_run_guest(b)
+            end = ret == 0 ? run_near(b, &l)
                 : ret == 1 ? PB_RUN_DEBUG : pb_backup_note_exit(b);
         }
         if (end == PB_RUN_ASKED) {

@@ -5,9 +5,14 @@
 
 #include "branch-counter.h"
 #include "pb-position.h"
+#include "pb-tables.h"
 
+#define NMI_VECTOR 2
 #define RFLAGS_TF (1ull << 8)
 #define RFLAGS_RF (1ull << 16)
+
+/* In an event, this bit of the hash tells PbPosition.resumed. */
+#define HASH_RESUMED 1ull
 
 static uint64_t hash_regs(const struct kvm_regs *r)
 {
@@ -26,6 +31,18 @@ static uint64_t hash_regs(const struct kvm_regs *r)
     return pb_digest_mix(h, r->rflags & ~(RFLAGS_RF | RFLAGS_TF));
 }
 
+/* What KVM delivers first at the next entry: see PbPosition.injected. */
+static uint16_t due(const struct kvm_vcpu_events *e)
+{
+    if (e->exception.injected || e->exception.pending) {
+        return 0x200 | e->exception.nr;
+    }
+    if (e->nmi.injected || e->nmi.pending) {
+        return 0x200 | NMI_VECTOR;
+    }
+    return e->interrupt.injected ? 0x100 | e->interrupt.nr : 0;
+}
+
 int pb_position_take(PbVcpu *v, PbPosition *p)
 {
     struct kvm_vcpu_events events;
@@ -40,17 +57,16 @@ int pb_position_take(PbVcpu *v, PbPosition *p)
         (ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &events)) < 0) {
         return ret;
     }
-    n = pb_vcpu_read_linear(v, sregs.ss.base + regs.rsp, stack,
-                            sizeof(stack));
+    n = pb_tables_read(v->mem, &sregs, sregs.ss.base + regs.rsp, stack,
+                       sizeof(stack));
     memset(p, 0, sizeof(*p));
     p->branches = pb_counter_read(v->counter);
     p->rip = (uint32_t)(sregs.cs.base + regs.rip);
     p->cx = regs.rcx;
     p->sp = regs.rsp;
-    p->hash = pb_digest_bytes(hash_regs(&regs), stack, n);
-    if (events.interrupt.injected) {
-        p->injected = 0x100 | events.interrupt.nr;
-    }
+    p->hash = pb_digest_bytes(hash_regs(&regs), stack, n) & ~HASH_RESUMED;
+    p->resumed = regs.rflags & RFLAGS_RF;
+    p->injected = due(&events);
     return 0;
 }
 
@@ -59,7 +75,8 @@ PbPosition pb_position_of(const PbEvent *e)
     PbPosition p = {
         .branches = e->branches,
         .rip = e->body.pos.rip,
-        .hash = e->body.pos.hash,
+        .hash = e->body.pos.hash & ~HASH_RESUMED,
+        .resumed = e->body.pos.hash & HASH_RESUMED,
         .cx = e->body.pos.cx,
         .sp = e->body.pos.sp,
     };
@@ -74,7 +91,7 @@ void pb_position_to_event(const PbPosition *p, PbEvent *e)
 {
     e->branches = p->branches;
     e->body.pos.rip = p->rip;
-    e->body.pos.hash = p->hash;
+    e->body.pos.hash = p->hash | (p->resumed ? HASH_RESUMED : 0);
     e->body.pos.cx = p->cx;
     e->body.pos.sp = p->sp;
     if (e->kind == PB_EVENT_POINT || e->kind == PB_EVENT_VERIFY) {

@@ -29,7 +29,12 @@ typedef struct PbPosition {
     uint32_t cx;
     uint32_t sp;
     uint16_t injected;    /* 0, or 0x100 | vector of an interrupt that KVM
-                             holds and delivers at the next entry */
+                             holds and delivers at the next entry, or 0x200 |
+                             vector of an NMI or exception: never recorded,
+                             so never the same as a recorded position */
+    bool resumed;         /* EFLAGS.RF was set: came here by an IRET that
+                             switched breakpoints off, or inside a REP; how
+                             to land, not where */
 } PbPosition;
 
 /* Where @v stands. 0 or -errno. */
