@@ -99,8 +99,8 @@ static void port_read(GuestRun *r, uint16_t port, uint8_t *data, uint32_t len)
         value = r->o->rounds;
         break;
     case PORT_LENGTH:
-        value = r->o->counter == PB_COUNTER_STEP ? r->guest->step_length
-                                                 : r->guest->pmu_length;
+        value = guest_is_stepped(r->o) ? r->guest->step_length
+                                       : r->guest->pmu_length;
         break;
     case PORT_DMA_IN:
         guest_dma(r, GUEST_DMA_AREA);
@@ -148,11 +148,16 @@ static void unknown_exit(GuestRun *r)
     struct kvm_regs regs = { 0 };
 
     pb_vcpu_get_regs(&r->v, &regs);
-    guest_fail(r, "KVM exit %u of the Primary at eip 0x%llx (suberror %u, "
-               "0x%llx 0x%llx)", run->exit_reason,
-               (unsigned long long)regs.rip, run->internal.suberror,
-               (unsigned long long)run->internal.data[0],
-               (unsigned long long)run->internal.data[1]);
+    if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
+        run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION) {
+        /* Some hosts' KVM emulates much and lacks protected-mode IRET. */
+        r->result->skipped = true;
+        guest_fail(r, "this host's KVM cannot emulate the instruction at "
+                   "eip 0x%llx", (unsigned long long)regs.rip);
+        return;
+    }
+    guest_fail(r, "KVM exit %u of the Primary at eip 0x%llx",
+               run->exit_reason, (unsigned long long)regs.rip);
 }
 
 void guest_devices(GuestRun *r)

@@ -2,13 +2,41 @@
 /* guest-list.c: which guests there are, and what each one claims. */
 #include "guests.h"
 
-#define CODE(symbol) .code = guest_##symbol, .code_end = guest_##symbol##_end
+#define CODE(symbol) \
+    .code = code_##symbol, .code_end = code_##symbol##_end
 #define DECLARE(symbol) \
-    extern const uint8_t guest_##symbol[], guest_##symbol##_end[];
+    extern const uint8_t code_##symbol[], code_##symbol##_end[]
 
-DECLARE(straight)
-DECLARE(tight_loop)
-DECLARE(rep_movs)
+DECLARE(straight);
+DECLARE(tight_loop);
+DECLARE(rep_movs);
+DECLARE(rep_stos);
+DECLARE(rep_scan);
+DECLARE(port_input);
+DECLARE(sti_shadow);
+DECLARE(flags);
+DECLARE(halt);
+DECLARE(int_n);
+DECLARE(page_fault);
+DECLARE(rep_fault);
+DECLARE(ins_fault);
+DECLARE(smc);
+DECLARE(leaf);
+DECLARE(back_to_back);
+DECLARE(jump_self);
+DECLARE(branchless);
+DECLARE(branchless_reg);
+DECLARE(mmio);
+DECLARE(rom);
+DECLARE(dma);
+DECLARE(slots);
+DECLARE(msr);
+DECLARE(fpu);
+DECLARE(nmi);
+DECLARE(ring3);
+DECLARE(real_mode);
+DECLARE(marks);
+DECLARE(verify);
 
 const Guest guests[] = {
     {
@@ -18,12 +46,129 @@ const Guest guests[] = {
     {
         .name = "tight-loop", CODE(tight_loop),
         .claim = "interrupts in a loop of two instructions",
-        .step_length = 500, .pmu_length = 1000000,
+        .step_length = 60, .pmu_length = 1000000,
     },
     {
         .name = "rep-movs", CODE(rep_movs),
         .claim = "interrupts between iterations of REP MOVS",
-        .step_length = 400, .pmu_length = 0x10000,
+        .step_length = 100, .pmu_length = 65536,
+    },
+    {
+        .name = "rep-stos", CODE(rep_stos),
+        .claim = "interrupts between iterations of REP STOS, both ways",
+        .step_length = 100, .pmu_length = 65536,
+    },
+    {
+        .name = "rep-scan", CODE(rep_scan),
+        .claim = "interrupts inside REPE CMPS, REPNE SCAS, REP LODS",
+        .step_length = 60, .pmu_length = 300,
+    },
+    {
+        .name = "port-input", CODE(port_input),
+        .claim = "interrupts around IN, INS and OUTS",
+    },
+    {
+        .name = "sti-shadow", CODE(sti_shadow),
+        .claim = "interrupts right after STI and MOV SS",
+    },
+    {
+        .name = "flags", CODE(flags),
+        .claim = "interrupts around PUSHF, POPF and IRET",
+    },
+    {
+        .name = "halt", CODE(halt),
+        .claim = "HLT waits for an interrupt",
+        .step_length = 20, .pmu_length = 20000,
+    },
+    {
+        .name = "int-n", CODE(int_n),
+        .claim = "INT n, INT3 and INTO between interrupts",
+    },
+    {
+        .name = "page-fault", CODE(page_fault),
+        .claim = "page faults and interrupts at the return",
+    },
+    {
+        .name = "rep-fault", CODE(rep_fault),
+        .claim = "REP MOVS and STOS that fault midway",
+    },
+    {
+        .name = "ins-fault", CODE(ins_fault),
+        .claim = "REP INS that faults after its answer",
+    },
+    {
+        .name = "smc", CODE(smc),
+        .claim = "code that rewrites itself",
+    },
+    {
+        .name = "leaf", CODE(leaf),
+        .claim = "two calls of one leaf function",
+    },
+    {
+        .name = "back-to-back", CODE(back_to_back),
+        .claim = "three interrupts at one position",
+        .step_length = 10, .pmu_length = 1000,
+        .mode = MODE_BURST,
+    },
+    {
+        .name = "jump-self", CODE(jump_self),
+        .claim = "JMP to itself, all interrupts at one position",
+    },
+    {
+        .name = "branchless", CODE(branchless),
+        .claim = "a loop that moves only memory",
+        .pending = "only memory tells the passes of this loop apart",
+    },
+    {
+        .name = "branchless-reg", CODE(branchless_reg),
+        .claim = "a loop without a conditional branch that counts in a register",
+        .pending = "single-stepping a long loop without conditional branches",
+    },
+    {
+        .name = "mmio", CODE(mmio),
+        .claim = "MMIO reads and writes",
+    },
+    {
+        .name = "rom", CODE(rom),
+        .claim = "writes to a read-only slot",
+    },
+    {
+        .name = "dma", CODE(dma),
+        .claim = "devices that write guest memory",
+    },
+    {
+        .name = "slots", CODE(slots),
+        .claim = "memory slots that change",
+    },
+    {
+        .name = "msr", CODE(msr),
+        .claim = "MSR accesses answered by user space",
+    },
+    {
+        .name = "fpu", CODE(fpu),
+        .claim = "x87 and SSE state across interrupts",
+    },
+    {
+        .name = "nmi", CODE(nmi),
+        .claim = "NMIs, alone and with interrupts",
+    },
+    {
+        .name = "ring3", CODE(ring3),
+        .claim = "interrupts, INT and faults in ring 3",
+    },
+    {
+        .name = "real-mode", CODE(real_mode),
+        .claim = "interrupts in 16-bit real mode",
+        .real_mode = true,
+    },
+    {
+        .name = "marks", CODE(marks),
+        .claim = "progress marks alone",
+        .step_length = 3000, .pmu_length = 50000000,
+    },
+    {
+        .name = "verify", CODE(verify),
+        .claim = "compared again and again",
     },
 };
 

@@ -13,6 +13,7 @@
 #define MARK_NS     10000000ull
 #define FLUSH_MS    20
 #define NAP_MS      20
+#define POKE_MS     200
 
 uint64_t guest_now(void *unused)
 {
@@ -81,7 +82,7 @@ static bool start_backup(GuestRun *r, const struct kvm_cpuid2 *cpuid)
     PbState state;
     PbBackupConfig c = {
         .kvm_fd = r->o->kvm_fd, .cpuid = cpuid, .primary_mem = &r->mem,
-        .state = &state, .ring = r->ring, .counter = r->o->counter,
+        .state = &state, .ring = r->ring, .counter = r->o->backup_counter,
         .uarch = r->o->uarch, .margin = r->o->margin,
         .lag_ns = r->o->lag_ms * 1000000ull, .now = guest_now,
     };
@@ -134,7 +135,10 @@ static int verify(GuestRun *r)
         return ret;
     }
     r->want_verify = false;
-    ret = pb_backup_verify(r->backup, &state, &v, r->o->timeout_s * 1000);
+    do {
+        pb_backup_poke(r->backup);
+        ret = pb_backup_verify(r->backup, &state, &v, POKE_MS);
+    } while (ret == -ETIMEDOUT && healthy(r));
     if (ret < 0) {
         if (healthy(r)) {
             guest_fail(r, "verify: %s", strerror(-ret));
@@ -264,6 +268,7 @@ static void run_once(GuestRun *r)
     if (now >= r->next_mark_ns) {
         r->next_mark_ns = now + MARK_NS;
         pb_record_mark(r->rec);
+        pb_backup_poke(r->backup);
     }
     if (r->halted) {
         guest_source_wait(r, NAP_MS);
@@ -275,8 +280,10 @@ static void run_once(GuestRun *r)
         }
     }
     if (ret == 0) {
+        guest_source_arm(r);
         ret = pb_vcpu_run(&r->v);
         if (ret == -EINTR) {
+            guest_source_look(r);
             return;
         }
         if (ret < 0) {

@@ -2,16 +2,19 @@
 /*
  * guest-source.c: the outside world, which comes when it likes.
  *
- * With counter=pmu a thread sleeps for random times.  Single-stepped guests
- * are too slow and too short for that: there the Primary's steps are counted
- * (the linker leads pb_step() here), so that any instruction can be hit and a
- * seed repeats a run.
+ * Normally a thread sleeps for random times.  Single-stepped guests are too
+ * slow and too short for that: there the Primary's steps are counted (the
+ * linker leads pb_step() here), so that any instruction can be hit and a seed
+ * repeats a run; or its branches, if the Backup alone is stepped.
  */
 #include <string.h>
 #include <time.h>
 
 #include "guests.h"
 #include "pb-step.h"
+
+#define MEAN_STEPS    40
+#define MEAN_BRANCHES 15
 
 /* The run whose Primary steps; tests are run one at a time. */
 static GuestSource *stepping;
@@ -41,7 +44,7 @@ int __wrap_pb_step(PbVcpu *v, bool *branch)
     GuestSource *s = stepping;
 
     if (s && v == &s->run->v && --s->countdown == 0) {
-        s->countdown = next_gap(s, s->gap);
+        s->countdown = next_gap(s, MEAN_STEPS);
         tick(s);
     }
     return __real_pb_step(v, branch);
@@ -83,11 +86,16 @@ bool guest_source_start(GuestRun *r)
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     if (r->o->counter == PB_COUNTER_STEP) {
-        s->gap = 40;
-        s->countdown = next_gap(s, s->gap);
+        s->clock = CLOCK_STEPS;
+        s->countdown = next_gap(s, MEAN_STEPS);
         stepping = s;
         return true;
     }
+    if (r->o->backup_counter == PB_COUNTER_STEP) {
+        s->clock = CLOCK_BRANCHES;
+        return true;
+    }
+    s->clock = CLOCK_TIME;
     s->started = pthread_create(&s->thread, NULL, source_thread, s) == 0;
     return s->started;
 }
@@ -103,6 +111,29 @@ void guest_source_stop(GuestRun *r)
         pthread_mutex_unlock(&s->lock);
         pthread_join(s->thread, NULL);
         s->started = false;
+    }
+}
+
+void guest_source_arm(GuestRun *r)
+{
+    GuestSource *s = &r->source;
+
+    if (s->clock == CLOCK_BRANCHES && s->countdown == 0) {
+        s->countdown = next_gap(s, MEAN_BRANCHES);
+        if (pb_counter_arm(r->v.counter, s->countdown) < 0) {
+            guest_fail(r, "arming the Primary's sampler");
+        }
+    }
+}
+
+void guest_source_look(GuestRun *r)
+{
+    GuestSource *s = &r->source;
+
+    if (s->clock == CLOCK_BRANCHES && pb_counter_fired(r->v.counter)) {
+        pb_counter_disarm(r->v.counter);
+        s->countdown = 0;
+        tick(s);
     }
 }
 
@@ -123,8 +154,8 @@ void guest_source_wait(GuestRun *r, int ms)
     GuestSource *s = &r->source;
     struct timespec t;
 
-    if (stepping) {
-        /* Nobody steps while the guest is halted. */
+    if (s->clock != CLOCK_TIME) {
+        /* Nothing moves while the guest is halted. */
         if (s->due == 0) {
             tick(s);
         }

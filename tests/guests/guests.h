@@ -5,8 +5,8 @@
  *
  * Threads: the one that calls guest_run() is the Primary's vCPU; a second is
  * the Backup; a third, the source, says at random times that something came
- * from outside (with counter=step it is the Primary's own thread that does,
- * after a random number of steps).  GuestRun belongs to the Primary's thread
+ * from outside (where a guest is single-stepped, the Primary's own thread
+ * does, after a random number of steps or branches).  GuestRun belongs to the Primary's thread
  * but for the fields marked "any thread".
  */
 #ifndef GUESTS_H
@@ -67,7 +67,8 @@ extern const unsigned guests_count;
 
 typedef struct GuestOptions {
     int kvm_fd;
-    PbCounterKind counter;
+    PbCounterKind counter;    /* the Primary's */
+    PbCounterKind backup_counter;
     const PbUarch *uarch;
     uint32_t margin;
     uint64_t seed;
@@ -79,6 +80,7 @@ typedef struct GuestOptions {
 
 typedef struct GuestResult {
     bool ok;
+    bool skipped;             /* this host's KVM cannot run the guest */
     char why[2048];           /* if not; may have several lines */
     uint64_t events, ticks;
     unsigned verifies;
@@ -90,14 +92,20 @@ uint64_t guest_random(uint64_t *state);
 
 typedef struct GuestRun GuestRun;
 
-/* When something comes from outside. */
+/* What makes the time pass until something comes from outside. */
+typedef enum GuestClock {
+    CLOCK_TIME,           /* a thread that sleeps */
+    CLOCK_STEPS,          /* single steps of the Primary */
+    CLOCK_BRANCHES,       /* the Primary's sampler */
+} GuestClock;
+
 typedef struct GuestSource {
     GuestRun *run;
+    GuestClock clock;
     pthread_t thread;
     bool started;
     uint64_t random;
     uint32_t countdown;       /* steps to the next tick */
-    uint32_t gap;             /* mean steps between ticks */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stop;
@@ -137,6 +145,13 @@ void guest_fail(GuestRun *r, const char *fmt, ...)
 
 uint64_t guest_now(void *unused);     /* monotonic, ns */
 
+/* Whether one of the two is single-stepped: then guests are short. */
+static inline bool guest_is_stepped(const GuestOptions *o)
+{
+    return o->counter == PB_COUNTER_STEP ||
+           o->backup_counter == PB_COUNTER_STEP;
+}
+
 /* ---- guest-vm.c ---- */
 
 /* The Primary's VM with the guest loaded, or a reason. */
@@ -156,6 +171,10 @@ void guest_dma(GuestRun *r, uint32_t gpa);
 
 bool guest_source_start(GuestRun *r);
 void guest_source_stop(GuestRun *r);
+
+/* Before the Primary runs, and after it was interrupted. */
+void guest_source_arm(GuestRun *r);
+void guest_source_look(GuestRun *r);
 
 /* Take a tick if one is due. */
 bool guest_source_take(GuestRun *r);
