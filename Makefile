@@ -7,6 +7,11 @@ JOBS ?= $(shell nproc)
 # Builds what a suite needs just before it: unit tests do not wait for QEMU.
 TESTS = MAKE=$(MAKE) scripts/run-tests -b
 
+# What configure was told holds for the guest's and the lab's downloads too.
+ifneq ($(shell grep -sx -e --offline build/configure.options),)
+export PBKVM_OFFLINE = 1
+endif
+
 # GNU make's own parallelism is of no use here: ninja has its own.
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
