@@ -38,8 +38,8 @@ static const PbKindRule rules[PB_EVENT_KINDS] = {
     [PB_EVENT_READ_BEGIN] = { "read-begin", SIZE_NONE, 0, 0,      0,  false },
     [PB_EVENT_IRQ]        = { "irq",        SIZE_NONE, 0, 255,    24, true },
     [PB_EVENT_NMI]        = { "nmi",        SIZE_NONE, 0, 0,      24, true },
-    [PB_EVENT_POINT]      = { "point",      SIZE_NONE, 0, 0,      24, true },
-    [PB_EVENT_VERIFY]     = { "verify",     SIZE_NONE, 0, 0,      24, true },
+    [PB_EVENT_POINT]      = { "point",      SIZE_NONE, 0, 0x1ff,  24, true },
+    [PB_EVENT_VERIFY]     = { "verify",     SIZE_NONE, 0, 0x1ff,  24, true },
     [PB_EVENT_MEM_WRITE]  = { "mem-write",  SIZE_NONE, 0, 0,      16, false },
     [PB_EVENT_MEM_SLOT]   = { "mem-slot",   SIZE_NONE, 0, 0xffff, 0,  false },
     [PB_EVENT_STATE]      = { "state",      SIZE_NONE, 0, 0,      4,  false },
@@ -129,6 +129,9 @@ static const char *check_body(const PbEvent *e)
     case PB_EVENT_RDMSR:
     case PB_EVENT_WRMSR:
         return e->body.msr.fault <= 1 ? NULL : "fault is neither 0 nor 1";
+    case PB_EVENT_POINT:
+    case PB_EVENT_VERIFY:
+        return !e->arg || e->arg >= 0x100 ? NULL : "arg is out of range for the kind";
     case PB_EVENT_MEM_WRITE:
         return e->body.mem.len ? NULL : "len is zero";
     case PB_EVENT_STATE:

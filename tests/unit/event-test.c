@@ -180,8 +180,12 @@ static void test_arg_must_suit_the_kind(void)
         for (unsigned arg = 0; arg <= 0xffff; arg++) {
             PbEvent e = valid(kind);
 
+            bool waits = (kind == PB_EVENT_POINT ||
+                          kind == PB_EVENT_VERIFY) && arg >> 8 == 1;
+
             e.arg = arg;
-            pb_check_str(pb_event_check(&e, 0), arg >= first && arg <= last
+            pb_check_str(pb_event_check(&e, 0),
+                         (arg >= first && arg <= last) || waits
                          ? NULL : "arg is out of range for the kind");
         }
     }
