@@ -19,11 +19,32 @@ static int normalise(PbVcpu *v)
     return ret;
 }
 
+/*
+ * The Primary was ready, so it stood in no shadow of STI or MOV SS; but an
+ * exit may have dropped one that the Backup, which came without that exit,
+ * still has.  VMX refuses to enter with both.
+ */
+static int drop_shadow(PbVcpu *v)
+{
+    struct kvm_vcpu_events e;
+    int ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &e);
+
+    if (ret < 0 || !e.interrupt.shadow) {
+        return ret;
+    }
+    e.interrupt.shadow = 0;
+    e.flags = KVM_VCPUEVENT_VALID_SHADOW;
+    return pb_vcpu_ioctl(v, KVM_SET_VCPU_EVENTS, &e);
+}
+
 int pb_inject_irq(PbVcpu *v, uint8_t vector)
 {
     struct kvm_interrupt irq = { .irq = vector };
     int ret = normalise(v);
 
+    if (ret == 0 && v->role == PB_BACKUP) {
+        ret = drop_shadow(v);
+    }
     if (ret == 0) {
         ret = pb_vcpu_ioctl(v, KVM_INTERRUPT, &irq);
     }
@@ -51,5 +72,6 @@ int pb_half_delivered(PbVcpu *v, bool irq_too)
         return ret;
     }
     return e.exception.injected || e.exception.pending || e.nmi.injected ||
-           e.nmi.pending || (irq_too && e.interrupt.injected);
+           e.nmi.pending ||
+           (irq_too && (e.interrupt.injected || e.interrupt.shadow));
 }

@@ -204,8 +204,6 @@ static bool events_differ(const struct kvm_vcpu_events *a,
            differ(what, len, "injected interrupt",
                   a->interrupt.injected ? 256 + a->interrupt.nr : 0,
                   b->interrupt.injected ? 256 + b->interrupt.nr : 0) ||
-           differ(what, len, "interrupt shadow", a->interrupt.shadow,
-                  b->interrupt.shadow) ||
            differ(what, len, "nmi injected, pending, masked",
                   a->nmi.injected | a->nmi.pending << 8 |
                   a->nmi.masked << 16,

@@ -38,8 +38,10 @@ int pb_state_put(PbVcpu *v, const PbState *s);
 /*
  * Whether the guest could ever tell @a from @b; if so, @what names the
  * first difference with both values.  Not compared: RF (KVM leaves it as the
- * last exit's reason made it), TF of a step, and the x87 last instruction
- * and operand pointers, which AMD saves only with a pending exception.
+ * last exit's reason made it), TF of a step, the interrupt shadow of STI and
+ * MOV SS (an exit or a step may drop it; interrupts come where they were
+ * recorded all the same), and the x87 last instruction and operand pointers,
+ * which AMD saves only with a pending exception.
  */
 bool pb_state_equal(const PbState *a, const PbState *b, char *what,
                     size_t len);
