@@ -277,6 +277,7 @@ static void pbkvm_ops_class_init(ObjectClass *oc, void *data)
     kvm_insert = ops->insert_breakpoint;
     ops->create_vcpu_thread = pbkvm_start_vcpu_thread;
     ops->insert_breakpoint = insert_breakpoint;
+    ops->synchronize_post_reset = pbkvm_synchronize_post_reset;
 }
 
 static const TypeInfo pbkvm_ops_type = {

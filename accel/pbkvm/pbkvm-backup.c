@@ -144,11 +144,9 @@ static bool start_recorder(PbkvmState *s, Error **errp)
     return true;
 }
 
-static void process_ends(void)
+static void process_ends(Notifier *n, void *unused)
 {
-    if (pbkvm_state()) {
-        pbkvm_shutdown(pbkvm_state());
-    }
+    pbkvm_shutdown(container_of(n, PbkvmState, exit));
 }
 
 bool pbkvm_start(PbkvmState *s, Error **errp)
@@ -176,7 +174,8 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
     }
     s->recording = true;
     s->standing = true;
-    atexit(process_ends);
+    s->exit.notify = process_ends;
+    qemu_add_exit_notifier(&s->exit);
     s->ticker = timer_new_ns(QEMU_CLOCK_VIRTUAL, tick, s);
     timer_mod(s->ticker, pbkvm_now(NULL) + TICK_NS);
     return true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pbkvm-hmp.c: `info pbkvm` for people. */
+/* pbkvm-hmp.c: the QMP commands for people, in the monitor. */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-pbkvm-target.h"
@@ -51,4 +51,42 @@ void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
         print_divergence(mon, q->divergence);
     }
     qapi_free_PbkvmInfo(q);
+}
+
+void hmp_pbkvm_freeze(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+
+    qmp_pbkvm_freeze(&err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_pbkvm_thaw(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+
+    qmp_pbkvm_thaw(&err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_pbkvm_verify(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+    PbkvmVerifyResult *q = qmp_pbkvm_verify(&err);
+
+    if (err) {
+        hmp_handle_error(mon, err);
+        return;
+    }
+    monitor_printf(mon, "Primary and Backup are %s after %" PRIu64
+                   " branches, at rip 0x%" PRIx64 " (event %" PRIu64 "):\n"
+                   "all registers and %" PRIu64 " bytes of RAM compared, %"
+                   PRIu64 " words differ (and %" PRIu64 " Accessed bits)\n",
+                   q->equal ? "EQUAL" : "DIFFERENT", q->branches, q->rip,
+                   q->event, q->ram_bytes, q->ram_differences,
+                   q->accessed_bits);
+    if (q->first_difference) {
+        monitor_printf(mon, "first difference: %s\n", q->first_difference);
+    }
+    qapi_free_PbkvmVerifyResult(q);
 }

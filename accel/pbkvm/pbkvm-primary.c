@@ -311,6 +311,29 @@ static void rest(PbkvmState *s, CPUState *cpu)
     }
 }
 
+static void record_reset(CPUState *cpu, run_on_cpu_data unused)
+{
+    PbkvmState *s = pbkvm_state();
+    g_autofree PbState *state = g_new(PbState, 1);
+    int ret;
+
+    if (!s->recording || s->ended) {
+        return;
+    }
+    ret = pb_state_get(&s->primary, state);
+    if (ret < 0) {
+        pbkvm_end(s, "the CPU's state after its reset cannot be read");
+        return;
+    }
+    pb_record_state(s->rec, state);
+}
+
+void pbkvm_synchronize_post_reset(CPUState *cpu)
+{
+    kvm_cpu_synchronize_post_reset(cpu);
+    run_on_cpu(cpu, record_reset, RUN_ON_CPU_NULL);
+}
+
 static void *primary_thread(void *arg)
 {
     CPUState *cpu = arg;

@@ -14,6 +14,7 @@
 #ifndef PBKVM_H
 #define PBKVM_H
 
+#include "qemu/notify.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "system/kvm.h"
@@ -37,7 +38,7 @@ struct PbkvmState {
     /* Fixed once the machine is made. */
     PbSelfCheck check;
     CPUState *cpu;
-    VMChangeStateEntry *state_entry;
+    Notifier exit;
 
     /* Recording, from the first entry into the guest on. */
     PbVcpu primary;
@@ -66,6 +67,9 @@ uint64_t pbkvm_now(void *opaque);
 
 /* AccelOps.create_vcpu_thread */
 void pbkvm_start_vcpu_thread(CPUState *cpu);
+
+/* AccelOps.synchronize_post_reset: the new state is a change like others. */
+void pbkvm_synchronize_post_reset(CPUState *cpu);
 
 /* ---- pbkvm-memory.c ---- */
 

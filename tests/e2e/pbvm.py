@@ -117,7 +117,7 @@ class Guest:
     """One QEMU with a Linux guest."""
 
     def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
-                 append=""):
+                 append="", wrap=()):
         self.log = pathlib.Path(log_dir)
         self.log.mkdir(parents=True, exist_ok=True)
         self.dir = tempfile.TemporaryDirectory(prefix="pbvm-")
@@ -125,7 +125,7 @@ class Guest:
         self.native = not self.lab and host_can()
         cmdline = (TOP / "guest" / "cmdline").read_text().strip()
         self.command = [
-            str(BUILD / "qemu" / "qemu-system-i386"),
+            *wrap, str(BUILD / "qemu" / "qemu-system-i386"),
             "-accel", accel, "-m", str(memory), "-nic", "none",
             "-vga", "none", "-display", "none", "-no-reboot",
             "-serial", f"unix:{self.dir.name}/serial,server=on,wait=on",
