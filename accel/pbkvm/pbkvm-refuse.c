@@ -34,6 +34,22 @@ static unsigned count_accels(void)
     return n;
 }
 
+/* Before a card's boot ROM is looked for. @which: "net" or "nic". */
+static bool wants_nic(const char *which)
+{
+    QemuOpts *opts;
+
+    QTAILQ_FOREACH(opts, &qemu_find_opts(which)->head, next) {
+        const char *type = qemu_opt_get(opts, "type");
+
+        if (!strcmp(which, "nic") ? g_strcmp0(type, "none") != 0
+                                  : g_strcmp0(type, "nic") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /*
  * Switch off what a pc machine turns on by itself; refuse it when asked for.
  */
@@ -84,6 +100,12 @@ bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp)
     if (s->parent_obj.kvm_dirty_ring_size) {
         error_setg(errp, "pbkvm: dirty-ring-size: expected 0; dirty pages "
                    "are found by bitmap");
+        return false;
+    }
+    if (wants_nic("net") || wants_nic("nic")) {
+        error_setg(errp, "pbkvm: a network card, which QEMU adds unless told "
+                   "otherwise, cannot be recorded yet");
+        error_append_hint(errp, "Add -nic none.\n");
         return false;
     }
     if (runstate_check(RUN_STATE_INMIGRATE)) {

@@ -12,7 +12,7 @@ typedef struct Refusal {
 } Refusal;
 
 static const Refusal refusals[] = {
-    { "lag-text", "-accel pbkvm,lag=soon", "expects uint32" },
+    { "lag-text", "-accel pbkvm,lag=soon", "Parameter 'lag' expects uint64" },
     { "lag-range", "-accel pbkvm,lag=3600001",
       "pbkvm: lag=3600001: expected 0 to 3600000 ms" },
     { "ring-power", "-accel pbkvm,ring-size=5000",
@@ -40,19 +40,25 @@ static const Refusal refusals[] = {
     { "vmport", "-accel pbkvm -machine pc,vmport=on",
       "pbkvm: -machine vmport=on: the VMware port changes registers behind "
       "the guest's back; use vmport=off" },
-    { "incoming", "-accel pbkvm -incoming tcp:127.0.0.1:0",
+    { "incoming", "-accel pbkvm -nic none -incoming tcp:127.0.0.1:0",
       "pbkvm: -incoming: a history cannot start in the middle of a "
       "migration" },
-    { "cpu-rdrand", "-accel pbkvm -cpu qemu32,+rdrand",
+    { "cpu-rdrand", "-accel pbkvm -nic none -cpu qemu32,+rdrand",
       "pbkvm: -cpu asks for rdrand, which a Backup cannot repeat: its "
       "value is random" },
-    { "cpu-tsc", "-accel pbkvm -cpu qemu32,+tsc",
+    { "cpu-tsc", "-accel pbkvm -nic none -cpu qemu32,+tsc",
       "pbkvm: -cpu asks for tsc, which a Backup cannot repeat: its value "
       "is the host's time" },
-    { "cpu-pmu", "-accel pbkvm -cpu qemu32,pmu=on",
+    { "cpu-pmu", "-accel pbkvm -nic none -cpu qemu32,pmu=on",
       "pbkvm: -cpu asks for pmu, which a Backup cannot repeat: its counts "
       "include the host's doing" },
     { "network", "-accel pbkvm -nic user,model=e1000",
+      "pbkvm: a network card, which QEMU adds unless told otherwise, cannot "
+      "be recorded yet" },
+    { "network-default", "-accel pbkvm",
+      "pbkvm: a network card, which QEMU adds unless told otherwise, cannot "
+      "be recorded yet" },
+    { "network-device", "-accel pbkvm -nic none -device e1000,romfile=",
       "pbkvm: e1000 is a network card, which cannot be recorded yet" },
     { "disk", "-accel pbkvm -blockdev null-co,node-name=d,read-zeroes=on "
       "-device ide-hd,drive=d -nic none",
@@ -118,7 +124,7 @@ static void test_small_ring_warns(void)
 
     /* Refused in the end, for a reason that comes after the warning. */
     errors = run("-accel pbkvm,ring-size=4096,lag=60000 "
-                 "-device piix3-usb-uhci -nic none", &status);
+                 "-nic none -device piix3-usb-uhci -nic none", &status);
     g_assert(strstr(errors, "pbkvm: lag=60000 is more than ring-size=4096 "
                     "holds of a busy guest (about 81 ms at 50 events per "
                     "ms)"));
