@@ -88,11 +88,15 @@ def _command_line(options, link_fd, monitor_fd, ram, more):
     ]
 
 
-def _die_with_parent():
-    """In the child: even a runner that is killed leaves no machine."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
-    if os.getppid() == 1:
-        os._exit(1)
+def _die_with(parent):
+    """For the child: even a runner that is killed leaves no machine."""
+    prctl = ctypes.CDLL(None).prctl
+
+    def in_child():
+        prctl(1, signal.SIGKILL)        # PR_SET_PDEATHSIG
+        if os.getppid() != parent:      # it died before
+            os._exit(1)
+    return in_child
 
 
 class Machine:
@@ -110,7 +114,7 @@ class Machine:
             _command_line(options, *fds, ram, more),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, pass_fds=fds,
-            start_new_session=True, preexec_fn=_die_with_parent)
+            start_new_session=True, preexec_fn=_die_with(os.getpid()))
         link.close()
         monitor.close()
         self.console = self.process.stdout

@@ -88,10 +88,13 @@ static uint64_t pmu_next(CPUX86State *env, uint64_t mean)
 
 static void deliver(CPUX86State *env)
 {
+    DeviceState *apic = env_archcpu(env)->apic_state;
+
     env->pbkvm_pmu.late = false;
-    bql_lock();
-    apic_deliver_pmi(env_archcpu(env)->apic_state);
-    bql_unlock();
+    if (apic) {
+        BQL_LOCK_GUARD();       /* #VMEXIT comes with it, branches do not */
+        apic_deliver_pmi(apic);
+    }
 }
 
 static void overflow(CPUX86State *env)
@@ -233,20 +236,29 @@ static void plan(CPUX86State *env)
     memcpy(p->planned, p->left, sizeof(p->planned));
 }
 
-/* A counter was started or stopped: translate with or without counting. */
+/*
+ * A counter was started or stopped, or the guest entered or left: run code
+ * translated with or without counting. Host code is not slowed down by
+ * counters of the guest alone.
+ */
 static void update_hflags(CPUX86State *env)
 {
     PbkvmPmu *p = &env->pbkvm_pmu;
+    uint8_t here = env->hflags & HF_GUEST_MASK ? MODES_GUEST : MODES_HOST;
 
     env->hflags &= ~HF_PBKVM_PMU_MASK;
     for (int i = 0; i < PBKVM_PMU_COUNTERS; i++) {
-        if (p->modes[i]) {
+        if (p->modes[i] & here) {
             env->hflags |= HF_PBKVM_PMU_MASK;
         }
     }
-    if (!(env->hflags & HF_PBKVM_PMU_MASK)) {
-        return;
-    }
+}
+
+/* The first counter starts the clocks of the unkind knobs. */
+static void start_knobs(CPUX86State *env)
+{
+    PbkvmPmu *p = &env->pbkvm_pmu;
+
     if (!p->miscount_left) {
         p->miscount_left = pmu_next(env, pbkvm_lab_pmu->miscount);
     }
@@ -262,12 +274,23 @@ static void write_select(CPUX86State *env, int i, uint64_t val)
     p->select[i] = val;
     p->modes[i] = select_modes(val);
     update_hflags(env);
+    if (p->modes[i]) {
+        start_knobs(env);
+    }
     if (p->late && !(val & SELECT_EN)) {
         /*
          * The interrupt was already on its way: it must reach the kernel
          * before that forgets the counter, or it would be an unknown NMI.
          */
         deliver(env);
+    }
+}
+
+void pbkvm_pmu_mode_changed(CPUX86State *env)
+{
+    update_hflags(env);
+    if (env->pbkvm_pmu.late && !(env->hflags & HF_GUEST_MASK)) {
+        deliver(env);       /* leaving takes longer than any skid */
     }
 }
 
