@@ -16,7 +16,7 @@ endif
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
 .PHONY: all qemu native guest lab demo bench help clean distclean \
-        check check-unit check-qtest check-guests check-e2e
+        check check-unit check-qtest check-lab check-guests check-e2e
 
 all: qemu native guest lab
 
@@ -49,7 +49,7 @@ demo: all
 check: build/config
 	@$(TESTS) all
 
-check-unit check-qtest check-guests check-e2e: check-%: build/config
+check-unit check-qtest check-lab check-guests check-e2e: check-%: build/config
 	@$(TESTS) $*
 
 bench: all
@@ -66,7 +66,7 @@ help:
 	@echo 'make              build everything (what is missing is fetched)'
 	@echo 'make demo         boot Linux under pbkvm and type into its console'
 	@echo 'make check        build everything and run all tests'
-	@echo 'make check-unit   only the unit tests (also: -qtest, -guests, -e2e)'
+	@echo 'make check-unit   only the unit tests (also: -qtest, -lab, -guests, -e2e)'
 	@echo 'make bench        measure what the README quotes'
 	@echo 'make clean        remove build/'
 	@echo 'make distclean    remove also QEMU'"'"'s unpacked source'
