@@ -72,22 +72,19 @@ static int break_at(PbBackup *b, uint64_t linear)
 }
 
 /*
- * An interrupt handed to KVM is delivered at the next entry.  A target with
- * the very same position must not be compared before that: a handler without
- * a conditional branch comes back to the same RIP, branches and registers.
+ * What KVM holds is delivered at the next entry.  A target with the very same
+ * position must not be compared before that: a handler without a conditional
+ * branch comes back to the same RIP, branches and registers.  Tell where it
+ * goes; 0: a task gate, the target's breakpoint has to do.
  */
-static int consume_injected(PbBackup *b, PbLanding *l, PbPosition *now)
+static int entry_of_injected(PbBackup *b, PbPosition *now, uint64_t *entry)
 {
     struct kvm_sregs sregs;
-    uint64_t entry;
     int ret = pb_vcpu_get_sregs(&b->v, &sregs);
 
-    if (ret < 0) {
-        return ret;
-    }
-    entry = pb_handler_entry(&b->v, &sregs, now->injected & 0xff);
-    /* A task gate: the target's breakpoint has to do. */
-    return break_at(b, entry ? entry : l->target.rip);
+    *entry = ret < 0 ? 0 : pb_handler_entry(&b->v, &sregs,
+                                            now->injected & 0xff);
+    return ret;
 }
 
 /* FAR: run, with the sampler armed once. */
@@ -109,13 +106,20 @@ static int far(PbBackup *b, PbLanding *l, uint64_t now)
  */
 static int near(PbBackup *b, PbLanding *l, PbPosition *now)
 {
+    uint64_t entry;
     bool branch;
     int ret;
 
     if (now->injected) {
-        return consume_injected(b, l, now);
-    }
-    if (now->rip != l->target.rip && !l->target.resumed) {
+        ret = entry_of_injected(b, now, &entry);
+        if (ret < 0) {
+            return ret;
+        }
+        /* A second NMI waits while the first one's handler is entered. */
+        if (now->rip != entry) {
+            return break_at(b, entry ? entry : l->target.rip);
+        }
+    } else if (now->rip != l->target.rip && !l->target.resumed) {
         return break_at(b, l->target.rip);
     }
     ret = pb_rep_prepare(&l->rep, &b->v, now, &l->target);
