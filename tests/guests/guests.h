@@ -75,6 +75,7 @@ typedef struct GuestOptions {
     uint32_t rounds;          /* interrupts a guest waits for */
     uint32_t rate;            /* of the source, per second */
     uint32_t lag_ms;
+    bool verify_all;          /* at every tick, to see where it begins */
     uint32_t timeout_s;       /* of one run */
 } GuestOptions;
 

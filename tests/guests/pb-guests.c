@@ -30,6 +30,7 @@ static const char usage[] =
     "  --rate N            interrupts per second, for pmu (2000)\n"
     "  --lag MS            how far the Backup stays behind (0)\n"
     "  --margin N          branches, for pmu (default: by self-check)\n"
+    "  --verify-all        compare at every tick, not only at the end\n"
     "  --timeout S         for one run (60)\n";
 
 typedef struct Wanted {
@@ -102,6 +103,7 @@ static const struct option options[] = {
     { "lag", required_argument, NULL, 'a' },
     { "margin", required_argument, NULL, 'm' },
     { "timeout", required_argument, NULL, 't' },
+    { "verify-all", no_argument, NULL, 'v' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -146,6 +148,9 @@ static void one_option(Wanted *w, int c, const char *name)
         break;
     case 't':
         w->o.timeout_s = number(name, optarg);
+        break;
+    case 'v':
+        w->o.verify_all = true;
         break;
     case 'h':
         fputs(usage, stdout);
