@@ -168,6 +168,9 @@ static int look(PbBackup *b, PbLanding *l, PbPosition *now,
     if (ret == 0) {
         ret = pb_position_take(&b->v, now);
     }
+    if (ret == 0 && pb_position_same_place(now, &l->target)) {
+        ret = pb_position_add_loop(&b->v, now);
+    }
     if (ret == 0) {
         *state = pb_land_classify(now, &l->target, b->margin);
     }

@@ -48,13 +48,16 @@ static PbString decode(const uint8_t *code, unsigned len, bool code32)
     return s;
 }
 
-/* Iterations from @now to @target, if those are in one pass; else 0. */
+/*
+ * Iterations from @now to @target, if those are in one pass; else 0.  With
+ * ECX 0 a target can still be at the string: some step over its end.
+ */
 static uint32_t left_to(const PbPosition *now, const PbPosition *target,
                         const PbString *s)
 {
     if (now->rip != target->rip || now->branches != target->branches ||
         ((now->cx ^ target->cx) & ~s->count_mask) ||
-        !(target->cx & s->count_mask) || now->cx <= target->cx) {
+        now->cx <= target->cx) {
         return 0;
     }
     return now->cx - target->cx;

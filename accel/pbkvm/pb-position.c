@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "branch-counter.h"
+#include "pb-loop.h"
 #include "pb-position.h"
 #include "pb-tables.h"
 
@@ -11,8 +12,11 @@
 #define RFLAGS_TF (1ull << 8)
 #define RFLAGS_RF (1ull << 16)
 
-/* In an event, this bit of the hash tells PbPosition.resumed. */
-#define HASH_RESUMED 1ull
+/*
+ * An event's hash is PbPosition's hash and loop, whose lowest bit is free and
+ * tells `resumed`.
+ */
+#define HASH_RESUMED 1u
 
 static uint64_t hash_regs(const struct kvm_regs *r)
 {
@@ -64,9 +68,23 @@ int pb_position_take(PbVcpu *v, PbPosition *p)
     p->rip = (uint32_t)(sregs.cs.base + regs.rip);
     p->cx = regs.rcx;
     p->sp = regs.rsp;
-    p->hash = pb_digest_bytes(hash_regs(&regs), stack, n) & ~HASH_RESUMED;
+    p->hash = pb_digest_bytes(hash_regs(&regs), stack, n) >> 32;
     p->resumed = regs.rflags & RFLAGS_RF;
     p->injected = due(&events);
+    return 0;
+}
+
+int pb_position_add_loop(PbVcpu *v, PbPosition *p)
+{
+    struct kvm_sregs sregs;
+    struct kvm_regs regs;
+    int ret;
+
+    if ((ret = pb_vcpu_get_regs(v, &regs)) < 0 ||
+        (ret = pb_vcpu_get_sregs(v, &sregs)) < 0) {
+        return ret;
+    }
+    p->loop = pb_loop_hash(v, &regs, &sregs);
     return 0;
 }
 
@@ -75,7 +93,8 @@ PbPosition pb_position_of(const PbEvent *e)
     PbPosition p = {
         .branches = e->branches,
         .rip = e->body.pos.rip,
-        .hash = e->body.pos.hash & ~HASH_RESUMED,
+        .hash = e->body.pos.hash >> 32,
+        .loop = (uint32_t)e->body.pos.hash & ~HASH_RESUMED,
         .resumed = e->body.pos.hash & HASH_RESUMED,
         .cx = e->body.pos.cx,
         .sp = e->body.pos.sp,
@@ -91,7 +110,8 @@ void pb_position_to_event(const PbPosition *p, PbEvent *e)
 {
     e->branches = p->branches;
     e->body.pos.rip = p->rip;
-    e->body.pos.hash = p->hash | (p->resumed ? HASH_RESUMED : 0);
+    e->body.pos.hash = (uint64_t)p->hash << 32 | p->loop |
+                       (p->resumed ? HASH_RESUMED : 0);
     e->body.pos.cx = p->cx;
     e->body.pos.sp = p->sp;
     if (e->kind == PB_EVENT_POINT || e->kind == PB_EVENT_VERIFY) {
@@ -99,19 +119,24 @@ void pb_position_to_event(const PbPosition *p, PbEvent *e)
     }
 }
 
-bool pb_position_same(const PbPosition *a, const PbPosition *b)
+bool pb_position_same_place(const PbPosition *a, const PbPosition *b)
 {
     return a->branches == b->branches && a->rip == b->rip &&
            a->cx == b->cx && a->sp == b->sp && a->hash == b->hash &&
            a->injected == b->injected;
 }
 
+bool pb_position_same(const PbPosition *a, const PbPosition *b)
+{
+    return pb_position_same_place(a, b) && a->loop == b->loop;
+}
+
 int pb_position_print(const PbPosition *p, char *buf, size_t len)
 {
     return snprintf(buf, len, "branches %llu rip 0x%llx ecx 0x%x esp 0x%x "
-                    "hash 0x%016llx", (unsigned long long)p->branches,
-                    (unsigned long long)p->rip, p->cx, p->sp,
-                    (unsigned long long)p->hash);
+                    "hash 0x%08x loop 0x%08x", (unsigned long long)p->branches,
+                    (unsigned long long)p->rip, p->cx, p->sp, p->hash,
+                    p->loop);
 }
 
 PbLandState pb_land_classify(const PbPosition *now, const PbPosition *target,

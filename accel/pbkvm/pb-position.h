@@ -25,7 +25,9 @@
 typedef struct PbPosition {
     uint64_t branches;
     uint64_t rip;         /* linear */
-    uint64_t hash;
+    uint32_t hash;        /* of the registers and the top of the stack */
+    uint32_t loop;        /* of the memory that a loop without branches
+                             moves, 0 in no such loop: see pb-loop.h */
     uint32_t cx;
     uint32_t sp;
     uint16_t injected;    /* 0, or 0x100 | vector of an interrupt that KVM
@@ -37,8 +39,12 @@ typedef struct PbPosition {
                              to land, not where */
 } PbPosition;
 
-/* Where @v stands. 0 or -errno. */
+/*
+ * Where @v stands, but for @loop, which costs more: 0 or -errno.
+ * pb_position_add_loop() sets it.
+ */
 int pb_position_take(PbVcpu *v, PbPosition *p);
+int pb_position_add_loop(PbVcpu *v, PbPosition *p);
 
 /* The position an asynchronous event names. */
 PbPosition pb_position_of(const PbEvent *e);
@@ -50,6 +56,9 @@ PbPosition pb_position_of(const PbEvent *e);
 void pb_position_to_event(const PbPosition *p, PbEvent *e);
 
 bool pb_position_same(const PbPosition *a, const PbPosition *b);
+
+/* The same, whatever @loop is. */
+bool pb_position_same_place(const PbPosition *a, const PbPosition *b);
 
 int pb_position_print(const PbPosition *p, char *buf, size_t len);
 

@@ -329,6 +329,9 @@ static int emit_here(PbRecorder *r, PbEventKind kind, uint16_t arg)
     PbPosition p;
     int ret = pb_position_take(r->v, &p);
 
+    if (ret == 0) {
+        ret = pb_position_add_loop(r->v, &p);
+    }
     if (ret < 0) {
         return ret;
     }

@@ -57,7 +57,7 @@ typedef struct Guest {
     GuestMode mode;           /* of the source, until the guest changes it */
     uint32_t step_length;     /* answer of PORT_LENGTH for counter=step */
     uint32_t pmu_length;      /* and for counter=pmu */
-    const char *pending;      /* not expected to work yet: why */
+    const char *slow;         /* run only with counter=step: why */
 } Guest;
 
 extern const Guest guests[];

@@ -68,7 +68,10 @@ static void test_any_other_field_that_differs_is_near(void)
     now.rip++;
     check_state(now, PB_LAND_NEAR);
     now = target;
-    now.hash ^= 1ull << 63;
+    now.hash ^= 1u << 31;
+    check_state(now, PB_LAND_NEAR);
+    now = target;
+    now.loop ^= 2;
     check_state(now, PB_LAND_NEAR);
     now = target;
     now.cx = 0;
@@ -116,6 +119,8 @@ static void test_event_keeps_a_position(void)
     PbPosition p = target;
 
     round_trip(PB_EVENT_IRQ, p);
+    round_trip(PB_EVENT_NMI, p);
+    p.loop = ~1u;
     round_trip(PB_EVENT_NMI, p);
     p.resumed = true;
     round_trip(PB_EVENT_IRQ, p);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-loop.c: tell the rounds of a loop without conditional branches apart. */
+#include <capstone/capstone.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "pb-loop.h"
+#include "pb-step.h"
+#include "pb-tables.h"
+
+/* A loop of more instructions has a conditional branch, or is not met. */
+#define MAX_INSNS 32
+#define MAX_LEN   15
+
+typedef struct Loop {
+    const PbMem *mem;
+    const struct kvm_regs *regs;
+    const struct kvm_sregs *sregs;
+    uint64_t hash;
+} Loop;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static csh handle[2];         /* 16-bit, 32-bit, with operands */
+
+static void open_capstone(void)
+{
+    cs_open(CS_ARCH_X86, CS_MODE_16, &handle[0]);
+    cs_open(CS_ARCH_X86, CS_MODE_32, &handle[1]);
+    cs_option(handle[0], CS_OPT_DETAIL, CS_OPT_ON);
+    cs_option(handle[1], CS_OPT_DETAIL, CS_OPT_ON);
+}
+
+static uint32_t reg_value(const struct kvm_regs *r, x86_reg reg)
+{
+    switch (reg) {
+    case X86_REG_EAX: return r->rax;
+    case X86_REG_EBX: return r->rbx;
+    case X86_REG_ECX: return r->rcx;
+    case X86_REG_EDX: return r->rdx;
+    case X86_REG_ESI: return r->rsi;
+    case X86_REG_EDI: return r->rdi;
+    case X86_REG_EBP: return r->rbp;
+    case X86_REG_ESP: return r->rsp;
+    case X86_REG_BX: return r->rbx & 0xffff;
+    case X86_REG_SI: return r->rsi & 0xffff;
+    case X86_REG_DI: return r->rdi & 0xffff;
+    case X86_REG_BP: return r->rbp & 0xffff;
+    default: return 0;
+    }
+}
+
+static uint64_t segment_base(const struct kvm_sregs *s, const x86_op_mem *m)
+{
+    bool stack = m->base == X86_REG_EBP || m->base == X86_REG_ESP ||
+                 m->base == X86_REG_BP;
+
+    switch (m->segment) {
+    case X86_REG_CS: return s->cs.base;
+    case X86_REG_DS: return s->ds.base;
+    case X86_REG_ES: return s->es.base;
+    case X86_REG_FS: return s->fs.base;
+    case X86_REG_GS: return s->gs.base;
+    case X86_REG_SS: return s->ss.base;
+    default: return stack ? s->ss.base : s->ds.base;
+    }
+}
+
+/* Mix in what the instruction's memory operands hold now. */
+static void mix_operands(Loop *l, const cs_insn *insn)
+{
+    const cs_x86 *x = &insn->detail->x86;
+    int i;
+
+    for (i = 0; i < x->op_count; i++) {
+        const x86_op_mem *m = &x->operands[i].mem;
+        uint8_t data[64];
+        unsigned n = x->operands[i].size;
+        uint32_t offset;
+
+        if (x->operands[i].type != X86_OP_MEM) {
+            continue;
+        }
+        n = n && n <= sizeof(data) ? n : 4;
+        offset = reg_value(l->regs, m->base) + m->disp +
+                 reg_value(l->regs, m->index) * m->scale;
+        if (x->addr_size == 2) {
+            offset &= 0xffff;
+        }
+        n = pb_tables_read(l->mem, l->sregs,
+                           segment_base(l->sregs, m) + offset, data, n);
+        l->hash = pb_digest_bytes(l->hash, data, n);
+    }
+}
+
+static void mix_insn(Loop *l, const uint8_t *code, size_t len, uint64_t pc,
+                     bool wide)
+{
+    cs_insn *insn;
+
+    pthread_once(&once, open_capstone);
+    pthread_mutex_lock(&lock);
+    insn = cs_malloc(handle[wide]);
+    if (insn && cs_disasm_iter(handle[wide], &code, &len, &pc, insn)) {
+        mix_operands(l, insn);
+    }
+    if (insn) {
+        cs_free(insn, 1);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+/* The instruction at @pc, and where it always goes; false: it may branch. */
+static bool follow(const Loop *l, uint64_t *pc, uint8_t code[MAX_LEN],
+                   unsigned *len)
+{
+    PbInsn insn;
+
+    *len = pb_tables_read(l->mem, l->sregs, *pc, code, MAX_LEN);
+    pb_insn_decode(&insn, code, *len, *pc, l->sregs->cs.base,
+                   l->sregs->cs.db ? 32 : 16);
+    if (!insn.len || insn.conditional) {
+        return false;
+    }
+    if (insn.kind == PB_INSN_BRANCH) {
+        *pc = insn.target;
+    } else if (insn.kind == PB_INSN_PLAIN) {
+        *pc = (uint32_t)(*pc + insn.len);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool is_loop(const Loop *l, uint64_t start)
+{
+    uint8_t code[MAX_LEN];
+    uint64_t pc = start;
+    unsigned len, i;
+
+    for (i = 0; i < MAX_INSNS && follow(l, &pc, code, &len); i++) {
+        if (pc == start) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t pb_loop_hash(PbVcpu *v, const struct kvm_regs *regs,
+                      const struct kvm_sregs *sregs)
+{
+    Loop l = { v->mem, regs, sregs, PB_DIGEST_START };
+    uint64_t start = (uint32_t)(sregs->cs.base + regs->rip), pc = start;
+    uint8_t code[MAX_LEN];
+    unsigned len;
+
+    if (!is_loop(&l, start)) {
+        return 0;
+    }
+    do {
+        uint64_t at = pc;
+
+        follow(&l, &pc, code, &len);
+        mix_insn(&l, code, len, at, sregs->cs.db);
+    } while (pc != start);
+    return ((uint32_t)(l.hash >> 32) & ~1u) | 2;
+}
