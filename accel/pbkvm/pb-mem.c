@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-mem.c: RAM blocks and memory slots of one KVM VM. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "pb-mem.h"
 
@@ -145,16 +147,64 @@ static bool page_is_zero(const uint8_t *p)
     return true;
 }
 
-static void copy_sparse(uint8_t *to, const uint8_t *from, uint64_t size)
-{
-    uint64_t at;
+/*
+ * Which pages of a block were ever touched, from /proc/self/pagemap (Linux
+ * Documentation/admin-guide/mm/pagemap.rst): looked at 512 pages at a time.
+ */
+typedef struct Touched {
+    const PbBlock *block;
+    int fd;                   /* -1: all count as touched */
+    uint64_t first;           /* page number of entry[0] */
+    uint64_t entry[512];
+} Touched;
 
+#define PAGEMAP_PRESENT_OR_SWAPPED (3ull << 62)
+
+static void touched_open(Touched *t, const PbBlock *b)
+{
+    t->block = b;
+    t->fd = b->sparse ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)
+                      : -1;
+    t->first = UINT64_MAX;
+}
+
+static void touched_close(Touched *t)
+{
+    if (t->fd >= 0) {
+        close(t->fd);
+        t->fd = -1;
+    }
+}
+
+/* Whether the page at @at (bytes into the block) may hold anything. */
+static bool touched(Touched *t, uint64_t at)
+{
+    uint64_t page = ((uintptr_t)t->block->host + at) / PAGE_SIZE;
+    uint64_t first = page & ~511ull;
+
+    if (t->fd >= 0 && t->first != first) {
+        memset(t->entry, 0xff, sizeof(t->entry));
+        if (pread(t->fd, t->entry, sizeof(t->entry), first * 8) < 8) {
+            touched_close(t);
+        }
+        t->first = first;
+    }
+    return t->fd < 0 || (t->entry[page & 511] & PAGEMAP_PRESENT_OR_SWAPPED);
+}
+
+static void copy_block(uint8_t *to, const PbBlock *from)
+{
+    uint64_t at, size = from->size;
+    Touched t;
+
+    touched_open(&t, from);
     for (at = 0; at + PAGE_SIZE <= size; at += PAGE_SIZE) {
-        if (!page_is_zero(from + at)) {
-            memcpy(to + at, from + at, PAGE_SIZE);
+        if (touched(&t, at) && !page_is_zero(from->host + at)) {
+            memcpy(to + at, from->host + at, PAGE_SIZE);
         }
     }
-    memcpy(to + at, from + at, size - at);
+    memcpy(to + at, from->host + at, size - at);
+    touched_close(&t);
 }
 
 int pb_mem_twin(PbMem *twin, const PbMem *m)
@@ -175,7 +225,8 @@ int pb_mem_twin(PbMem *twin, const PbMem *m)
             return ret;
         }
         pb_mem_add_block(twin, b->name, host, b->size);
-        copy_sparse(host, b->host, b->size);
+        twin->block[i].sparse = true;
+        copy_block(host, b);
     }
     memcpy(twin->slot, m->slot, sizeof(twin->slot));
     return 0;
@@ -219,23 +270,33 @@ static void compare_page(PbMemDiff *d, unsigned block, uint64_t offset,
     }
 }
 
+static void compare_block(PbMemDiff *d, unsigned block, const PbBlock *a,
+                          const PbBlock *b)
+{
+    uint64_t at;
+    Touched ta, tb;
+
+    touched_open(&ta, a);
+    touched_open(&tb, b);
+    for (at = 0; at < a->size; at += PAGE_SIZE) {
+        uint64_t len = a->size - at < PAGE_SIZE ? a->size - at : PAGE_SIZE;
+
+        if ((touched(&ta, at) || touched(&tb, at)) &&
+            memcmp(a->host + at, b->host + at, len)) {
+            compare_page(d, block, at, a->host + at, b->host + at, len);
+        }
+    }
+    touched_close(&ta);
+    touched_close(&tb);
+    d->bytes += a->size;
+}
+
 void pb_mem_compare(const PbMem *a, const PbMem *b, PbMemDiff *diff)
 {
     unsigned i;
 
     memset(diff, 0, sizeof(*diff));
     for (i = 0; i < a->blocks; i++) {
-        uint64_t at, size = a->block[i].size;
-
-        for (at = 0; at < size; at += PAGE_SIZE) {
-            const uint8_t *pa = a->block[i].host + at;
-            const uint8_t *pb = b->block[i].host + at;
-            uint64_t len = size - at < PAGE_SIZE ? size - at : PAGE_SIZE;
-
-            if (memcmp(pa, pb, len)) {
-                compare_page(diff, i, at, pa, pb, len);
-            }
-        }
-        diff->bytes += size;
+        compare_block(diff, i, &a->block[i], &b->block[i]);
     }
 }

@@ -23,6 +23,8 @@ typedef struct PbBlock {
     uint8_t *host;
     uint64_t size;
     char name[48];
+    bool sparse;                           /* private anonymous memory: a
+                                              page never touched is zero */
 } PbBlock;
 
 typedef struct PbMem {
@@ -32,7 +34,7 @@ typedef struct PbMem {
     bool owned;                            /* blocks are unmapped at the end */
 } PbMem;
 
-/* Append a block; false when the table is full. */
+/* Append a block, not sparse; false when the table is full. */
 bool pb_mem_add_block(PbMem *m, const char *name, void *host, uint64_t size);
 
 /*

@@ -124,6 +124,8 @@ static bool add_blocks(PbkvmState *s, Error **errp)
                        PB_MEM_MAX_BLOCKS);
             return false;
         }
+        s->mem.block[s->mem.blocks - 1].sparse =
+            rb->fd < 0 && !qemu_ram_is_shared(rb);
     }
     return true;
 }
