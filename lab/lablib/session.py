@@ -18,6 +18,10 @@ CHUNK = 4096                # a pipe that polls writable takes this much
 PATIENCE = 5.0              # seconds a command has to end after a signal
 
 
+class Ended(Exception):
+    """A signal came while there was no machine yet; args[0] is its number."""
+
+
 class Session:
     def __init__(self, options, listeners):
         self.options = options
@@ -26,6 +30,7 @@ class Session:
         self.stdin_credit = link.WINDOW
         self.stdin_open = True
         self.output = {1: bytearray(), 2: bytearray()}
+        self.machine = None
         self.started = False
         self.status = None
         self.ending = 0             # the signal we were ended by
@@ -38,7 +43,10 @@ class Session:
 
     def run(self):
         self._catch_signals()
-        self.machine = warm.start(self.options)
+        try:
+            self.machine = warm.start(self.options)
+        except Ended as end:
+            return 128 + end.args[0]
         self.link = link.Link(self.machine.link_socket)
         if self.options.timeout:
             self.deadline = time.monotonic() + self.options.timeout
@@ -66,6 +74,8 @@ class Session:
 
     def _on_end_signal(self, number, _frame):
         """The command may end by itself; a second signal is the last."""
+        if not self.machine:
+            raise Ended(number)
         if self.ending or not self.started:
             self._finish(128 + number)
             return

@@ -18,6 +18,7 @@ import os
 import pathlib
 import shutil
 import socket
+import sys
 import time
 
 from lablib import link, machine
@@ -104,6 +105,7 @@ def _save(options, new):
 
 
 def _make(options, directory):
+    """Make the saved machine. False: it cannot be made here."""
     parent = directory.parent
     if shutil.disk_usage(parent).free < NEED_FREE:
         return False
@@ -111,8 +113,15 @@ def _make(options, directory):
     for unused in old[:-KEEP]:
         shutil.rmtree(unused, ignore_errors=True)
     new = directory.with_suffix(".new")
+    shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
-    _save(options, new)
+    try:
+        _save(options, new)
+    except machine.LabError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        print("lab/run: note: this start cannot be kept for faster ones "
+              f"({error}); booting again", file=sys.stderr)
+        return False
     new.rename(directory)
     return True
 
