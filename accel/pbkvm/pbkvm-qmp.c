@@ -140,6 +140,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->events_read = b.events;
     q->ring_size = s->ring_events;
     q->primary_time = r.time_ns;
+    q->primary_branches = r.branches;
     q->backup_time = b.time_ns;
     q->backup_branches = b.branches;
     q->backup_rip = b.rip;

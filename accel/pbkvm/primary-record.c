@@ -19,6 +19,7 @@ struct PbRecorder {
 
     uint64_t seq;
     uint64_t last_time;
+    uint64_t last_branches;
     uint64_t digest;
     uint32_t writes;
     bool read_open;       /* a read exit is with its device model, */
@@ -68,6 +69,7 @@ void pb_record_stats(const PbRecorder *r, PbRecordStats *s)
 {
     s->events = __atomic_load_n(&r->seq, __ATOMIC_RELAXED);
     s->time_ns = pb_record_last_time(r);
+    s->branches = __atomic_load_n(&r->last_branches, __ATOMIC_RELAXED);
     s->staged = __atomic_load_n(&r->staged, __ATOMIC_RELAXED);
     memcpy(s->by_kind, r->by_kind, sizeof(s->by_kind));
 }
@@ -141,6 +143,9 @@ static void emit(PbRecorder *r, PbEvent *e, const void *payload)
     e->digest = r->digest;
     e->writes = r->writes;
     __atomic_store_n(&r->last_time, e->time_ns, __ATOMIC_RELAXED);
+    if (e->branches) {
+        __atomic_store_n(&r->last_branches, e->branches, __ATOMIC_RELAXED);
+    }
     r->by_kind[e->kind]++;
     if (r->stage_used || !pb_ring_reserve(r->ring, 1 + extra)) {
         staged = stage_slots(r, 1 + extra);

@@ -40,6 +40,7 @@ bool pb_record_staged(const PbRecorder *r);
 typedef struct PbRecordStats {
     uint64_t events;          /* seq of the last event */
     uint64_t time_ns;         /* its Primary time */
+    uint64_t branches;        /* at the last event that tells them */
     uint64_t by_kind[PB_EVENT_KINDS];
     uint64_t staged;          /* slots that ever had to be staged */
 } PbRecordStats;

@@ -91,6 +91,7 @@ const Guest guests[] = {
     {
         .name = "rep-fault", CODE(rep_fault),
         .claim = "REP MOVS and STOS that fault midway",
+        .step_length = 16, .pmu_length = 0x900,
     },
     {
         .name = "ins-fault", CODE(ins_fault),
@@ -113,16 +114,19 @@ const Guest guests[] = {
     {
         .name = "jump-self", CODE(jump_self),
         .claim = "JMP to itself, all interrupts at one position",
+        .no_branches = true,
     },
     {
         .name = "branchless", CODE(branchless),
         .claim = "a loop that moves only memory",
         .slow = "every round of the loop is looked at",
+        .no_branches = true,
     },
     {
         .name = "branchless-reg", CODE(branchless_reg),
         .claim = "a loop without a conditional branch that counts in a register",
         .slow = "every round of the loop is looked at",
+        .no_branches = true,
     },
     {
         .name = "mmio", CODE(mmio),

@@ -195,6 +195,10 @@ static bool wanted(const Wanted *w, const Guest *g)
             return true;
         }
     }
+    if (g->no_branches && w->o.counter == PB_COUNTER_PMU &&
+        w->o.backup_counter == PB_COUNTER_STEP) {
+        return false;
+    }
     return w->guests == 0 &&
            (w->slow || !g->slow || guest_is_stepped(&w->o));
 }

@@ -7,16 +7,23 @@ main:
     call    paging_on
     sti
 1:
+    mov     length, %ecx
+    mov     %ecx, %ebx
+    shr     $1, %ebx            /* half of it before the page that faults */
+    lea     (,%ebx,4), %edx
     mov     $0x8000, %esi
-    mov     $0x8ff00, %edi
-    mov     $0x900, %ecx
+    mov     $0x90000, %edi
+    sub     %edx, %edi
     rep movsl
-    mov     $0x92800, %esi
-    mov     $0x95003, %edi
-    mov     $0x1100, %ecx
+    mov     length, %ecx
+    mov     $0x94000, %esi
+    sub     %ebx, %esi
+    mov     $0x96005, %edi
+    sub     %ebx, %edi
     rep movsb
+    mov     length, %ecx
     mov     $0x9f000, %edi
-    mov     $0x0200, %ecx
+    add     %edx, %edi
     std
     rep stosl
     cld

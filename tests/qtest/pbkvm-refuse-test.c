@@ -34,10 +34,10 @@ static const Refusal refusals[] = {
     { "irqchip", "-accel pbkvm,kernel-irqchip=on",
       "pbkvm: kernel-irqchip=on: expected off; the kernel's interrupt "
       "controller acts unseen" },
-    { "smm", "-accel pbkvm -machine pc,smm=on",
+    { "smm", "-accel pbkvm -nic none -machine pc,smm=on",
       "pbkvm: -machine smm=on: system management mode cannot be recorded; "
       "use smm=off" },
-    { "vmport", "-accel pbkvm -machine pc,vmport=on",
+    { "vmport", "-accel pbkvm -nic none -machine pc,vmport=on",
       "pbkvm: -machine vmport=on: the VMware port changes registers behind "
       "the guest's back; use vmport=off" },
     { "incoming", "-accel pbkvm -nic none -incoming tcp:127.0.0.1:0",
