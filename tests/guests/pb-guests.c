@@ -199,6 +199,10 @@ static bool wanted(const Wanted *w, const Guest *g)
         w->o.backup_counter == PB_COUNTER_STEP) {
         return false;
     }
+    /* Stepped, a burst's handlers outlast the time between two bursts. */
+    if (g->mode == MODE_BURST && w->o.counter == PB_COUNTER_STEP) {
+        return false;
+    }
     return w->guests == 0 &&
            (w->slow || !g->slow || guest_is_stepped(&w->o));
 }
