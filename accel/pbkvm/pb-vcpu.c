@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-vcpu.c: one KVM vCPU seen through its file descriptors. */
 #include <errno.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 #include "pb-vcpu.h"
-
-#define PAGE_SIZE 4096u
 
 /* KVM looks for any value but 0; a kick writes 1. */
 #define IMMEDIATE_EXIT_OURS 2
@@ -114,54 +111,4 @@ int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
 int pb_vcpu_debug_off(PbVcpu *v)
 {
     return v->debug_control ? pb_vcpu_debug(v, 0, NULL, 0) : 0;
-}
-
-/* Host memory behind linear address @addr, up to the end of its page. */
-static uint8_t *linear_at(PbVcpu *v, uint64_t addr, unsigned len,
-                          unsigned *there)
-{
-    struct kvm_translation tr = { .linear_address = addr & ~(uint64_t)0xfff };
-    unsigned in_page = addr & (PAGE_SIZE - 1);
-    uint8_t *host;
-
-    *there = PAGE_SIZE - in_page < len ? PAGE_SIZE - in_page : len;
-    if (pb_vcpu_ioctl(v, KVM_TRANSLATE, &tr) < 0 || !tr.valid) {
-        return NULL;
-    }
-    host = pb_mem_at(v->mem, tr.physical_address, PAGE_SIZE);
-    return host ? host + in_page : NULL;
-}
-
-unsigned pb_vcpu_read_linear(PbVcpu *v, uint64_t addr, void *buf,
-                             unsigned len)
-{
-    unsigned done = 0, n;
-
-    while (done < len) {
-        uint8_t *p = linear_at(v, addr + done, len - done, &n);
-
-        if (!p) {
-            break;
-        }
-        memcpy((uint8_t *)buf + done, p, n);
-        done += n;
-    }
-    return done;
-}
-
-unsigned pb_vcpu_write_linear(PbVcpu *v, uint64_t addr, const void *buf,
-                              unsigned len)
-{
-    unsigned done = 0, n;
-
-    while (done < len) {
-        uint8_t *p = linear_at(v, addr + done, len - done, &n);
-
-        if (!p) {
-            break;
-        }
-        memcpy(p, (const uint8_t *)buf + done, n);
-        done += n;
-    }
-    return done;
 }

@@ -69,16 +69,4 @@ int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
 /* Off, if it was on. */
 int pb_vcpu_debug_off(PbVcpu *v);
 
-/*
- * Read @len bytes at linear address @addr of the guest through its page
- * tables (KVM_TRANSLATE).  Returns the bytes read, which stop at the first
- * page that is not mapped.
- */
-unsigned pb_vcpu_read_linear(PbVcpu *v, uint64_t addr, void *buf,
-                             unsigned len);
-
-/* Write likewise; used to mend an EFLAGS image a step left TF in. */
-unsigned pb_vcpu_write_linear(PbVcpu *v, uint64_t addr, const void *buf,
-                              unsigned len);
-
 #endif /* PB_VCPU_H */
