@@ -95,8 +95,10 @@ class Qmp:
     def __call__(self, command, **arguments):
         self.log.write(f"-> {command} {arguments}\n")
         try:
-            answer = self.loop.run_until_complete(
-                self.client.execute(command, arguments or None))
+            answer = self.loop.run_until_complete(asyncio.wait_for(
+                self.client.execute(command, arguments or None), PATIENCE))
+        except asyncio.TimeoutError:
+            raise Failure(f"no answer to {command} in {PATIENCE} s") from None
         except qmp_client.ExecuteError as error:
             self.log.write(f"<- error: {error}\n")
             raise
