@@ -53,10 +53,10 @@ int pb_vcpu_complete(PbVcpu *v)
     if (!v->io_pending) {
         return 0;
     }
-    saved = v->run->immediate_exit;
-    v->run->immediate_exit = ours;
+    /* A kick's signal handler may write 1 at any time: keep that. */
+    saved = __atomic_exchange_n(&v->run->immediate_exit, ours,
+                                __ATOMIC_SEQ_CST);
     ret = pb_vcpu_enter(v);
-    /* A kick's signal handler may have written 1 meanwhile: keep that. */
     __atomic_compare_exchange_n(&v->run->immediate_exit, &ours, saved, false,
                                 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     if (ret == -EINTR) {
