@@ -53,6 +53,15 @@ struct PbBackup {
     PbBackupStats stats;
 };
 
+/* Longest sleep without looking again. */
+#define PB_BACKUP_NAP_MS 10
+
+/* Sleep until something is changed, or for @ns at most. Called locked. */
+void pb_backup_nap(PbBackup *b, uint64_t ns);
+
+/* Tell everybody. */
+void pb_backup_set_status(PbBackup *b, PbBackupStatus status);
+
 /* Whether the thread is wanted elsewhere (freeze, quit). */
 bool pb_backup_wanted(PbBackup *b);
 
@@ -78,7 +87,7 @@ PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e);
 PbReplayEnd pb_backup_replay(PbBackup *b, const PbEvent *e,
                              const void *payload);
 
-/* Compare with the stopped Primary, for who waits. backup-thread.c */
+/* Compare with the stopped Primary, for who waits. backup-steer.c */
 PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e);
 
 /* Report the first difference; always PB_REPLAY_FAILED. */

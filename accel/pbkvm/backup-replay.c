@@ -59,6 +59,9 @@ PbRunEnd pb_backup_note_exit(PbBackup *b)
         if (pb_exit_is_write(run)) {
             b->digest = pb_digest_exit(b->digest, run);
             b->writes++;
+            if (b->c.wrote) {
+                b->c.wrote(b->c.opaque, run);
+            }
             return PB_RUN_WROTE;
         }
         b->asking = true;

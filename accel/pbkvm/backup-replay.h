@@ -40,6 +40,9 @@ typedef struct PbBackupConfig {
     uint64_t (*now)(void *opaque);    /* Primary time, any thread */
     /* On the Backup's thread, once, when it diverges or fails. */
     void (*diverged)(void *opaque);
+    /* Or NULL. On the Backup's thread: its guest has written to a port or
+       to a device's memory; see @run. It must not wait. */
+    void (*wrote)(void *opaque, const struct kvm_run *run);
     void *opaque;
 } PbBackupConfig;
 

@@ -1,36 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * backup-thread.c: the Backup's life: wait for the lag, take the next event,
- * live through it; freeze, thaw and verify on request.
+ * live through it.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "backup-internal.h"
 #include "pb-vm.h"
 
-/* Longest sleep without looking again, in ms. */
-#define NAP_MS 10
-
 /* With less than 1/8 of the ring free, the lag gives way to the Primary. */
 #define RING_PRESSURE(slots) ((slots) - (slots) / 8)
-
-static const char *const status_names[] = {
-    [PB_BACKUP_RUNNING] = "running",
-    [PB_BACKUP_FROZEN] = "frozen",
-    [PB_BACKUP_DIVERGED] = "diverged",
-    [PB_BACKUP_FAILED] = "failed",
-    [PB_BACKUP_ENDED] = "ended",
-};
-
-const char *pb_backup_status_name(PbBackupStatus s)
-{
-    return status_names[s];
-}
 
 PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
 {
@@ -82,7 +64,7 @@ void pb_backup_free(PbBackup *b)
     }
 }
 
-static void set_status(PbBackup *b, PbBackupStatus status)
+void pb_backup_set_status(PbBackup *b, PbBackupStatus status)
 {
     pthread_mutex_lock(&b->lock);
     b->status = status;
@@ -90,90 +72,7 @@ static void set_status(PbBackup *b, PbBackupStatus status)
     pthread_mutex_unlock(&b->lock);
 }
 
-PbBackupStatus pb_backup_status(const PbBackup *b)
-{
-    return __atomic_load_n(&b->status, __ATOMIC_ACQUIRE);
-}
-
-const PbDivergence *pb_backup_divergence(const PbBackup *b)
-{
-    return &b->divergence;
-}
-
-bool pb_backup_wanted(PbBackup *b)
-{
-    return __atomic_load_n(&b->want_freeze, __ATOMIC_ACQUIRE) ||
-           __atomic_load_n(&b->quit, __ATOMIC_ACQUIRE);
-}
-
-static void keep_last_events(PbBackup *b)
-{
-    PbDivergence *d = &b->divergence;
-    unsigned first = b->lasts > PB_LAST_EVENTS ? b->lasts - PB_LAST_EVENTS
-                                               : 0;
-    unsigned i;
-
-    for (i = first; i < b->lasts; i++) {
-        d->last[d->lasts++] = b->last[i % PB_LAST_EVENTS];
-    }
-}
-
-static PbReplayEnd report(PbBackup *b, PbBackupStatus status)
-{
-    /* Best effort: a failed vCPU may not tell. */
-    pb_position_take(&b->v, &b->divergence.at);
-    pb_vcpu_debug_off(&b->v);
-    keep_last_events(b);
-    set_status(b, status);
-    if (b->c.diverged) {
-        b->c.diverged(b->c.opaque);
-    }
-    return PB_REPLAY_FAILED;
-}
-
-PbReplayEnd pb_backup_diverge(PbBackup *b, const PbEvent *e,
-                              const char *expected, const char *fmt, ...)
-{
-    PbDivergence *d = &b->divergence;
-    va_list ap;
-
-    d->event = *e;
-    snprintf(d->expected, sizeof(d->expected), "%s", expected);
-    va_start(ap, fmt);
-    vsnprintf(d->got, sizeof(d->got), fmt, ap);
-    va_end(ap);
-    return report(b, PB_BACKUP_DIVERGED);
-}
-
-PbReplayEnd pb_backup_fail(PbBackup *b, const char *what, int err)
-{
-    PbDivergence *d = &b->divergence;
-
-    d->event.seq = b->seq + 1;
-    snprintf(d->expected, sizeof(d->expected), "the Backup to go on");
-    snprintf(d->got, sizeof(d->got), "%s%s%s", what, err ? ": " : "",
-             err ? strerror(-err) : "");
-    return report(b, PB_BACKUP_FAILED);
-}
-
 /* ---- the thread ---- */
-
-/* Sleep until something is changed, or NAP_MS, or @ns. Called locked. */
-static void nap(PbBackup *b, uint64_t ns)
-{
-    struct timespec t;
-
-    if (ns > NAP_MS * 1000000ull) {
-        ns = NAP_MS * 1000000ull;
-    }
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += ns;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_nsec -= 1000000000;
-        t.tv_sec++;
-    }
-    pthread_cond_timedwait(&b->changed, &b->lock, &t);
-}
 
 /* How long the next event must still wait for the lag; 0: now. */
 static uint64_t lag_left(PbBackup *b, const PbEvent *e)
@@ -195,13 +94,13 @@ static const PbEvent *next_event(PbBackup *b)
     uint64_t left;
 
     if (!e) {
-        pb_ring_wait_events(b->c.ring, 1, NAP_MS);
+        pb_ring_wait_events(b->c.ring, 1, PB_BACKUP_NAP_MS);
         return NULL;
     }
     pthread_mutex_lock(&b->lock);
     left = lag_left(b, e);
     if (left && !b->want_freeze && !b->quit) {
-        nap(b, left);
+        pb_backup_nap(b, left);
     }
     pthread_mutex_unlock(&b->lock);
     return left ? NULL : e;
@@ -266,7 +165,7 @@ static PbReplayEnd live_one(PbBackup *b, const PbEvent *slot, uint8_t *buf)
     if (end == PB_REPLAY_DONE) {
         consume(b, &e);
         if (e.kind == PB_EVENT_END) {
-            set_status(b, PB_BACKUP_ENDED);
+            pb_backup_set_status(b, PB_BACKUP_ENDED);
             end = PB_REPLAY_FAILED;
         }
     }
@@ -327,165 +226,4 @@ void pb_backup_run(PbBackup *b)
         b->v.counter = NULL;
     }
     free(buf);
-}
-
-/* ---- steering, any thread ---- */
-
-void pb_backup_poke(PbBackup *b)
-{
-    PbCounter *c = __atomic_load_n(&b->v.counter, __ATOMIC_ACQUIRE);
-
-    if (c) {
-        pb_counter_kick(c);
-    }
-}
-
-void pb_backup_quit(PbBackup *b)
-{
-    pthread_mutex_lock(&b->lock);
-    __atomic_store_n(&b->quit, true, __ATOMIC_RELEASE);
-    pthread_cond_broadcast(&b->changed);
-    pb_backup_poke(b);
-    pthread_mutex_unlock(&b->lock);
-    pb_ring_wake(b->c.ring);
-}
-
-bool pb_backup_freeze(PbBackup *b)
-{
-    bool ok;
-
-    pthread_mutex_lock(&b->lock);
-    ok = b->status == PB_BACKUP_RUNNING && !b->want_freeze;
-    if (ok) {
-        __atomic_store_n(&b->want_freeze, true, __ATOMIC_RELEASE);
-        pthread_cond_broadcast(&b->changed);
-        pb_backup_poke(b);
-        pb_ring_wake(b->c.ring);
-        while (b->status == PB_BACKUP_RUNNING) {
-            pthread_cond_wait(&b->changed, &b->lock);
-        }
-        ok = b->status == PB_BACKUP_FROZEN;
-    }
-    pthread_mutex_unlock(&b->lock);
-    return ok;
-}
-
-bool pb_backup_thaw(PbBackup *b)
-{
-    bool ok;
-
-    pthread_mutex_lock(&b->lock);
-    ok = b->status == PB_BACKUP_FROZEN;
-    if (ok) {
-        __atomic_store_n(&b->want_freeze, false, __ATOMIC_RELEASE);
-        pthread_cond_broadcast(&b->changed);
-        while (b->status == PB_BACKUP_FROZEN) {
-            pthread_cond_wait(&b->changed, &b->lock);
-        }
-    }
-    pthread_mutex_unlock(&b->lock);
-    return ok;
-}
-
-void pb_backup_set_lag(PbBackup *b, uint64_t lag_ns)
-{
-    pthread_mutex_lock(&b->lock);
-    b->lag_ns = lag_ns;
-    pthread_cond_broadcast(&b->changed);
-    pthread_mutex_unlock(&b->lock);
-}
-
-void pb_backup_stats(const PbBackup *b, PbBackupStats *s)
-{
-    *s = b->stats;
-    s->margin = b->margin;
-    s->lag_ns = b->lag_ns;
-}
-
-/* ---- verify ---- */
-
-/*
- * The event is published before its verifier can wait for it, so the Backup
- * may be here first.  The Primary stands still for a verify: once there is a
- * further event, whoever asked has given up.  0: somebody waits; -ENOENT:
- * nobody will; -EAGAIN: the thread is wanted elsewhere.
- */
-static int wait_for_verifier(PbBackup *b)
-{
-    int ret = 0;
-
-    pthread_mutex_lock(&b->lock);
-    while (!b->verify_state && ret == 0) {
-        if (b->want_freeze || b->quit) {
-            ret = -EAGAIN;
-        } else if (pb_ring_peek(b->c.ring, 1)) {
-            ret = -ENOENT;
-        } else {
-            nap(b, NAP_MS * 1000000ull);
-        }
-    }
-    pthread_mutex_unlock(&b->lock);
-    return ret;
-}
-
-PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e)
-{
-    PbVerify v = { .event = e->seq, .at = pb_position_of(e) };
-    PbState mine;
-    int ret;
-
-    switch (wait_for_verifier(b)) {
-    case -EAGAIN:
-        return PB_REPLAY_STOPPED;
-    case -ENOENT:
-        return PB_REPLAY_DONE;
-    }
-    ret = pb_state_get(&b->v, &mine);
-    if (ret < 0) {
-        return pb_backup_fail(b, "reading the vCPU's state", ret);
-    }
-    pthread_mutex_lock(&b->lock);
-    if (b->verify_state) {
-        v.equal = pb_state_equal(b->verify_state, &mine, v.what,
-                                 sizeof(v.what));
-        pb_mem_compare(b->c.primary_mem, &b->mem, &v.mem);
-        v.equal &= v.mem.differences == v.mem.accessed_bits;
-        *b->verify_result = v;
-        b->verify_state = NULL;
-        b->verify_done = true;
-        pthread_cond_broadcast(&b->changed);
-    }
-    pthread_mutex_unlock(&b->lock);
-    return PB_REPLAY_DONE;
-}
-
-int pb_backup_verify(PbBackup *b, const PbState *primary, PbVerify *result,
-                     int timeout_ms)
-{
-    struct timespec until;
-    int ret = 0;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (timeout_ms % 1000) * 1000000l;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&b->lock);
-    b->verify_state = primary;
-    b->verify_result = result;
-    b->verify_done = false;
-    pthread_cond_broadcast(&b->changed);
-    while (!b->verify_done && b->status == PB_BACKUP_RUNNING && ret == 0) {
-        ret = -pthread_cond_timedwait(&b->changed, &b->lock, &until);
-    }
-    b->verify_state = NULL;
-    if (b->verify_done) {
-        ret = 0;
-    } else if (ret == 0) {
-        ret = -EINVAL;
-    }
-    pthread_mutex_unlock(&b->lock);
-    return ret;
 }

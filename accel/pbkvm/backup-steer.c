@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* backup-steer.c: freeze, thaw, lag and verify: what others ask of the Backup. */
+#include <errno.h>
+#include <time.h>
+
+#include "backup-internal.h"
+
+static const char *const status_names[] = {
+    [PB_BACKUP_RUNNING] = "running",
+    [PB_BACKUP_FROZEN] = "frozen",
+    [PB_BACKUP_DIVERGED] = "diverged",
+    [PB_BACKUP_FAILED] = "failed",
+    [PB_BACKUP_ENDED] = "ended",
+};
+
+const char *pb_backup_status_name(PbBackupStatus s)
+{
+    return status_names[s];
+}
+
+PbBackupStatus pb_backup_status(const PbBackup *b)
+{
+    return __atomic_load_n(&b->status, __ATOMIC_ACQUIRE);
+}
+
+const PbDivergence *pb_backup_divergence(const PbBackup *b)
+{
+    return &b->divergence;
+}
+
+bool pb_backup_wanted(PbBackup *b)
+{
+    return __atomic_load_n(&b->want_freeze, __ATOMIC_ACQUIRE) ||
+           __atomic_load_n(&b->quit, __ATOMIC_ACQUIRE);
+}
+
+/* Sleep until something is changed, or PB_BACKUP_NAP_MS, or @ns. Called locked. */
+void pb_backup_nap(PbBackup *b, uint64_t ns)
+{
+    struct timespec t;
+
+    if (ns > PB_BACKUP_NAP_MS * 1000000ull) {
+        ns = PB_BACKUP_NAP_MS * 1000000ull;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += ns;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_nsec -= 1000000000;
+        t.tv_sec++;
+    }
+    pthread_cond_timedwait(&b->changed, &b->lock, &t);
+}
+
+void pb_backup_poke(PbBackup *b)
+{
+    PbCounter *c = __atomic_load_n(&b->v.counter, __ATOMIC_ACQUIRE);
+
+    if (c) {
+        pb_counter_kick(c);
+    }
+}
+
+void pb_backup_quit(PbBackup *b)
+{
+    pthread_mutex_lock(&b->lock);
+    __atomic_store_n(&b->quit, true, __ATOMIC_RELEASE);
+    pthread_cond_broadcast(&b->changed);
+    pb_backup_poke(b);
+    pthread_mutex_unlock(&b->lock);
+    pb_ring_wake(b->c.ring);
+}
+
+bool pb_backup_freeze(PbBackup *b)
+{
+    bool ok;
+
+    pthread_mutex_lock(&b->lock);
+    ok = b->status == PB_BACKUP_RUNNING && !b->want_freeze;
+    if (ok) {
+        __atomic_store_n(&b->want_freeze, true, __ATOMIC_RELEASE);
+        pthread_cond_broadcast(&b->changed);
+        pb_backup_poke(b);
+        pb_ring_wake(b->c.ring);
+        while (b->status == PB_BACKUP_RUNNING) {
+            pthread_cond_wait(&b->changed, &b->lock);
+        }
+        ok = b->status == PB_BACKUP_FROZEN;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ok;
+}
+
+bool pb_backup_thaw(PbBackup *b)
+{
+    bool ok;
+
+    pthread_mutex_lock(&b->lock);
+    ok = b->status == PB_BACKUP_FROZEN;
+    if (ok) {
+        __atomic_store_n(&b->want_freeze, false, __ATOMIC_RELEASE);
+        pthread_cond_broadcast(&b->changed);
+        while (b->status == PB_BACKUP_FROZEN) {
+            pthread_cond_wait(&b->changed, &b->lock);
+        }
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ok;
+}
+
+void pb_backup_set_lag(PbBackup *b, uint64_t lag_ns)
+{
+    pthread_mutex_lock(&b->lock);
+    b->lag_ns = lag_ns;
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void pb_backup_stats(const PbBackup *b, PbBackupStats *s)
+{
+    *s = b->stats;
+    s->margin = b->margin;
+    s->lag_ns = b->lag_ns;
+}
+
+/* ---- verify ---- */
+
+/*
+ * The event is published before its verifier can wait for it, so the Backup
+ * may be here first.  The Primary stands still for a verify: once there is a
+ * further event, whoever asked has given up.  0: somebody waits; -ENOENT:
+ * nobody will; -EAGAIN: the thread is wanted elsewhere.
+ */
+static int wait_for_verifier(PbBackup *b)
+{
+    int ret = 0;
+
+    pthread_mutex_lock(&b->lock);
+    while (!b->verify_state && ret == 0) {
+        if (b->want_freeze || b->quit) {
+            ret = -EAGAIN;
+        } else if (pb_ring_peek(b->c.ring, 1)) {
+            ret = -ENOENT;
+        } else {
+            pb_backup_nap(b, PB_BACKUP_NAP_MS * 1000000ull);
+        }
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ret;
+}
+
+PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e)
+{
+    PbVerify v = { .event = e->seq, .at = pb_position_of(e) };
+    PbState mine;
+    int ret;
+
+    switch (wait_for_verifier(b)) {
+    case -EAGAIN:
+        return PB_REPLAY_STOPPED;
+    case -ENOENT:
+        return PB_REPLAY_DONE;
+    }
+    ret = pb_state_get(&b->v, &mine);
+    if (ret < 0) {
+        return pb_backup_fail(b, "reading the vCPU's state", ret);
+    }
+    pthread_mutex_lock(&b->lock);
+    if (b->verify_state) {
+        v.equal = pb_state_equal(b->verify_state, &mine, v.what,
+                                 sizeof(v.what));
+        pb_mem_compare(b->c.primary_mem, &b->mem, &v.mem);
+        v.equal &= v.mem.differences == v.mem.accessed_bits;
+        *b->verify_result = v;
+        b->verify_state = NULL;
+        b->verify_done = true;
+        pthread_cond_broadcast(&b->changed);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return PB_REPLAY_DONE;
+}
+
+int pb_backup_verify(PbBackup *b, const PbState *primary, PbVerify *result,
+                     int timeout_ms)
+{
+    struct timespec until;
+    int ret = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (timeout_ms % 1000) * 1000000l;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&b->lock);
+    b->verify_state = primary;
+    b->verify_result = result;
+    b->verify_done = false;
+    pthread_cond_broadcast(&b->changed);
+    while (!b->verify_done && b->status == PB_BACKUP_RUNNING && ret == 0) {
+        ret = -pthread_cond_timedwait(&b->changed, &b->lock, &until);
+    }
+    b->verify_state = NULL;
+    if (b->verify_done) {
+        ret = 0;
+    } else if (ret == 0) {
+        ret = -EINVAL;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ret;
+}
