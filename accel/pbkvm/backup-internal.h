@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "backup-inspect.h"
 #include "backup-replay.h"
 
 /* What a run of the guest ended with. */
@@ -22,6 +23,18 @@ typedef enum PbReplayEnd {
     PB_REPLAY_STOPPED,    /* asked to freeze or quit: the same event again */
     PB_REPLAY_FAILED,     /* diverged or failed, reported */
 } PbReplayEnd;
+
+/* A debugger's breakpoint. backup-breaks.c */
+typedef struct PbBreak {
+    PbBreakKind kind;
+    uint64_t addr;
+    unsigned len;
+    int reg;              /* debug register while armed; -1: an INT3 */
+    uint8_t *patched;     /* while the INT3 is in place: where, */
+    uint8_t byte;         /* and what was there */
+    bool known;           /* watchpoint: what it held last */
+    uint8_t value[4];
+} PbBreak;
 
 struct PbBackup {
     PbBackupConfig c;
@@ -48,6 +61,15 @@ struct PbBackup {
     const PbState *verify_state;  /* set: somebody waits for a verify */
     PbVerify *verify_result;
     bool verify_done;
+
+    /* A debugger's walk; begun and ended under @lock, else the thread's. */
+    bool walking;
+    bool halt;                /* atomic: end it */
+    PbWalk walk;
+    PbStop stop;
+    PbBreak brk[PB_MAX_BREAKS];
+    unsigned breaks;
+    bool detached;            /* atomic: changed by a debugger */
 
     PbDivergence divergence;
     PbBackupStats stats;
@@ -77,6 +99,9 @@ PbRunEnd pb_backup_note_exit(PbBackup *b);
  */
 PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e);
 
+/* Whether it stands at the position of @e, or past it; or -errno. */
+int pb_backup_at(PbBackup *b, const PbEvent *e);
+
 /* Run until the Backup is near @branches, without landing. backup-land.c */
 PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e);
 
@@ -86,6 +111,26 @@ PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e);
  */
 PbReplayEnd pb_backup_replay(PbBackup *b, const PbEvent *e,
                              const void *payload);
+
+/* Live through the ring's first event and consume it. backup-thread.c */
+PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf);
+
+/* The walk that was asked for. backup-inspect.c */
+PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf);
+
+/*
+ * Breakpoints in force. backup-breaks.c
+ *
+ * Arm: before the guest runs freely, with the landing's breakpoint at *@own
+ * if not NULL.  Insert and remove: around KVM_RUN itself.  After a run or a
+ * step: end the walk if one was hit.  0 or -errno.
+ */
+int pb_breaks_arm(PbBackup *b, const uint64_t *own);
+int pb_breaks_insert(PbBackup *b);
+void pb_breaks_remove(PbBackup *b);
+int pb_breaks_after_run(PbBackup *b, PbRunEnd end);
+int pb_breaks_after_step(PbBackup *b);
+bool pb_breaks_watch(const PbBackup *b);
 
 /* Compare with the stopped Primary, for who waits. backup-steer.c */
 PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e);

@@ -67,8 +67,7 @@ static void note_skid(PbBackup *b, PbLanding *l, uint64_t now)
 
 static int break_at(PbBackup *b, uint64_t linear)
 {
-    return pb_vcpu_debug(&b->v, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
-                         &linear, 1);
+    return pb_breaks_arm(b, &linear);
 }
 
 /*
@@ -90,7 +89,7 @@ static int entry_of_injected(PbBackup *b, PbPosition *now, uint64_t *entry)
 /* FAR: run, with the sampler armed once. */
 static int far(PbBackup *b, PbLanding *l, uint64_t now)
 {
-    int ret = pb_vcpu_debug_off(&b->v);
+    int ret = pb_breaks_arm(b, NULL);
 
     if (ret == 0 && !l->armed) {
         l->armed_for = l->target.branches - b->margin;
@@ -134,6 +133,9 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
     if (ret == PB_STEP_INTERRUPTED) {
         /* Reasons for a kick are looked at after this, so none is lost. */
         b->v.run->immediate_exit = 0;
+    }
+    if (ret == PB_STEP_DONE && pb_breaks_after_step(b) < 0) {
+        return -EIO;
     }
     return ret == PB_STEP_EXIT ? 2 : 1;
 }
@@ -247,6 +249,17 @@ PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
             return PB_REPLAY_FAILED;
         }
     }
+}
+
+int pb_backup_at(PbBackup *b, const PbEvent *e)
+{
+    PbLanding l = { .e = e, .target = pb_position_of(e) };
+    PbPosition now;
+    PbLandState state;
+    int ret = look(b, &l, &now, &state);
+
+    /* 1: a further fragment of an exit, so not there yet. */
+    return ret < 0 ? ret : ret == 0 && state >= PB_LAND_HERE;
 }
 
 PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e)

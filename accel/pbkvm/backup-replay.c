@@ -86,18 +86,40 @@ PbRunEnd pb_backup_note_exit(PbBackup *b)
 
 PbRunEnd pb_backup_run_guest(PbBackup *b)
 {
-    int ret = pb_vcpu_run(&b->v);
+    PbRunEnd end = PB_RUN_KICKED;
+    int ret = pb_breaks_insert(b);
 
+    if (ret == 0) {
+        ret = pb_vcpu_run(&b->v);
+    }
+    pb_breaks_remove(b);
     if (ret == -EINTR) {
         /* Reasons for a kick are looked at after this, so none is lost. */
         b->v.run->immediate_exit = 0;
-        return PB_RUN_KICKED;
+        ret = 0;
+    } else if (ret == 0) {
+        end = pb_backup_note_exit(b);
+    }
+    if (ret == 0 && end != PB_RUN_FAILED) {
+        ret = pb_breaks_after_run(b, end);
     }
     if (ret < 0) {
         pb_backup_fail(b, "KVM_RUN", ret);
         return PB_RUN_FAILED;
     }
-    return pb_backup_note_exit(b);
+    return end;
+}
+
+/* Towards the next exit, stopped by nothing but a debugger. */
+static PbRunEnd run_freely(PbBackup *b)
+{
+    int ret = pb_breaks_arm(b, NULL);
+
+    if (ret < 0) {
+        pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", ret);
+        return PB_RUN_FAILED;
+    }
+    return pb_backup_run_guest(b);
 }
 
 /* The outputs so far must be those of the Primary. */
@@ -126,7 +148,7 @@ static PbReplayEnd run_to_question(PbBackup *b, const PbEvent *e)
         if (pb_backup_wanted(b)) {
             return PB_REPLAY_STOPPED;
         }
-        end = pb_backup_run_guest(b);
+        end = run_freely(b);
         if (end == PB_RUN_FAILED) {
             return PB_REPLAY_FAILED;
         }
@@ -258,7 +280,7 @@ static PbReplayEnd run_to_writes(PbBackup *b, const PbEvent *e)
         if (b->asking) {
             return wrong_question(b, e);
         }
-        end = pb_backup_run_guest(b);
+        end = run_freely(b);
         if (end == PB_RUN_FAILED) {
             return PB_REPLAY_FAILED;
         }
@@ -390,6 +412,7 @@ PbReplayEnd pb_backup_replay(PbBackup *b, const PbEvent *e,
     case PB_EVENT_MARK:
         return pb_backup_approach(b, e);
     case PB_EVENT_PANIC:
+        return run_to_writes(b, e);
     case PB_EVENT_END:
         return PB_REPLAY_DONE;
     default:

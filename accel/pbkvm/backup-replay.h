@@ -43,6 +43,8 @@ typedef struct PbBackupConfig {
     /* Or NULL. On the Backup's thread: its guest has written to a port or
        to a device's memory; see @run. It must not wait. */
     void (*wrote)(void *opaque, const struct kvm_run *run);
+    /* Or NULL. On the Backup's thread: a walk has ended (backup-inspect.h). */
+    void (*stopped)(void *opaque);
     void *opaque;
 } PbBackupConfig;
 

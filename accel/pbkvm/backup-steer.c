@@ -30,7 +30,8 @@ const PbDivergence *pb_backup_divergence(const PbBackup *b)
 
 bool pb_backup_wanted(PbBackup *b)
 {
-    return __atomic_load_n(&b->want_freeze, __ATOMIC_ACQUIRE) ||
+    return __atomic_load_n(b->walking ? &b->halt : &b->want_freeze,
+                           __ATOMIC_ACQUIRE) ||
            __atomic_load_n(&b->quit, __ATOMIC_ACQUIRE);
 }
 
@@ -74,6 +75,10 @@ bool pb_backup_freeze(PbBackup *b)
 {
     bool ok;
 
+    pb_backup_halt(b);
+    if (b->want_freeze && pb_backup_await(b, NULL, -1)) {
+        return pb_backup_status(b) == PB_BACKUP_FROZEN;
+    }
     pthread_mutex_lock(&b->lock);
     ok = b->status == PB_BACKUP_RUNNING && !b->want_freeze;
     if (ok) {

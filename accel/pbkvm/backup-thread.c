@@ -106,19 +106,6 @@ static const PbEvent *next_event(PbBackup *b)
     return left ? NULL : e;
 }
 
-static void freeze_here(PbBackup *b)
-{
-    pthread_mutex_lock(&b->lock);
-    b->status = PB_BACKUP_FROZEN;
-    pthread_cond_broadcast(&b->changed);
-    while (b->want_freeze && !b->quit) {
-        pthread_cond_wait(&b->changed, &b->lock);
-    }
-    b->status = PB_BACKUP_RUNNING;
-    pthread_cond_broadcast(&b->changed);
-    pthread_mutex_unlock(&b->lock);
-}
-
 static void publish_stats(PbBackup *b, const PbEvent *e)
 {
     __atomic_store_n(&b->stats.events, e->seq, __ATOMIC_RELAXED);
@@ -152,7 +139,7 @@ static const void *gather(PbBackup *b, const PbEvent *e,
     return buf;
 }
 
-static PbReplayEnd live_one(PbBackup *b, const PbEvent *slot, uint8_t *buf)
+PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf)
 {
     PbEvent e = *slot;            /* copied, checked, then used */
     const char *bad = pb_event_check(&e, b->seq);
@@ -169,6 +156,75 @@ static PbReplayEnd live_one(PbBackup *b, const PbEvent *slot, uint8_t *buf)
             end = PB_REPLAY_FAILED;
         }
     }
+    return end;
+}
+
+/*
+ * A write that KVM has not completed yet belongs to the past: what is looked
+ * at now is the guest behind it.
+ */
+static PbReplayEnd tidy(PbBackup *b)
+{
+    int ret = b->asking ? 0 : pb_vcpu_complete(&b->v);
+
+    if (ret == 1 && pb_backup_note_exit(b) == PB_RUN_FAILED) {
+        return PB_REPLAY_FAILED;
+    }
+    return ret < 0 ? pb_backup_fail(b, "completing an exit", ret)
+                   : PB_REPLAY_DONE;
+}
+
+/* A walk, with @lock held at both ends. */
+static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
+{
+    PbReplayEnd end;
+
+    pthread_mutex_unlock(&b->lock);
+    end = pb_backup_go(b, buf);
+    if (end != PB_REPLAY_FAILED) {
+        end = tidy(b);
+    }
+    if (pb_vcpu_debug_off(&b->v) < 0 && end != PB_REPLAY_FAILED) {
+        end = pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", 0);
+    }
+    b->stats.branches = pb_counter_read(b->v.counter);
+    pthread_mutex_lock(&b->lock);
+    if (end == PB_REPLAY_FAILED) {
+        b->stop.reason = PB_STOP_FAILED;
+    } else {
+        b->status = PB_BACKUP_FROZEN;
+    }
+    b->walking = false;
+    pthread_cond_broadcast(&b->changed);
+    if (b->c.stopped) {
+        b->c.stopped(b->c.opaque);
+    }
+    return end;
+}
+
+static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
+{
+    PbReplayEnd end = tidy(b);
+
+    if (end == PB_REPLAY_FAILED) {
+        return end;
+    }
+    b->stats.branches = pb_counter_read(b->v.counter);
+    pthread_mutex_lock(&b->lock);
+    b->status = PB_BACKUP_FROZEN;
+    pthread_cond_broadcast(&b->changed);
+    while (b->want_freeze && !b->quit && end != PB_REPLAY_FAILED) {
+        if (b->walking) {
+            end = walk(b, buf);
+        } else {
+            pthread_cond_wait(&b->changed, &b->lock);
+        }
+    }
+    if (end != PB_REPLAY_FAILED) {
+        b->status = PB_BACKUP_RUNNING;
+        pthread_cond_broadcast(&b->changed);
+    }
+    pthread_mutex_unlock(&b->lock);
     return end;
 }
 
@@ -211,12 +267,12 @@ void pb_backup_run(PbBackup *b)
             const PbEvent *e;
 
             if (b->want_freeze) {
-                freeze_here(b);
+                end = freeze_here(b, buf);
                 continue;
             }
             e = next_event(b);
             if (e) {
-                end = live_one(b, e, buf);
+                end = pb_backup_live(b, e, buf);
             }
         }
     }

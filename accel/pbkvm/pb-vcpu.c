@@ -84,28 +84,43 @@ int pb_vcpu_get_sregs(PbVcpu *v, struct kvm_sregs *sregs)
     return pb_vcpu_ioctl(v, KVM_GET_SREGS, sregs);
 }
 
-int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
-                  unsigned bps)
+int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
+                            const PbDebugRegister *dr, unsigned n)
 {
     struct kvm_guest_debug dbg = { .control = control };
     unsigned i;
 
-    if (bps > 4) {
+    if (n > 4) {
         return -EINVAL;
     }
+    v->debug_control = control;
+    v->bps = 0;
     if (control & KVM_GUESTDBG_USE_HW_BP) {
         dbg.arch.debugreg[7] = 0x600;    /* LE, GE, reserved bit 10 */
-        for (i = 0; i < bps; i++) {
-            dbg.arch.debugreg[i] = bp[i];
-            dbg.arch.debugreg[7] |= 2u << (i * 2);   /* global, execute */
+        for (i = 0; i < n; i++) {
+            uint64_t how = dr[i].type | (dr[i].len - 1) << 2;
+
+            dbg.arch.debugreg[i] = dr[i].addr;
+            dbg.arch.debugreg[7] |= 2u << (i * 2) |    /* global */
+                                    how << (16 + i * 4);
+            if (dr[i].type == PB_DR_EXECUTE) {
+                v->bp[v->bps++] = dr[i].addr;
+            }
         }
     }
-    v->debug_control = control;
-    v->bps = bps;
-    for (i = 0; i < bps; i++) {
-        v->bp[i] = bp[i];
-    }
     return pb_vcpu_ioctl(v, KVM_SET_GUEST_DEBUG, &dbg);
+}
+
+int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
+                  unsigned bps)
+{
+    PbDebugRegister dr[4];
+    unsigned i;
+
+    for (i = 0; i < bps && i < 4; i++) {
+        dr[i] = (PbDebugRegister) { .addr = bp[i], .len = 1 };
+    }
+    return pb_vcpu_debug_registers(v, control, dr, bps);
 }
 
 int pb_vcpu_debug_off(PbVcpu *v)

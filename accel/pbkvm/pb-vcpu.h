@@ -66,6 +66,23 @@ int pb_vcpu_get_sregs(PbVcpu *v, struct kvm_sregs *sregs);
 int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
                   unsigned bps);
 
+/* What a debug register can be told (DR7.R/W, SDM 3B 19.2.4). */
+typedef enum PbDrType {
+    PB_DR_EXECUTE = 0,
+    PB_DR_WRITE = 1,
+    PB_DR_ACCESS = 3,
+} PbDrType;
+
+typedef struct PbDebugRegister {
+    uint64_t addr;          /* linear */
+    PbDrType type;
+    unsigned len;           /* 1, 2, 4; 1 for PB_DR_EXECUTE */
+} PbDebugRegister;
+
+/* The same with debug registers of any type, up to four. */
+int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
+                            const PbDebugRegister *dr, unsigned n);
+
 /* Off, if it was on. */
 int pb_vcpu_debug_off(PbVcpu *v);
 

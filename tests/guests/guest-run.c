@@ -24,6 +24,13 @@ uint64_t guest_now(void *unused)
     return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
+void guest_pause(unsigned us)
+{
+    struct timespec t = { us / 1000000, us % 1000000 * 1000 };
+
+    nanosleep(&t, NULL);
+}
+
 void guest_fail(GuestRun *r, const char *fmt, ...)
 {
     va_list ap;
@@ -116,7 +123,7 @@ static void stop_backup(GuestRun *r)
 /* ---- verify ---- */
 
 /* As pb_record_point(). */
-static int verify(GuestRun *r)
+static int verify_locked(GuestRun *r)
 {
     PbState state;
     PbVerify v;
@@ -157,6 +164,16 @@ static int verify(GuestRun *r)
                    (unsigned long long)v.mem.offset, v.mem.a, v.mem.b);
     }
     return 0;
+}
+
+static int verify(GuestRun *r)
+{
+    int ret;
+
+    pthread_mutex_lock(&r->walk_lock);
+    ret = verify_locked(r);
+    pthread_mutex_unlock(&r->walk_lock);
+    return ret;
 }
 
 /* ---- the Primary ---- */
@@ -340,7 +357,9 @@ static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
     }
     r->rec = pb_record_new(r->ring, &r->v, guest_now, NULL);
     if (r->rec && start_backup(r, cpuid) && guest_source_start(r)) {
+        guest_walk_start(r);
         run_primary(r);
+        guest_walk_stop(r);
     } else {
         guest_fail(r, "the run cannot be set up");
     }
@@ -364,6 +383,7 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     r->result = result;
     r->mode = g->mode;
     r->random = o->seed * 0x2545f4914f6cdd1dull + 3;
+    pthread_mutex_init(&r->walk_lock, NULL);
     r->deadline_ns = guest_now(NULL) + o->timeout_s * 1000000000ull;
     r->ring = pb_ring_new(RING_SLOTS);
     if (!cpuid || !r->ring) {
@@ -373,6 +393,7 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     }
     guest_vm_free(r);
     pb_ring_free(r->ring);
+    pthread_mutex_destroy(&r->walk_lock);
     free(cpuid);
     free(r);
 }

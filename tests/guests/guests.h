@@ -77,8 +77,16 @@ typedef struct GuestOptions {
     uint32_t rate;            /* of the source, per second */
     uint32_t lag_ms;
     bool verify_all;          /* at every tick, to see where it begins */
+    bool walk;                /* debug the Backup all the time */
     uint32_t timeout_s;       /* of one run */
 } GuestOptions;
+
+/* What the debugger of guest-walk.c does. */
+enum {
+    WALK_STEPS, WALK_EVENT, WALK_BRANCHES, WALK_BREAK, WALK_MANY, WALK_WATCH,
+    WALK_KINDS
+};
+#define WALK_SEEN 8           /* places it remembers */
 
 typedef struct GuestResult {
     bool ok;
@@ -86,6 +94,7 @@ typedef struct GuestResult {
     char why[2048];           /* if not; may have several lines */
     uint64_t events, ticks;
     unsigned verifies;
+    unsigned walks[WALK_KINDS];   /* that found what they looked for */
     PbBackupStats backup;
 } GuestResult;
 
@@ -136,6 +145,12 @@ struct GuestRun {
     int end_code;
     uint64_t deadline_ns;
     uint64_t next_mark_ns;
+
+    pthread_mutex_t walk_lock;    /* the Backup is the debugger's, or not */
+    pthread_t walk_thread;
+    bool walk_started, walk_end;  /* walk_end: atomic */
+    uint64_t walk_random;
+    uint64_t walk_seen[WALK_SEEN];
 };
 
 /* Run @g once. */
@@ -146,6 +161,12 @@ void guest_fail(GuestRun *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 uint64_t guest_now(void *unused);     /* monotonic, ns */
+void guest_pause(unsigned us);        /* sleep */
+
+/* ---- guest-walk.c: if GuestOptions.walk ---- */
+
+void guest_walk_start(GuestRun *r);
+void guest_walk_stop(GuestRun *r);
 
 /* Whether one of the two is single-stepped: then guests are short. */
 static inline bool guest_is_stepped(const GuestOptions *o)

@@ -31,6 +31,7 @@ static const char usage[] =
     "  --lag MS            how far the Backup stays behind (0)\n"
     "  --margin N          branches, for pmu (default: by self-check)\n"
     "  --verify-all        compare at every tick, not only at the end\n"
+    "  --walk              debug the Backup all the time\n"
     "  --timeout S         for one run (60)\n";
 
 typedef struct Wanted {
@@ -46,6 +47,7 @@ typedef struct Wanted {
 typedef struct Sums {
     uint64_t events, landings, steps, verifies, exits_max;
     uint64_t by_exits[32];
+    unsigned walks[WALK_KINDS];
     uint32_t skid_max;
 } Sums;
 
@@ -104,6 +106,7 @@ static const struct option options[] = {
     { "margin", required_argument, NULL, 'm' },
     { "timeout", required_argument, NULL, 't' },
     { "verify-all", no_argument, NULL, 'v' },
+    { "walk", no_argument, NULL, 'w' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -151,6 +154,9 @@ static void one_option(Wanted *w, int c, const char *name)
         break;
     case 'v':
         w->o.verify_all = true;
+        break;
+    case 'w':
+        w->o.walk = true;
         break;
     case 'h':
         fputs(usage, stdout);
@@ -271,6 +277,9 @@ static void add(Sums *s, const GuestResult *r)
     for (i = 0; i < 32; i++) {
         s->by_exits[i] += r->backup.landing_exits[i];
     }
+    for (i = 0; i < WALK_KINDS; i++) {
+        s->walks[i] += r->walks[i];
+    }
     if (r->backup.landing_exits_max > s->exits_max) {
         s->exits_max = r->backup.landing_exits_max;
     }
@@ -316,6 +325,15 @@ static void print_sums(const Guest *g, const Sums *s, unsigned runs)
            s->skid_max);
 }
 
+static void print_walks(const Sums *s)
+{
+    printf("# walks that found what they looked for: %u by steps, %u to an "
+           "event, %u to a branch count, %u to a breakpoint, %u to one of "
+           "many, %u to a watched write\n", s->walks[WALK_STEPS],
+           s->walks[WALK_EVENT], s->walks[WALK_BRANCHES],
+           s->walks[WALK_BREAK], s->walks[WALK_MANY], s->walks[WALK_WATCH]);
+}
+
 static bool test_guest(const Wanted *w, const Guest *g, int number)
 {
     GuestOptions o = w->o;
@@ -338,6 +356,9 @@ static bool test_guest(const Wanted *w, const Guest *g, int number)
         }
     }
     print_sums(g, &s, w->runs);
+    if (o.walk) {
+        print_walks(&s);
+    }
     printf("%s %d %s: %s\n", failed ? "not ok" : "ok", number, g->name,
            g->claim);
     return failed == 0;

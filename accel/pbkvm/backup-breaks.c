@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* backup-breaks.c: a debugger's breakpoints in the Backup. */
+#include <errno.h>
+#include <string.h>
+
+#include "backup-internal.h"
+#include "pb-tables.h"
+
+#define BP_VECTOR 3
+#define INT3 0xcc
+
+/* ---- the list; any thread, the Backup frozen ---- */
+
+static bool is_watch(PbBreakKind kind)
+{
+    return kind == PB_WATCH_WRITE || kind == PB_WATCH_ACCESS;
+}
+
+static PbBreak *find(PbBackup *b, PbBreakKind kind, uint64_t addr,
+                     unsigned len)
+{
+    unsigned i;
+
+    for (i = 0; i < b->breaks; i++) {
+        if (b->brk[i].kind == kind && b->brk[i].addr == addr &&
+            (!is_watch(kind) || b->brk[i].len == len)) {
+            return &b->brk[i];
+        }
+    }
+    return NULL;
+}
+
+static unsigned registers_used(const PbBackup *b)
+{
+    unsigned i, n = 0;
+
+    for (i = 0; i < b->breaks; i++) {
+        n += b->brk[i].kind != PB_BREAK_SOFT;
+    }
+    return n;
+}
+
+static int add(PbBackup *b, PbBreakKind kind, uint64_t addr, unsigned len)
+{
+    if (is_watch(kind) &&
+        ((len != 1 && len != 2 && len != 4) || addr % len)) {
+        return -EINVAL;
+    }
+    if (find(b, kind, addr, len)) {
+        return 0;
+    }
+    if (b->breaks == PB_MAX_BREAKS ||
+        (kind != PB_BREAK_SOFT && registers_used(b) == PB_DEBUG_REGISTERS)) {
+        return -ENOSPC;
+    }
+    b->brk[b->breaks++] = (PbBreak) {
+        .kind = kind, .addr = (uint32_t)addr, .len = is_watch(kind) ? len : 1,
+    };
+    return 0;
+}
+
+int pb_backup_set_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
+                        unsigned len)
+{
+    int ret = -EBUSY;
+
+    pthread_mutex_lock(&b->lock);
+    if (b->status != PB_BACKUP_RUNNING) {
+        ret = add(b, kind, addr, len);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ret;
+}
+
+int pb_backup_clear_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
+                          unsigned len)
+{
+    PbBreak *at;
+    int ret = -EBUSY;
+
+    pthread_mutex_lock(&b->lock);
+    if (b->status != PB_BACKUP_RUNNING) {
+        at = find(b, kind, (uint32_t)addr, len);
+        ret = at ? 0 : -ENOENT;
+        if (at) {
+            *at = b->brk[--b->breaks];
+        }
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ret;
+}
+
+void pb_backup_clear_breaks(PbBackup *b)
+{
+    pthread_mutex_lock(&b->lock);
+    if (b->status != PB_BACKUP_RUNNING) {
+        b->breaks = 0;
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+/* ---- in force; the Backup's thread ---- */
+
+static PbDebugRegister debug_register(const PbBreak *k)
+{
+    return (PbDebugRegister) {
+        .addr = k->addr,
+        .type = k->kind == PB_WATCH_WRITE ? PB_DR_WRITE
+              : k->kind == PB_WATCH_ACCESS ? PB_DR_ACCESS : PB_DR_EXECUTE,
+        .len = k->len,
+    };
+}
+
+/* What a watched place holds; false when it is not mapped. */
+static bool watched(PbBackup *b, const struct kvm_sregs *sregs,
+                    const PbBreak *k, uint8_t *value)
+{
+    return pb_tables_read(&b->mem, sregs, k->addr, value, k->len) == k->len;
+}
+
+static int note_watched(PbBackup *b)
+{
+    struct kvm_sregs sregs;
+    unsigned i;
+    int ret = pb_vcpu_get_sregs(&b->v, &sregs);
+
+    for (i = 0; ret == 0 && i < b->breaks; i++) {
+        PbBreak *k = &b->brk[i];
+
+        k->known = is_watch(k->kind) && watched(b, &sregs, k, k->value);
+    }
+    return ret;
+}
+
+int pb_breaks_arm(PbBackup *b, const uint64_t *own)
+{
+    PbDebugRegister dr[4];
+    uint32_t control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+    unsigned i, n = 0;
+    bool watches = false;
+
+    if (!b->walking || !b->breaks) {
+        return own ? pb_vcpu_debug(&b->v, control, own, 1)
+                   : pb_vcpu_debug_off(&b->v);
+    }
+    if (own) {
+        dr[n++] = (PbDebugRegister) { .addr = *own, .len = 1 };
+    }
+    for (i = 0; i < b->breaks; i++) {
+        if (b->brk[i].kind != PB_BREAK_SOFT) {
+            b->brk[i].reg = n;
+            dr[n++] = debug_register(&b->brk[i]);
+            watches |= is_watch(b->brk[i].kind);
+        }
+    }
+    for (i = 0; i < b->breaks; i++) {
+        PbBreak *k = &b->brk[i];
+
+        if (k->kind == PB_BREAK_SOFT) {
+            k->reg = n < 4 ? (int)n : -1;
+            if (k->reg >= 0) {
+                dr[n++] = debug_register(k);
+            } else {
+                control |= KVM_GUESTDBG_USE_SW_BP;
+            }
+        }
+    }
+    if (watches) {
+        int ret = note_watched(b);
+
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    return pb_vcpu_debug_registers(&b->v, control, dr, n);
+}
+
+int pb_breaks_insert(PbBackup *b)
+{
+    struct kvm_sregs sregs;
+    unsigned i;
+    int ret;
+
+    if (!b->walking || !(b->v.debug_control & KVM_GUESTDBG_USE_SW_BP)) {
+        return 0;
+    }
+    ret = pb_vcpu_get_sregs(&b->v, &sregs);
+    for (i = 0; ret == 0 && i < b->breaks; i++) {
+        PbBreak *k = &b->brk[i];
+        uint64_t gpa;
+
+        if (k->kind == PB_BREAK_SOFT && k->reg < 0 &&
+            pb_tables_walk(&b->mem, &sregs, k->addr, &gpa)) {
+            k->patched = pb_mem_at(&b->mem, gpa, 1);
+            if (k->patched) {
+                k->byte = *k->patched;
+                *k->patched = INT3;
+            }
+        }
+    }
+    return ret;
+}
+
+void pb_breaks_remove(PbBackup *b)
+{
+    unsigned i;
+
+    /* Backwards: two may share a byte through two mappings. */
+    for (i = b->breaks; i-- > 0;) {
+        PbBreak *k = &b->brk[i];
+
+        if (k->patched && *k->patched == INT3) {
+            *k->patched = k->byte;
+        }
+        k->patched = NULL;
+    }
+}
+
+/* ---- hits; the Backup's thread ---- */
+
+static void stop_at(PbBackup *b, const PbBreak *k)
+{
+    if (!b->halt) {
+        b->stop.reason = is_watch(k->kind) ? PB_STOP_WATCH : PB_STOP_BREAK;
+        b->stop.kind = k->kind;
+        b->stop.addr = k->addr;
+        __atomic_store_n(&b->halt, true, __ATOMIC_RELEASE);
+    }
+}
+
+static const PbBreak *break_at(const PbBackup *b, uint64_t pc)
+{
+    unsigned i;
+
+    for (i = 0; i < b->breaks; i++) {
+        if (!is_watch(b->brk[i].kind) && b->brk[i].addr == pc) {
+            return &b->brk[i];
+        }
+    }
+    return NULL;
+}
+
+/* An INT3 of the guest's own, which KVM handed to us with ours. */
+static int give_back_int3(PbBackup *b)
+{
+    struct kvm_vcpu_events e;
+    int ret = pb_vcpu_ioctl(&b->v, KVM_GET_VCPU_EVENTS, &e);
+
+    if (ret < 0) {
+        return ret;
+    }
+    e.exception.injected = 1;
+    e.exception.nr = BP_VECTOR;
+    e.exception.has_error_code = 0;
+    return pb_vcpu_ioctl(&b->v, KVM_SET_VCPU_EVENTS, &e);
+}
+
+static int changed_watch(PbBackup *b)
+{
+    struct kvm_sregs sregs;
+    uint8_t value[8];
+    unsigned i;
+    int ret = 1;
+
+    for (i = 0; i < b->breaks; i++) {
+        PbBreak *k = &b->brk[i];
+
+        if (!is_watch(k->kind)) {
+            continue;
+        }
+        if (ret == 1) {
+            ret = pb_vcpu_get_sregs(&b->v, &sregs);
+        }
+        if (ret < 0) {
+            return ret;
+        }
+        if (watched(b, &sregs, k, value)) {
+            if (k->known && memcmp(value, k->value, k->len)) {
+                stop_at(b, k);
+            }
+            memcpy(k->value, value, k->len);
+            k->known = true;
+        }
+    }
+    return 0;
+}
+
+int pb_breaks_after_run(PbBackup *b, PbRunEnd end)
+{
+    const struct kvm_run *run = b->v.run;
+    uint64_t pc = (uint32_t)run->debug.arch.pc;
+    const PbBreak *k;
+    unsigned i;
+
+    if (!b->walking || !b->breaks) {
+        return 0;
+    }
+    if (end == PB_RUN_DEBUG) {
+        k = break_at(b, pc);
+        if (k) {
+            stop_at(b, k);
+        } else if (run->debug.arch.exception == BP_VECTOR) {
+            return give_back_int3(b);
+        }
+        for (i = 0; i < b->breaks; i++) {
+            if (is_watch(b->brk[i].kind) &&
+                (run->debug.arch.dr6 >> b->brk[i].reg & 1)) {
+                stop_at(b, &b->brk[i]);
+            }
+        }
+    }
+    return changed_watch(b);
+}
+
+int pb_breaks_after_step(PbBackup *b)
+{
+    struct kvm_sregs sregs;
+    struct kvm_regs regs;
+    const PbBreak *k;
+    int ret;
+
+    if (!b->walking || !b->breaks) {
+        return 0;
+    }
+    ret = pb_vcpu_get_regs(&b->v, &regs);
+    if (ret == 0) {
+        ret = pb_vcpu_get_sregs(&b->v, &sregs);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    k = break_at(b, (uint32_t)(sregs.cs.base + regs.rip));
+    if (k) {
+        stop_at(b, k);
+    }
+    return changed_watch(b);
+}
+
+bool pb_breaks_watch(const PbBackup *b)
+{
+    unsigned i;
+
+    for (i = 0; i < b->breaks; i++) {
+        if (is_watch(b->brk[i].kind)) {
+            return true;
+        }
+    }
+    return false;
+}

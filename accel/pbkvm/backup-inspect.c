@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* backup-inspect.c: the walks of a frozen Backup. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "backup-internal.h"
+#include "pb-step.h"
+
+static const char *const stop_names[] = {
+    [PB_STOP_NONE] = "none",
+    [PB_STOP_ASKED] = "asked",
+    [PB_STOP_STEPPED] = "stepped",
+    [PB_STOP_REACHED] = "reached",
+    [PB_STOP_BREAK] = "breakpoint",
+    [PB_STOP_WATCH] = "watchpoint",
+    [PB_STOP_PANIC] = "panic",
+    [PB_STOP_HISTORY] = "end-of-history",
+    [PB_STOP_CANNOT] = "cannot-step",
+    [PB_STOP_FAILED] = "failed",
+};
+
+const char *pb_stop_reason_name(PbStopReason r)
+{
+    return stop_names[r];
+}
+
+/* ---- the Backup's thread ---- */
+
+static PbReplayEnd stop(PbBackup *b, PbStopReason reason)
+{
+    if (b->stop.reason == PB_STOP_NONE) {
+        b->stop.reason = reason;
+    }
+    return PB_REPLAY_STOPPED;
+}
+
+/* Whether @e takes place before the guest's next instruction. */
+static bool is_due(PbBackup *b, const PbEvent *e, PbReplayEnd *end)
+{
+    int ret;
+
+    *end = PB_REPLAY_DONE;
+    switch (e->kind) {
+    case PB_EVENT_PIO_IN:
+    case PB_EVENT_MMIO_READ:
+    case PB_EVENT_RDMSR:
+    case PB_EVENT_WRMSR:
+    case PB_EVENT_HLT:
+    case PB_EVENT_SHUTDOWN:
+    case PB_EVENT_READ_BEGIN:
+        return b->asking;
+    case PB_EVENT_MARK:
+        return e->branches <= pb_counter_read(b->v.counter) + b->margin;
+    case PB_EVENT_MEM_WRITE:
+    case PB_EVENT_MEM_SLOT:
+    case PB_EVENT_STATE:
+    case PB_EVENT_PANIC:
+        return (int32_t)(b->writes - e->writes) >= 0;
+    case PB_EVENT_END:
+        return true;
+    default:
+        ret = b->asking ? 1 : pb_backup_at(b, e);
+        if (ret < 0) {
+            *end = pb_backup_fail(b, "reading where the Backup stands", ret);
+        }
+        return ret != 0;
+    }
+}
+
+/* Live through @e, and say if a walk ends with it. */
+static PbReplayEnd live(PbBackup *b, const PbEvent *e, uint8_t *buf)
+{
+    PbEventKind kind = e->kind;
+    PbReplayEnd end;
+
+    if (kind == PB_EVENT_END) {
+        return stop(b, PB_STOP_HISTORY);
+    }
+    end = pb_backup_live(b, e, buf);
+    if (end == PB_REPLAY_DONE && kind == PB_EVENT_PANIC) {
+        return stop(b, PB_STOP_PANIC);
+    }
+    return end;
+}
+
+/* The next event; NULL with *@end when there is none (now). */
+static const PbEvent *next(PbBackup *b, PbReplayEnd *end)
+{
+    const PbEvent *e = pb_ring_peek(b->c.ring, 0);
+
+    *end = PB_REPLAY_DONE;
+    if (!e && b->walk.wait) {
+        pb_ring_wait_events(b->c.ring, 1, PB_BACKUP_NAP_MS);
+    } else if (!e) {
+        *end = stop(b, PB_STOP_HISTORY);
+    }
+    return e;
+}
+
+/* The exit that was answered, or needs none, becomes a whole instruction. */
+static PbReplayEnd complete(PbBackup *b)
+{
+    int ret = pb_vcpu_complete(&b->v);
+
+    if (ret == 1 && pb_backup_note_exit(b) == PB_RUN_FAILED) {
+        return PB_REPLAY_FAILED;
+    }
+    return ret < 0 ? pb_backup_fail(b, "completing an exit", ret)
+                   : PB_REPLAY_DONE;
+}
+
+static PbReplayEnd step_guest(PbBackup *b, bool *done)
+{
+    int ret = pb_counter_step(b->v.counter, NULL);
+
+    b->stats.steps++;
+    *done = ret == PB_STEP_DONE;
+    switch (ret) {
+    case PB_STEP_DONE:
+        return PB_REPLAY_DONE;
+    case PB_STEP_INTERRUPTED:
+        b->v.run->immediate_exit = 0;
+        return PB_REPLAY_DONE;
+    case PB_STEP_EXIT:
+        switch (pb_backup_note_exit(b)) {
+        case PB_RUN_FAILED:
+            return PB_REPLAY_FAILED;
+        case PB_RUN_WROTE:
+            *done = true;
+            return complete(b);
+        default:
+            return PB_REPLAY_DONE;    /* asks: its event answers */
+        }
+    case -EOPNOTSUPP:
+        return stop(b, PB_STOP_CANNOT);
+    default:
+        return pb_backup_fail(b, "stepping one instruction", ret);
+    }
+}
+
+/* One instruction, after whatever takes place before it. */
+static PbReplayEnd step(PbBackup *b, uint8_t *buf)
+{
+    PbReplayEnd end = PB_REPLAY_DONE;
+    bool done = false;
+
+    while (end == PB_REPLAY_DONE && !done && !pb_backup_wanted(b)) {
+        const PbEvent *e = next(b, &end);
+        bool asked = b->asking;
+
+        if (!e) {
+            continue;
+        }
+        if (is_due(b, e, &end)) {
+            end = live(b, e, buf);
+            if (end == PB_REPLAY_DONE && asked && !b->asking) {
+                done = true;
+                end = complete(b);
+            }
+        } else if (end == PB_REPLAY_DONE) {
+            end = step_guest(b, &done);
+        }
+    }
+    if (end == PB_REPLAY_DONE && done && pb_breaks_after_step(b) < 0) {
+        end = pb_backup_fail(b, "looking at the breakpoints", 0);
+    }
+    return end;
+}
+
+static bool has_count(const PbEvent *e)
+{
+    switch (e->kind) {
+    case PB_EVENT_MEM_WRITE:
+    case PB_EVENT_MEM_SLOT:
+    case PB_EVENT_STATE:
+    case PB_EVENT_PANIC:
+    case PB_EVENT_END:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* The branches at which the next event takes place that says so; or 0. */
+static uint64_t next_count(PbBackup *b)
+{
+    const PbEvent *e;
+    uint32_t i = 0;
+
+    while ((e = pb_ring_peek(b->c.ring, i)) != NULL) {
+        if (has_count(e)) {
+            return e->branches;
+        }
+        i += 1 + pb_event_extra_slots(e);
+    }
+    return 0;
+}
+
+/* On to the wanted count, which lies before the next event. */
+static PbReplayEnd to_branches(PbBackup *b, uint8_t *buf)
+{
+    PbEvent mark = { .kind = PB_EVENT_MARK, .branches = b->walk.branches };
+    PbReplayEnd end = pb_backup_approach(b, &mark);
+
+    while (end == PB_REPLAY_DONE && !pb_backup_wanted(b)) {
+        if (pb_counter_read(b->v.counter) >= b->walk.branches) {
+            return stop(b, PB_STOP_REACHED);
+        }
+        end = step(b, buf);
+    }
+    return end;
+}
+
+/* Whether the walk's limits end it before @e. */
+static bool at_limit(PbBackup *b, const PbEvent *e)
+{
+    const PbWalk *w = &b->walk;
+
+    return (w->event && b->seq >= w->event) ||
+           (w->time_ns && e && e->time_ns > w->time_ns) ||
+           (w->branches &&
+            pb_counter_read(b->v.counter) >= w->branches);
+}
+
+static PbReplayEnd on(PbBackup *b, const PbEvent *e, uint8_t *buf)
+{
+    const PbWalk *w = &b->walk;
+
+    /* Data breakpoints are not looked at while `step` counts. */
+    if (w->instructions || (pb_breaks_watch(b) &&
+                            pb_counter_kind(b->v.counter) == PB_COUNTER_STEP)) {
+        return step(b, buf);
+    }
+    if (w->branches && !b->asking && next_count(b) > w->branches) {
+        return to_branches(b, buf);
+    }
+    return live(b, e, buf);
+}
+
+PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
+{
+    uint64_t left = b->walk.instructions;
+    PbReplayEnd end = PB_REPLAY_DONE;
+
+    /* A breakpoint where it stands has been seen: off it first. */
+    if (!left && b->breaks && !at_limit(b, pb_ring_peek(b->c.ring, 0))) {
+        end = step(b, buf);
+    }
+    while (end == PB_REPLAY_DONE && !pb_backup_wanted(b)) {
+        const PbEvent *e = next(b, &end);
+
+        if (at_limit(b, e)) {
+            end = stop(b, PB_STOP_REACHED);
+        } else if (e) {
+            end = on(b, e, buf);
+            if (left && end == PB_REPLAY_DONE && --left == 0) {
+                end = stop(b, PB_STOP_STEPPED);
+            }
+        }
+    }
+    return end == PB_REPLAY_FAILED ? end : stop(b, PB_STOP_ASKED);
+}
+
+/* ---- any thread ---- */
+
+bool pb_backup_walk(PbBackup *b, const PbWalk *w)
+{
+    bool ok;
+
+    pthread_mutex_lock(&b->lock);
+    ok = b->status == PB_BACKUP_FROZEN && b->want_freeze;
+    if (ok) {
+        b->walk = *w;
+        b->stop = (PbStop) { .reason = PB_STOP_NONE };
+        b->halt = false;
+        b->walking = true;
+        b->status = PB_BACKUP_RUNNING;
+        pthread_cond_broadcast(&b->changed);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ok;
+}
+
+void pb_backup_halt(PbBackup *b)
+{
+    pthread_mutex_lock(&b->lock);
+    if (b->walking) {
+        __atomic_store_n(&b->halt, true, __ATOMIC_RELEASE);
+        pb_backup_poke(b);
+        pb_ring_wake(b->c.ring);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+static bool wait_until(PbBackup *b, int timeout_ms)
+{
+    struct timespec until;
+    int ret = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += timeout_ms % 1000 * 1000000l;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    while (b->walking && ret == 0) {
+        ret = timeout_ms < 0
+            ? pthread_cond_wait(&b->changed, &b->lock)
+            : pthread_cond_timedwait(&b->changed, &b->lock, &until);
+    }
+    return !b->walking;
+}
+
+bool pb_backup_await(PbBackup *b, PbStop *stop, int timeout_ms)
+{
+    bool ok;
+
+    pthread_mutex_lock(&b->lock);
+    ok = wait_until(b, timeout_ms);
+    if (ok && stop) {
+        *stop = b->stop;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ok;
+}
+
+int pb_backup_get_state(PbBackup *b, PbState *s)
+{
+    int ret = -EBUSY;
+
+    pthread_mutex_lock(&b->lock);
+    if (b->status != PB_BACKUP_RUNNING) {
+        ret = pb_state_get(&b->v, s);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ret;
+}
+
+int pb_backup_set_regs(PbBackup *b, const struct kvm_regs *regs)
+{
+    int ret = -EBUSY;
+
+    pthread_mutex_lock(&b->lock);
+    if (b->status != PB_BACKUP_RUNNING) {
+        ret = pb_vcpu_set_regs(&b->v, regs);
+        b->detached |= ret == 0;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ret;
+}
+
+void pb_backup_detach(PbBackup *b)
+{
+    __atomic_store_n(&b->detached, true, __ATOMIC_RELAXED);
+}
+
+bool pb_backup_detached(const PbBackup *b)
+{
+    return __atomic_load_n(&b->detached, __ATOMIC_RELAXED);
+}
+
+const PbMem *pb_backup_mem(const PbBackup *b)
+{
+    return &b->mem;
+}

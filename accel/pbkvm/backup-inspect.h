@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * backup-inspect.h: walk a frozen Backup through the recorded past:
+ * breakpoints, steps, runs to a given point.
+ *
+ * No QEMU.  Any thread but the Backup's own; the Backup must be frozen
+ * (pb_backup_freeze()), and is frozen again when a walk has ended.  What the
+ * guest sees and where events take place stays as recorded: breakpoints live
+ * in the debug registers of the Backup's VM, or as INT3 in its memory only
+ * while it runs.
+ */
+#ifndef BACKUP_INSPECT_H
+#define BACKUP_INSPECT_H
+
+#include "backup-replay.h"
+
+/* Debug registers left to a debugger: one is for landing. */
+#define PB_DEBUG_REGISTERS 3
+
+#define PB_MAX_BREAKS 64
+
+typedef enum PbBreakKind {
+    PB_BREAK_SOFT,        /* before an instruction, as many as one likes */
+    PB_BREAK_HARD,        /* the same, in a debug register */
+    PB_WATCH_WRITE,       /* after a write; in a debug register */
+    PB_WATCH_ACCESS,      /* after a read or write; in a debug register */
+} PbBreakKind;
+
+/*
+ * Set or clear a breakpoint at linear address @addr; @len is 1, 2 or 4 for a
+ * watchpoint (aligned to it).  0; -ENOSPC: no debug register, or too many;
+ * -EINVAL: bad length or alignment; -ENOENT: none such to clear; -EBUSY: the
+ * Backup is not frozen.
+ */
+int pb_backup_set_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
+                        unsigned len);
+int pb_backup_clear_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
+                          unsigned len);
+void pb_backup_clear_breaks(PbBackup *b);
+
+/* Where a walk shall end, if nothing ends it before; 0: no such limit. */
+typedef struct PbWalk {
+    uint64_t instructions;  /* after so many */
+    uint64_t event;         /* once this event has happened */
+    uint64_t branches;      /* where this many have retired */
+    uint64_t time_ns;       /* before the first event later than that */
+    bool wait;              /* at the end of the history, wait for more */
+} PbWalk;
+
+typedef enum PbStopReason {
+    PB_STOP_NONE,         /* has not walked yet, or is walking */
+    PB_STOP_ASKED,        /* pb_backup_halt(), a freeze */
+    PB_STOP_STEPPED,      /* PbWalk.instructions */
+    PB_STOP_REACHED,      /* PbWalk.event, .branches, .time_ns */
+    PB_STOP_BREAK,
+    PB_STOP_WATCH,
+    PB_STOP_PANIC,        /* the moment the Primary's guest panicked */
+    PB_STOP_HISTORY,      /* nothing more is recorded (yet) */
+    PB_STOP_CANNOT,       /* the next instruction cannot be stepped unseen */
+    PB_STOP_FAILED,       /* diverged or failed: see the status */
+} PbStopReason;
+
+/* "breakpoint", "end-of-history", ... */
+const char *pb_stop_reason_name(PbStopReason r);
+
+typedef struct PbStop {
+    PbStopReason reason;
+    PbBreakKind kind;     /* STOP_BREAK, STOP_WATCH: which one, */
+    uint64_t addr;        /* and its address */
+} PbStop;
+
+/*
+ * Start a walk; false when the Backup is not frozen.  PbBackupConfig.stopped
+ * is called at its end.
+ */
+bool pb_backup_walk(PbBackup *b, const PbWalk *w);
+
+/* End it where it is; does not wait. */
+void pb_backup_halt(PbBackup *b);
+
+/*
+ * Wait for the end of a walk, @timeout_ms at most (-1: for ever).  False: it
+ * is not at its end yet.
+ */
+bool pb_backup_await(PbBackup *b, PbStop *stop, int timeout_ms);
+
+/* ---- registers; the Backup frozen ---- */
+
+/* What the vCPU's registers are, an exit on its way completed. 0 or -errno. */
+int pb_backup_get_state(PbBackup *b, PbState *s);
+
+/*
+ * A debugger changes registers or memory: from here on the Backup's life is
+ * its own, and no longer the record's.
+ */
+int pb_backup_set_regs(PbBackup *b, const struct kvm_regs *regs);
+void pb_backup_detach(PbBackup *b);
+bool pb_backup_detached(const PbBackup *b);
+
+/* Its RAM and where the guest sees it. */
+const PbMem *pb_backup_mem(const PbBackup *b);
+
+#endif /* BACKUP_INSPECT_H */
