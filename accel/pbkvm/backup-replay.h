@@ -67,6 +67,7 @@ void pb_backup_quit(PbBackup *b);
  * pb_backup_status().
  */
 bool pb_backup_freeze(PbBackup *b);
+void pb_backup_freeze_soon(PbBackup *b);    /* asks, does not wait */
 bool pb_backup_thaw(PbBackup *b);
 
 PbBackupStatus pb_backup_status(const PbBackup *b);

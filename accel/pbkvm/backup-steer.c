@@ -71,28 +71,40 @@ void pb_backup_quit(PbBackup *b)
     pb_ring_wake(b->c.ring);
 }
 
-bool pb_backup_freeze(PbBackup *b)
+void pb_backup_freeze_soon(PbBackup *b)
 {
-    bool ok;
-
-    pb_backup_halt(b);
-    if (b->want_freeze && pb_backup_await(b, NULL, -1)) {
-        return pb_backup_status(b) == PB_BACKUP_FROZEN;
-    }
     pthread_mutex_lock(&b->lock);
-    ok = b->status == PB_BACKUP_RUNNING && !b->want_freeze;
-    if (ok) {
+    if (b->status == PB_BACKUP_RUNNING) {
         __atomic_store_n(&b->want_freeze, true, __ATOMIC_RELEASE);
         pthread_cond_broadcast(&b->changed);
         pb_backup_poke(b);
         pb_ring_wake(b->c.ring);
-        while (b->status == PB_BACKUP_RUNNING) {
-            pthread_cond_wait(&b->changed, &b->lock);
-        }
-        ok = b->status == PB_BACKUP_FROZEN;
     }
     pthread_mutex_unlock(&b->lock);
+}
+
+/* Somebody has asked: wait until it stands. */
+static bool frozen(PbBackup *b)
+{
+    bool ok;
+
+    pthread_mutex_lock(&b->lock);
+    while (b->want_freeze && b->status == PB_BACKUP_RUNNING) {
+        pthread_cond_wait(&b->changed, &b->lock);
+    }
+    ok = b->status == PB_BACKUP_FROZEN;
+    pthread_mutex_unlock(&b->lock);
     return ok;
+}
+
+bool pb_backup_freeze(PbBackup *b)
+{
+    if (pb_backup_status(b) != PB_BACKUP_RUNNING) {
+        return false;
+    }
+    pb_backup_halt(b);
+    pb_backup_freeze_soon(b);
+    return frozen(b);
 }
 
 bool pb_backup_thaw(PbBackup *b)

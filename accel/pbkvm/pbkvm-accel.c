@@ -5,10 +5,13 @@
 #include "qemu/error-report.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
+#include "qemu/config-file.h"
+#include "qemu/option.h"
 #include "exec/cpu-common.h"
 #include "hw/boards.h"
 #include "migration/blocker.h"
 #include "system/accel-ops.h"
+#include "system/runstate-action.h"
 #include "system/system.h"
 #include "accel/kvm/kvm-cpus.h"
 
@@ -19,8 +22,9 @@
 /* Events per ms that a guest busy with port I/O makes; for a warning. */
 #define BUSY_EVENTS_PER_MS 50
 
+#define PANIC_TEXT_DEFAULT "Kernel panic - not syncing"
+
 #define LAG_MS_DEFAULT 2000
-#define LAG_MS_MAX     3600000
 #define RING_DEFAULT   (1u << 18)
 
 PbkvmState *pbkvm_state(void)
@@ -76,6 +80,7 @@ static void devices_ready(Notifier *n, void *unused)
         error_report_err(err);
         exit(1);
     }
+    pbkvm_inspect_init(pbkvm_state());
 }
 
 static Notifier machine_done = { .notify = devices_ready };
@@ -93,6 +98,19 @@ static void warn_small_ring(PbkvmState *s)
     }
 }
 
+/*
+ * QEMU's own default, to end, would take the Backup with it just when it is
+ * wanted.
+ */
+static void keep_panicked_machine(void)
+{
+    QemuOpts *opts = qemu_find_opts_singleton("action");
+
+    if (!qemu_opt_get(opts, "panic")) {
+        panic_action = PANIC_ACTION_PAUSE;
+    }
+}
+
 static int pbkvm_init_machine(MachineState *ms)
 {
     PbkvmState *s = PBKVM_ACCEL(ms->accelerator);
@@ -106,6 +124,7 @@ static int pbkvm_init_machine(MachineState *ms)
         exit(1);
     }
     warn_small_ring(s);
+    keep_panicked_machine();
     pbkvm_memory_init(s);
     ret = kvm_init_machine(ms);
     if (ret < 0) {
@@ -152,9 +171,9 @@ static void set_lag(Object *obj, Visitor *v, const char *name, void *opaque,
     if (!visit_type_uint32(v, name, &value, errp) || !not_yet_running(errp)) {
         return;
     }
-    if (value > LAG_MS_MAX) {
+    if (value > PBKVM_LAG_MS_MAX) {
         error_setg(errp, "pbkvm: lag=%" PRIu32 ": expected 0 to %d ms", value,
-                   LAG_MS_MAX);
+                   PBKVM_LAG_MS_MAX);
         return;
     }
     PBKVM_ACCEL(obj)->lag_ms = value;
@@ -211,9 +230,23 @@ static void set_backup(Object *obj, bool value, Error **errp)
     }
 }
 
+static char *get_panic_text(Object *obj, Error **errp)
+{
+    return g_strdup(PBKVM_ACCEL(obj)->panic.text);
+}
+
+static void set_panic_text(Object *obj, const char *value, Error **errp)
+{
+    if (not_yet_running(errp)) {
+        pbkvm_panic_set_text(&PBKVM_ACCEL(obj)->panic, value);
+    }
+}
+
 static void pbkvm_instance_init(Object *obj)
 {
     PbkvmState *s = PBKVM_ACCEL(obj);
+
+    pbkvm_panic_set_text(&s->panic, PANIC_TEXT_DEFAULT);
 
     s->lag_ms = LAG_MS_DEFAULT;
     s->ring_events = RING_DEFAULT;
@@ -247,6 +280,11 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "counter",
         "How branches are counted: pmu, step (no PMU needed, for tiny "
         "guests) or auto (pmu if its self-check passes, default)");
+    object_class_property_add_str(oc, "panic-text", get_panic_text,
+                                  set_panic_text);
+    object_class_property_set_description(oc, "panic-text",
+        "The guest has panicked when this appears on a serial port (default: "
+        PANIC_TEXT_DEFAULT "; empty: do not look)");
     object_class_property_add_bool(oc, "backup", get_backup, set_backup);
     object_class_property_set_description(oc, "backup",
         "Run a Backup; off: record and drop, to measure (default: on)");
@@ -262,21 +300,86 @@ static const TypeInfo pbkvm_accel_type = {
 
 /* ---- operations ---- */
 
-static int (*kvm_insert)(CPUState *cpu, int type, vaddr addr, vaddr len);
+/* KVM's, for the Primary. */
+static const AccelOpsClass *kvm_ops;
 
 static int insert_breakpoint(CPUState *cpu, int type, vaddr addr, vaddr len)
 {
+    if (pbkvm_is_backup(cpu)) {
+        return pbkvm_inspect_insert(cpu, type, addr, len);
+    }
     /* An INT3 in the Primary's memory would be part of its history. */
-    return type == 0 ? -ENOSYS : kvm_insert(cpu, type, addr, len);
+    return type == 0 ? -ENOSYS : kvm_ops->insert_breakpoint(cpu, type, addr,
+                                                            len);
+}
+
+static int remove_breakpoint(CPUState *cpu, int type, vaddr addr, vaddr len)
+{
+    return pbkvm_is_backup(cpu)
+         ? pbkvm_inspect_remove(cpu, type, addr, len)
+         : kvm_ops->remove_breakpoint(cpu, type, addr, len);
+}
+
+static void remove_all_breakpoints(CPUState *cpu)
+{
+    if (pbkvm_is_backup(cpu)) {
+        pbkvm_inspect_remove_all(cpu);
+    } else {
+        kvm_ops->remove_all_breakpoints(cpu);
+    }
+}
+
+static int update_guest_debug(CPUState *cpu)
+{
+    return pbkvm_is_backup(cpu) ? 0 : kvm_ops->update_guest_debug(cpu);
+}
+
+static void synchronize_state(CPUState *cpu)
+{
+    if (pbkvm_is_backup(cpu)) {
+        pbkvm_inspect_synchronize(cpu);
+    } else {
+        kvm_ops->synchronize_state(cpu);
+    }
+}
+
+static void synchronize_post_init(CPUState *cpu)
+{
+    if (!pbkvm_is_backup(cpu)) {
+        kvm_ops->synchronize_post_init(cpu);
+    }
+}
+
+static void synchronize_pre_loadvm(CPUState *cpu)
+{
+    if (!pbkvm_is_backup(cpu)) {
+        kvm_ops->synchronize_pre_loadvm(cpu);
+    }
+}
+
+static void kick_vcpu_thread(CPUState *cpu)
+{
+    if (pbkvm_is_backup(cpu)) {
+        pbkvm_inspect_kick(cpu);
+    } else {
+        cpus_kick_thread(cpu);
+    }
 }
 
 static void pbkvm_ops_class_init(ObjectClass *oc, void *data)
 {
     AccelOpsClass *ops = ACCEL_OPS_CLASS(oc);
 
-    kvm_insert = ops->insert_breakpoint;
+    kvm_ops = g_memdup2(ops, sizeof(*ops));
     ops->create_vcpu_thread = pbkvm_start_vcpu_thread;
+    ops->kick_vcpu_thread = kick_vcpu_thread;
     ops->insert_breakpoint = insert_breakpoint;
+    ops->remove_breakpoint = remove_breakpoint;
+    ops->remove_all_breakpoints = remove_all_breakpoints;
+    ops->update_guest_debug = update_guest_debug;
+    ops->synchronize_state = synchronize_state;
+    ops->synchronize_post_init = synchronize_post_init;
+    ops->synchronize_pre_loadvm = synchronize_pre_loadvm;
     ops->synchronize_post_reset = pbkvm_synchronize_post_reset;
 }
 

@@ -101,6 +101,7 @@ static bool start_backup(PbkvmState *s, const PbState *state, Error **errp)
         .lag_ns = s->lag_ms * (uint64_t)SCALE_MS,
         .now = pbkvm_now,
         .diverged = diverged,
+        .stopped = pbkvm_walk_stopped,
         .opaque = s,
     };
     char why[200];
@@ -172,6 +173,7 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
     if (s->with_backup && !start_backup(s, state, errp)) {
         return false;
     }
+    pbkvm_panic_start(s);
     s->recording = true;
     s->standing = true;
     s->exit.notify = process_ends;

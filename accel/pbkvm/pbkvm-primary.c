@@ -14,6 +14,7 @@
 #include "gdbstub/enums.h"
 #include "system/cpus.h"
 #include "system/runstate.h"
+#include "system/runstate-action.h"
 #include "accel/kvm/kvm-cpus.h"
 
 #include "branch-counter.h"
@@ -180,10 +181,16 @@ static void answer_msr(struct kvm_run *run)
     run->msr.error = 1;
 }
 
-static int handle_shutdown(void)
+/* A triple fault. */
+static int handle_shutdown(PbkvmState *s)
 {
     bql_lock();
-    qemu_system_reset_request(SHUTDOWN_CAUSE_GUEST_RESET);
+    pbkvm_panic(s, PBKVM_PANIC_SOURCE_SHUTDOWN, "triple fault");
+    if (panic_action == PANIC_ACTION_NONE) {
+        qemu_system_reset_request(SHUTDOWN_CAUSE_GUEST_RESET);
+    } else {
+        vm_stop(RUN_STATE_GUEST_PANICKED);
+    }
     bql_unlock();
     return EXCP_INTERRUPT;
 }
@@ -198,6 +205,9 @@ static int handle_exit(PbkvmState *s, CPUState *cpu, MemTxAttrs attrs)
     pb_record_exit_begin(s->rec);
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
+        if (run->io.direction == KVM_EXIT_IO_OUT) {
+            pbkvm_panic_look(s, run);
+        }
         answer_pio(run, attrs);
         break;
     case KVM_EXIT_MMIO:
@@ -217,7 +227,7 @@ static int handle_exit(PbkvmState *s, CPUState *cpu, MemTxAttrs attrs)
         break;
     case KVM_EXIT_SHUTDOWN:
         s->standing = true;
-        ret = handle_shutdown();
+        ret = handle_shutdown(s);
         break;
     default:
         ret = kvm_arch_handle_exit(cpu, run);
@@ -330,6 +340,10 @@ static void record_reset(CPUState *cpu, run_on_cpu_data unused)
 
 void pbkvm_synchronize_post_reset(CPUState *cpu)
 {
+    if (pbkvm_is_backup(cpu)) {
+        pbkvm_inspect_post_reset(cpu);
+        return;
+    }
     kvm_cpu_synchronize_post_reset(cpu);
     run_on_cpu(cpu, record_reset, RUN_ON_CPU_NULL);
 }
@@ -377,6 +391,10 @@ static void *primary_thread(void *arg)
 
 void pbkvm_start_vcpu_thread(CPUState *cpu)
 {
+    if (pbkvm_is_backup(cpu)) {
+        pbkvm_inspect_start_thread(cpu);
+        return;
+    }
     qemu_thread_create(cpu->thread, "CPU 0/pbkvm", primary_thread, cpu,
                        QEMU_THREAD_JOINABLE);
 }

@@ -6,7 +6,9 @@
 #include "hw/core/cpu.h"
 #include "system/cpus.h"
 #include "system/runstate.h"
+#include "system/runstate-action.h"
 
+#include "backup-inspect.h"
 #include "pbkvm.h"
 
 #define VERIFY_TIMEOUT_MS 120000
@@ -25,7 +27,7 @@ static PbkvmState *get_state(Error **errp)
     return s;
 }
 
-static PbkvmState *get_backup(Error **errp)
+PbkvmState *pbkvm_get_backup(Error **errp)
 {
     PbkvmState *s = get_state(errp);
 
@@ -147,6 +149,9 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->lag_wanted = s->lag_ms;
     q->counter = get_counter(s, &b);
     q->landings = get_landings(&b);
+    q->detached = s->backup && pb_backup_detached(s->backup);
+    q->has_panic = s->panic.seen;
+    q->panic = s->panic.source;
     q->history_ended = g_strdup(s->ended);
     if (q->status == PBKVM_STATUS_DIVERGED ||
         q->status == PBKVM_STATUS_FAILED) {
@@ -157,7 +162,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
 
 void qmp_pbkvm_freeze(Error **errp)
 {
-    PbkvmState *s = get_backup(errp);
+    PbkvmState *s = pbkvm_get_backup(errp);
 
     if (s && !pb_backup_freeze(s->backup)) {
         error_setg(errp, "the Backup cannot be frozen: expected it running, "
@@ -167,18 +172,40 @@ void qmp_pbkvm_freeze(Error **errp)
 
 void qmp_pbkvm_thaw(Error **errp)
 {
-    PbkvmState *s = get_backup(errp);
+    PbkvmState *s = pbkvm_get_backup(errp);
 
+    if (s && pb_backup_detached(s->backup)) {
+        error_setg(errp, "the Backup cannot be thawed: a debugger has changed "
+                   "it, so it cannot follow the record any more");
+        return;
+    }
     if (s && !pb_backup_thaw(s->backup)) {
         error_setg(errp, "the Backup cannot be thawed: expected it frozen, "
                    "it is %s", PbkvmStatus_str(get_status(s)));
     }
 }
 
+void qmp_pbkvm_set_lag(uint32_t lag, Error **errp)
+{
+    PbkvmState *s = pbkvm_get_backup(errp);
+
+    if (!s) {
+        return;
+    }
+    if (lag > PBKVM_LAG_MS_MAX) {
+        error_setg(errp, "pbkvm-set-lag: lag %" PRIu32 ": expected 0 to %d ms",
+                   lag, PBKVM_LAG_MS_MAX);
+        return;
+    }
+    s->lag_ms = lag;
+    pb_backup_set_lag(s->backup, lag * (uint64_t)SCALE_MS);
+}
+
 /* ---- verify ---- */
 
 typedef struct VerifyWork {
     PbkvmState *s;
+    PbEventKind kind;
     PbState state;
     int ret;
 } VerifyWork;
@@ -188,7 +215,7 @@ static void record_verify(CPUState *cpu, run_on_cpu_data data)
 {
     VerifyWork *w = data.host_ptr;
 
-    w->ret = pb_record_point(w->s->rec, PB_EVENT_VERIFY);
+    w->ret = pb_record_point(w->s->rec, w->kind);
     if (w->ret == 0) {
         w->ret = pb_state_get(&w->s->primary, &w->state);
     }
@@ -240,7 +267,7 @@ static PbkvmVerifyResult *make_result(const PbkvmState *s, const PbVerify *v)
 
 PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
 {
-    PbkvmState *s = get_backup(errp);
+    PbkvmState *s = pbkvm_get_backup(errp);
     g_autofree VerifyWork *w = NULL;
     bool was_running = runstate_is_running();
     PbVerify v;
@@ -256,6 +283,7 @@ PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
     }
     w = g_new0(VerifyWork, 1);
     w->s = s;
+    w->kind = PB_EVENT_VERIFY;
     ret = -EAGAIN;
     if (stop_at_position(w, errp)) {
         while (!pb_record_flush(s->rec, 20) &&
@@ -273,4 +301,32 @@ PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
         vm_start();
     }
     return ret < 0 ? NULL : make_result(s, &v);
+}
+
+/* ---- panic ---- */
+
+void qmp_pbkvm_panic(const char *reason, Error **errp)
+{
+    PbkvmState *s = get_state(errp);
+    g_autofree VerifyWork *w = g_new0(VerifyWork, 1);
+
+    if (!s) {
+        return;
+    }
+    if (s->panic.seen || !s->recording) {
+        error_setg(errp, s->panic.seen ? "a panic was detected before: %s"
+                   : "the guest has not started yet", s->panic.detail);
+        return;
+    }
+    w->s = s;
+    w->kind = PB_EVENT_POINT;
+    if (s->backup) {
+        pb_backup_freeze_soon(s->backup);
+    }
+    if (s->ended || stop_at_position(w, errp)) {
+        pbkvm_panic(s, PBKVM_PANIC_SOURCE_QMP, reason ?: "no reason given");
+        if (panic_action == PANIC_ACTION_NONE) {
+            vm_start();
+        }
+    }
 }

@@ -21,10 +21,14 @@
 #include "system/kvm_int.h"
 
 #include "backup-replay.h"
+#include "pbkvm-inspect.h"
+#include "pbkvm-panic.h"
 #include "primary-record.h"
 
 #define TYPE_PBKVM_ACCEL ACCEL_CLASS_NAME("pbkvm")
 OBJECT_DECLARE_SIMPLE_TYPE(PbkvmState, PBKVM_ACCEL)
+
+#define PBKVM_LAG_MS_MAX 3600000
 
 struct PbkvmState {
     KVMState parent_obj;
@@ -53,12 +57,20 @@ struct PbkvmState {
     bool mark_due;            /* atomic */
     char *ended;              /* why the history ended, or NULL */
 
+    PbkvmPanic panic;
+
     PbBackup *backup;
     QemuThread backup_thread;
+    CPUState *backup_cpu;     /* what gdb and the monitor see of it */
+    PbkvmInspect *inspect;
+    Coroutine *walker;        /* the monitor command that waits for a walk */
 };
 
 /* The accelerator if it is pbkvm, else NULL. */
 PbkvmState *pbkvm_state(void);
+
+/* The accelerator, if it has a Backup; else NULL and an error. */
+PbkvmState *pbkvm_get_backup(Error **errp);
 
 /* Primary time, ns: QEMU's virtual clock.  Any thread. */
 uint64_t pbkvm_now(void *opaque);
@@ -89,6 +101,14 @@ void pbkvm_end(PbkvmState *s, const char *why);
 
 /* The process ends. */
 void pbkvm_shutdown(PbkvmState *s);
+
+/* ---- pbkvm-walk.c ---- */
+
+/* Where the Backup stands. BQL held. */
+void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *place);
+
+/* PbBackupConfig.stopped */
+void pbkvm_walk_stopped(void *opaque);
 
 /* ---- pbkvm-refuse.c ---- */
 

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-inspect.c: the Backup as a CPU of QEMU, for gdb and the monitor.
+ *
+ * It is a CPU object that belongs to no machine: never realized, with an
+ * address space that shows the Backup's memory, in a cluster of its own, so
+ * that the gdbstub takes it for a process of its own.  Its registers are
+ * copied when somebody looks at them, which freezes the Backup.  Its thread
+ * walks the Backup while gdb has it resumed.
+ */
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/rcu.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "cpu.h"
+#include "exec/address-spaces.h"
+#include "exec/gdbstub.h"
+#include "gdbstub/enums.h"
+#include "hw/boards.h"
+#include "hw/cpu/cluster.h"
+#include "hw/qdev-properties.h"
+#include "system/cpus.h"
+#include "system/runstate.h"
+
+#include "backup-inspect.h"
+#include "pbkvm.h"
+#include "pbkvm-inspect.h"
+
+/* gdb's process numbers are these and one more. */
+enum { CLUSTER_PRIMARY, CLUSTER_BACKUP };
+
+bool pbkvm_is_backup(const CPUState *cpu)
+{
+    const PbkvmState *s = pbkvm_state();
+
+    return s && cpu == s->backup_cpu;
+}
+
+/* ---- its memory ---- */
+
+static MemTxResult read_memory(void *opaque, hwaddr addr, uint64_t *data,
+                               unsigned size, MemTxAttrs attrs)
+{
+    PbkvmState *s = opaque;
+    const void *at = s->backup ? pb_mem_at(pb_backup_mem(s->backup), addr,
+                                           size) : NULL;
+
+    *data = at ? ldn_le_p(at, size) : 0;
+    return at ? MEMTX_OK : MEMTX_DECODE_ERROR;
+}
+
+static MemTxResult write_memory(void *opaque, hwaddr addr, uint64_t data,
+                                unsigned size, MemTxAttrs attrs)
+{
+    PbkvmState *s = opaque;
+    void *at = s->backup ? pb_mem_at(pb_backup_mem(s->backup), addr, size)
+                         : NULL;
+
+    if (!at) {
+        return MEMTX_DECODE_ERROR;
+    }
+    pbkvm_detach(s, "its memory");
+    stn_le_p(at, size, data);
+    return MEMTX_OK;
+}
+
+static const MemoryRegionOps memory_ops = {
+    .read_with_attrs = read_memory,
+    .write_with_attrs = write_memory,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = { .min_access_size = 1, .max_access_size = 8,
+               .unaligned = true },
+    .impl = { .min_access_size = 1, .max_access_size = 8,
+              .unaligned = true },
+};
+
+void pbkvm_detach(PbkvmState *s, const char *what)
+{
+    if (!pb_backup_detached(s->backup)) {
+        pb_backup_detach(s->backup);
+        warn_report("pbkvm: a debugger has changed %s: from here on the "
+                    "Backup's life is not the recorded one", what);
+    }
+}
+
+/* ---- its registers ---- */
+
+static SegmentCache segment(const struct kvm_segment *s)
+{
+    return (SegmentCache) {
+        .selector = s->selector, .base = s->base, .limit = s->limit,
+        .flags = s->type << DESC_TYPE_SHIFT |
+                 (s->present && !s->unusable ? DESC_P_MASK : 0) |
+                 s->dpl << DESC_DPL_SHIFT | s->db << DESC_B_SHIFT |
+                 (s->s ? DESC_S_MASK : 0) | (s->g ? DESC_G_MASK : 0) |
+                 (s->avl ? DESC_AVL_MASK : 0),
+    };
+}
+
+static void load_special(CPUX86State *env, const PbState *p)
+{
+    const struct kvm_sregs *s = &p->sregs;
+
+    env->segs[R_CS] = segment(&s->cs);
+    env->segs[R_DS] = segment(&s->ds);
+    env->segs[R_ES] = segment(&s->es);
+    env->segs[R_FS] = segment(&s->fs);
+    env->segs[R_GS] = segment(&s->gs);
+    env->segs[R_SS] = segment(&s->ss);
+    env->tr = segment(&s->tr);
+    env->ldt = segment(&s->ldt);
+    env->idt = (SegmentCache) { .base = s->idt.base, .limit = s->idt.limit };
+    env->gdt = (SegmentCache) { .base = s->gdt.base, .limit = s->gdt.limit };
+    env->cr[0] = s->cr0;
+    env->cr[2] = s->cr2;
+    env->cr[3] = s->cr3;
+    env->cr[4] = s->cr4;
+    env->efer = s->efer;
+    memcpy(env->dr, p->debugregs.db, sizeof(p->debugregs.db));
+    env->dr[6] = p->debugregs.dr6;
+    env->dr[7] = p->debugregs.dr7;
+}
+
+/* From the FXSAVE image (SDM 1, 10.5.1). */
+static void load_fpu(CPUX86State *env, const PbState *p)
+{
+    const uint8_t *x = (const uint8_t *)p->xsave.region;
+    uint16_t fsw = lduw_le_p(x + 2);
+    int i;
+
+    env->fpuc = lduw_le_p(x);
+    env->fpus = fsw & ~0x3800;
+    env->fpstt = fsw >> 11 & 7;
+    for (i = 0; i < 8; i++) {
+        env->fptags[i] = !(x[4] >> i & 1);
+        memcpy(&env->fpregs[(env->fpstt + i) & 7], x + 32 + 16 * i, 10);
+        memcpy(&env->xmm_regs[i], x + 160 + 16 * i, 16);
+    }
+    env->mxcsr = ldl_le_p(x + 24);
+}
+
+static void load_regs(CPUX86State *env, const struct kvm_regs *r)
+{
+    env->regs[R_EAX] = r->rax;
+    env->regs[R_EBX] = r->rbx;
+    env->regs[R_ECX] = r->rcx;
+    env->regs[R_EDX] = r->rdx;
+    env->regs[R_ESI] = r->rsi;
+    env->regs[R_EDI] = r->rdi;
+    env->regs[R_EBP] = r->rbp;
+    env->regs[R_ESP] = r->rsp;
+    env->eip = r->rip;
+    env->eflags = r->rflags;
+}
+
+static struct kvm_regs regs_of(const CPUX86State *env)
+{
+    return (struct kvm_regs) {
+        .rax = env->regs[R_EAX], .rbx = env->regs[R_EBX],
+        .rcx = env->regs[R_ECX], .rdx = env->regs[R_EDX],
+        .rsi = env->regs[R_ESI], .rdi = env->regs[R_EDI],
+        .rbp = env->regs[R_EBP], .rsp = env->regs[R_ESP],
+        .rip = env->eip, .rflags = env->eflags,
+    };
+}
+
+void pbkvm_inspect_synchronize(CPUState *cpu)
+{
+    PbkvmState *s = pbkvm_state();
+    CPUX86State *env = cpu_env(cpu);
+    g_autofree PbState *p = NULL;
+
+    s->inspect->froze = false;
+    if (cpu->vcpu_dirty || !s->backup) {
+        return;
+    }
+    p = g_new0(PbState, 1);
+    s->inspect->froze = pb_backup_freeze(s->backup);
+    if (pb_backup_get_state(s->backup, p) == 0) {
+        load_special(env, p);
+        load_fpu(env, p);
+        load_regs(env, &p->regs);
+        x86_update_hflags(env);
+        cpu->vcpu_dirty = true;
+        s->inspect->loaded = p->regs;
+    }
+}
+
+/*
+ * A reset of the machine looks at all CPUs first; the Backup lives through
+ * it at its own time.
+ */
+void pbkvm_inspect_post_reset(CPUState *cpu)
+{
+    PbkvmState *s = pbkvm_state();
+
+    if (s->inspect->froze) {
+        pb_backup_thaw(s->backup);
+        s->inspect->froze = false;
+        cpu->vcpu_dirty = false;
+    }
+}
+
+/* What a debugger has changed goes into the Backup. */
+static void store(PbkvmState *s, CPUState *cpu)
+{
+    struct kvm_regs now = regs_of(cpu_env(cpu));
+
+    if (cpu->vcpu_dirty && memcmp(&now, &s->inspect->loaded, sizeof(now))) {
+        pbkvm_detach(s, "its registers");
+        if (pb_backup_set_regs(s->backup, &now) < 0) {
+            error_report("pbkvm: the Backup's registers cannot be set");
+        }
+    }
+    cpu->vcpu_dirty = false;
+}
+
+/* ---- its breakpoints ---- */
+
+static bool kind_of(int type, PbBreakKind *kind)
+{
+    switch (type) {
+    case GDB_BREAKPOINT_SW:
+        *kind = PB_BREAK_SOFT;
+        return true;
+    case GDB_BREAKPOINT_HW:
+        *kind = PB_BREAK_HARD;
+        return true;
+    case GDB_WATCHPOINT_WRITE:
+        *kind = PB_WATCH_WRITE;
+        return true;
+    case GDB_WATCHPOINT_ACCESS:
+        *kind = PB_WATCH_ACCESS;
+        return true;
+    default:
+        return false;
+    }
+}
+
+int pbkvm_inspect_insert(CPUState *cpu, int type, vaddr addr, vaddr len)
+{
+    PbkvmState *s = pbkvm_state();
+    PbBreakKind kind;
+
+    if (!kind_of(type, &kind) || !s->backup) {
+        return -ENOSYS;
+    }
+    pbkvm_inspect_synchronize(cpu);
+    return pb_backup_set_break(s->backup, kind, addr, len);
+}
+
+int pbkvm_inspect_remove(CPUState *cpu, int type, vaddr addr, vaddr len)
+{
+    PbkvmState *s = pbkvm_state();
+    PbBreakKind kind;
+
+    if (!kind_of(type, &kind) || !s->backup) {
+        return -ENOSYS;
+    }
+    return pb_backup_clear_break(s->backup, kind, addr, len);
+}
+
+void pbkvm_inspect_remove_all(CPUState *cpu)
+{
+    PbkvmState *s = pbkvm_state();
+
+    if (s->backup) {
+        pb_backup_clear_breaks(s->backup);
+    }
+}
+
+/* ---- its thread ---- */
+
+static void stopped_at(PbkvmState *s, CPUState *cpu, const PbStop *stop)
+{
+    RunState state = RUN_STATE_DEBUG;
+
+    switch (stop->reason) {
+    case PB_STOP_ASKED:
+        return;               /* whoever asked stops the machine */
+    case PB_STOP_WATCH:
+        s->inspect->watch.vaddr = stop->addr;
+        s->inspect->watch.flags = stop->kind == PB_WATCH_WRITE
+                                ? BP_MEM_WRITE : BP_MEM_ACCESS;
+        cpu->watchpoint_hit = &s->inspect->watch;
+        break;
+    case PB_STOP_PANIC:
+        state = RUN_STATE_GUEST_PANICKED;
+        break;
+    case PB_STOP_HISTORY:
+        state = RUN_STATE_PAUSED;
+        break;
+    case PB_STOP_CANNOT:
+        warn_report("pbkvm: this instruction cannot be stepped without the "
+                    "guest noticing; set a breakpoint behind it");
+        break;
+    default:
+        break;
+    }
+    gdb_set_stop_cpu(cpu);
+    cpu->stopped = true;
+    qemu_system_vmstop_request_prepare();
+    qemu_system_vmstop_request(state);
+}
+
+/*
+ * gdb resumes a process by resuming its CPU alone.  When the whole machine
+ * goes on, a Backup that is frozen stays so.
+ */
+static bool wanted(PbkvmState *s, CPUState *cpu)
+{
+    return cpu_can_run(cpu) && s->backup && s->cpu && s->cpu->stopped &&
+           pb_backup_status(s->backup) == PB_BACKUP_FROZEN;
+}
+
+static void walk(PbkvmState *s, CPUState *cpu)
+{
+    PbWalk w = { .instructions = cpu->singlestep_enabled ? 1 : 0 };
+    PbStop stop;
+
+    store(s, cpu);
+    if (!pb_backup_walk(s->backup, &w)) {
+        return;
+    }
+    bql_unlock();
+    pb_backup_await(s->backup, &stop, -1);
+    bql_lock();
+    stopped_at(s, cpu, &stop);
+}
+
+static void *inspect_thread(void *opaque)
+{
+    CPUState *cpu = opaque;
+    PbkvmState *s = pbkvm_state();
+
+    rcu_register_thread();
+    bql_lock();
+    qemu_thread_get_self(cpu->thread);
+    cpu->thread_id = qemu_get_thread_id();
+    cpu->halted = 1;              /* nothing to do by itself */
+    cpu_thread_signal_created(cpu);
+    for (;;) {
+        cpu->interrupt_request = 0;       /* the monitor's "nmi" */
+        if (wanted(s, cpu)) {
+            walk(s, cpu);
+            qemu_wait_io_event_common(cpu);
+        } else {
+            qemu_wait_io_event(cpu);
+        }
+    }
+    return NULL;
+}
+
+void pbkvm_inspect_start_thread(CPUState *cpu)
+{
+    qemu_thread_create(cpu->thread, "Inspect/pbkvm", inspect_thread, cpu,
+                       QEMU_THREAD_DETACHED);
+}
+
+void pbkvm_inspect_kick(CPUState *cpu)
+{
+    PbkvmState *s = pbkvm_state();
+
+    if (cpu->stop && s->backup) {
+        pb_backup_halt(s->backup);
+    }
+}
+
+/* ---- set-up ---- */
+
+/* One process of gdb's. */
+static void make_process(CPUState *cpu, uint32_t id, const char *name)
+{
+    Object *cluster = object_new(TYPE_CPU_CLUSTER);
+
+    qdev_prop_set_uint32(DEVICE(cluster), "cluster-id", id);
+    object_property_add_child(OBJECT(current_machine), name, cluster);
+    object_unref(cluster);
+    cpu->cluster_index = id;
+}
+
+static CpuInstanceProperties (*machine_props)(MachineState *ms, unsigned i);
+
+/* The Backup has no place in the machine's topology. */
+static CpuInstanceProperties props_of(MachineState *ms, unsigned i)
+{
+    return i < ms->possible_cpus->len ? machine_props(ms, i)
+                                      : (CpuInstanceProperties) { };
+}
+
+void pbkvm_inspect_init(PbkvmState *s)
+{
+    Object *obj = object_new(object_get_typename(OBJECT(first_cpu)));
+    MachineClass *mc = MACHINE_GET_CLASS(current_machine);
+    CPUState *cpu = CPU(obj);
+
+    machine_props = mc->cpu_index_to_instance_props;
+    mc->cpu_index_to_instance_props = props_of;
+    s->inspect = g_new0(PbkvmInspect, 1);
+    s->backup_cpu = cpu;
+    object_property_add_child(OBJECT(current_machine), "pbkvm-backup", obj);
+    object_unref(obj);
+    make_process(first_cpu, CLUSTER_PRIMARY, "pbkvm-process-primary");
+    make_process(cpu, CLUSTER_BACKUP, "pbkvm-process-backup");
+    memory_region_init_io(&s->inspect->memory, OBJECT(s), &memory_ops, s,
+                          "pbkvm-backup-memory", 4 * GiB);
+    cpu->cpu_index = 1;
+    /* QEMU's ioctls on it, by habit, find no vCPU there: EINVAL. */
+    cpu->kvm_fd = s->parent_obj.fd;
+    cpu->num_ases = 1;
+    cpu_address_space_init(cpu, 0, "pbkvm-backup", &s->inspect->memory);
+    cpu_list_add(cpu);
+    qemu_init_vcpu(cpu);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-inspect.h: the Backup as a CPU of QEMU (pbkvm-inspect.c).
+ *
+ * All with the BQL held.  The functions named after AccelOps members are
+ * called for the Backup's CPU alone.
+ */
+#ifndef PBKVM_INSPECT_H
+#define PBKVM_INSPECT_H
+
+#include "exec/memory.h"
+#include "hw/core/cpu.h"
+
+typedef struct PbkvmInspect {
+    MemoryRegion memory;      /* the Backup's, as its guest sees it */
+    struct kvm_regs loaded;   /* what the CPU object was given last */
+    bool froze;               /* the last look has frozen the Backup */
+    CPUWatchpoint watch;      /* the one that was hit, for gdb */
+} PbkvmInspect;
+
+typedef struct PbkvmState PbkvmState;
+
+/* The machine is made: give QEMU a CPU for the Backup. */
+void pbkvm_inspect_init(PbkvmState *s);
+
+bool pbkvm_is_backup(const CPUState *cpu);
+
+/* A debugger changes @what of the Backup. */
+void pbkvm_detach(PbkvmState *s, const char *what);
+
+/* AccelOps */
+void pbkvm_inspect_start_thread(CPUState *cpu);
+void pbkvm_inspect_kick(CPUState *cpu);
+void pbkvm_inspect_synchronize(CPUState *cpu);
+void pbkvm_inspect_post_reset(CPUState *cpu);
+int pbkvm_inspect_insert(CPUState *cpu, int type, vaddr addr, vaddr len);
+int pbkvm_inspect_remove(CPUState *cpu, int type, vaddr addr, vaddr len);
+void pbkvm_inspect_remove_all(CPUState *cpu);
+
+#endif /* PBKVM_INSPECT_H */

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-panic.c: notice that the Primary's guest has panicked, freeze the
+ * Backup in the past, stop the Primary and say so.
+ */
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qapi/error.h"
+#include "qapi/qapi-events-pbkvm-target.h"
+#include "hw/core/cpu.h"
+#include "qom/object.h"
+#include "system/runstate.h"
+
+#include "pbkvm.h"
+#include "pbkvm-panic.h"
+
+/* Transmit registers of the four serial ports of a PC. */
+static const uint16_t consoles[PBKVM_CONSOLES] = {
+    0x3f8, 0x2f8, 0x3e8, 0x2e8,
+};
+
+#define PVPANIC_PANICKED 1
+
+/* ---- what is noticed; the Primary's thread ---- */
+
+/* The next byte of a console: true when the text is complete. */
+static bool match(PbkvmPanic *p, unsigned console, uint8_t byte)
+{
+    size_t *at = &p->matched[console];
+
+    while (*at && (uint8_t)p->text[*at] != byte) {
+        *at = p->fallback[*at - 1];
+    }
+    *at += (uint8_t)p->text[*at] == byte;
+    if (p->text[*at]) {
+        return false;
+    }
+    *at = 0;
+    return true;
+}
+
+static void look_at_console(PbkvmState *s, const struct kvm_run *run)
+{
+    const uint8_t *data = (const uint8_t *)run + run->io.data_offset;
+    unsigned i, n;
+
+    for (i = 0; i < PBKVM_CONSOLES; i++) {
+        if (run->io.port != consoles[i] || run->io.size != 1) {
+            continue;
+        }
+        for (n = 0; n < run->io.count; n++) {
+            if (match(&s->panic, i, data[n])) {
+                pbkvm_panic(s, PBKVM_PANIC_SOURCE_CONSOLE, s->panic.text);
+            }
+        }
+    }
+}
+
+void pbkvm_panic_look(PbkvmState *s, const struct kvm_run *run)
+{
+    const uint8_t *data = (const uint8_t *)run + run->io.data_offset;
+
+    if (s->panic.seen) {
+        return;
+    }
+    if (s->panic.pvpanic_port && run->io.port == s->panic.pvpanic_port &&
+        (*data & PVPANIC_PANICKED)) {
+        s->panic.acted = true;      /* the device stops the machine itself */
+        pbkvm_panic(s, PBKVM_PANIC_SOURCE_PVPANIC, "the pvpanic device");
+    } else if (s->panic.text[0]) {
+        look_at_console(s, run);
+    }
+}
+
+/* ---- what follows; main thread ---- */
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static void announce(PbkvmState *s)
+{
+    PbRecordStats r;
+    PbBackupStats b = { .events = 0 };
+    PbkvmPlace primary = { .event = 0 }, backup = { .event = 0 };
+
+    pb_record_stats(s->rec, &r);
+    primary.event = r.events;
+    primary.time = r.time_ns;
+    primary.branches = r.branches;
+    if (s->backup) {
+        pbkvm_backup_place(s, &backup);
+        pb_backup_stats(s->backup, &b);
+    }
+    warn_report("pbkvm: the guest has panicked (%s: %s)%s",
+                PbkvmPanicSource_str(s->panic.source), s->panic.detail,
+                s->backup ? "; the Backup stands before it" : "");
+    qapi_event_send_pbkvm_panic(s->panic.source, s->panic.detail, &primary,
+                                s->backup ? &backup : NULL,
+                                less(r.time_ns, backup.time),
+                                less(r.branches, backup.branches),
+                                less(r.events, backup.event));
+}
+
+static void panicked(void *opaque)
+{
+    PbkvmState *s = opaque;
+
+    if (s->backup) {
+        pb_backup_freeze(s->backup);     /* asked for already: wait */
+    }
+    if (!s->panic.acted) {
+        qemu_system_guest_panicked(NULL);
+    }
+    announce(s);
+}
+
+void pbkvm_panic(PbkvmState *s, PbkvmPanicSource source, const char *detail)
+{
+    if (s->panic.seen) {
+        return;
+    }
+    s->panic.seen = true;
+    s->panic.source = source;
+    s->panic.detail = g_strdup(detail);
+    if (s->backup) {
+        pb_backup_freeze_soon(s->backup);
+    }
+    if (s->rec && !s->ended) {
+        pb_record_note(s->rec, PB_EVENT_PANIC, 0);
+    }
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), panicked, s);
+}
+
+/* ---- set-up ---- */
+
+void pbkvm_panic_set_text(PbkvmPanic *p, const char *text)
+{
+    size_t i, at = 0;
+
+    g_free(p->text);
+    g_free(p->fallback);
+    p->text = g_strdup(text);
+    p->fallback = g_new0(size_t, strlen(text) + 1);
+    for (i = 1; text[i - 1] && text[i]; i++) {
+        while (at && text[at] != text[i]) {
+            at = p->fallback[at - 1];
+        }
+        at += text[at] == text[i];
+        p->fallback[i] = at;
+    }
+}
+
+void pbkvm_panic_start(PbkvmState *s)
+{
+    bool ambiguous;
+    Object *dev = object_resolve_path_type("", "pvpanic", &ambiguous);
+
+    s->panic.pvpanic_port = dev ? object_property_get_uint(dev, "ioport",
+                                                           NULL) : 0;
+}

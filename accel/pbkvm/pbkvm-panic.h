@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-panic.h: when the Primary's guest panics.
+ *
+ * Whoever notices calls pbkvm_panic() once; the Backup is asked to freeze
+ * there and then, the rest (waiting for it, stopping the Primary, telling
+ * QMP) follows on the main loop.
+ */
+#ifndef PBKVM_PANIC_H
+#define PBKVM_PANIC_H
+
+#include "qapi/qapi-types-pbkvm-target.h"
+
+#define PBKVM_CONSOLES 4
+
+typedef struct PbkvmPanic {
+    char *text;               /* on a serial port; "": not looked for */
+    size_t *fallback;         /* of the search: Knuth, Morris and Pratt's */
+    size_t matched[PBKVM_CONSOLES];
+    uint16_t pvpanic_port;    /* 0: there is no such device */
+
+    bool seen;
+    bool acted;               /* somebody else stops the machine */
+    PbkvmPanicSource source;
+    char *detail;
+} PbkvmPanic;
+
+typedef struct PbkvmState PbkvmState;
+struct kvm_run;
+
+/* What to look for on the consoles. */
+void pbkvm_panic_set_text(PbkvmPanic *p, const char *text);
+
+/* Before the first entry into the guest: all devices are there. */
+void pbkvm_panic_start(PbkvmState *s);
+
+/* The Primary's thread: its guest writes to a port. */
+void pbkvm_panic_look(PbkvmState *s, const struct kvm_run *run);
+
+/*
+ * The guest has panicked.  The Primary's thread at an exit, or with the BQL
+ * and the Primary stopped at a recorded position.  Later calls do nothing.
+ */
+void pbkvm_panic(PbkvmState *s, PbkvmPanicSource source, const char *detail);
+
+#endif /* PBKVM_PANIC_H */

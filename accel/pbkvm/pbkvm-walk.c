@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-walk.c: pbkvm-step and pbkvm-run-to: a walk of the Backup for which
+ * the monitor waits without stopping the main loop.
+ */
+#include "qemu/osdep.h"
+#include "qemu/coroutine.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-pbkvm-target.h"
+
+#include "backup-inspect.h"
+#include "pbkvm.h"
+
+void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *q)
+{
+    g_autofree PbState *p = g_new0(PbState, 1);
+    PbBackupStats b;
+
+    pb_backup_stats(s->backup, &b);
+    q->event = b.events;
+    q->time = b.time_ns;
+    q->branches = b.branches;
+    if (pb_backup_get_state(s->backup, p) == 0) {
+        q->has_rip = true;
+        q->rip = (uint32_t)(p->sregs.cs.base + p->regs.rip);
+    }
+}
+
+static void walk_ended(void *opaque)
+{
+    PbkvmState *s = opaque;
+    Coroutine *co = s->walker;
+
+    s->walker = NULL;
+    if (co) {
+        aio_co_wake(co);
+    }
+}
+
+/* The Backup's thread. */
+void pbkvm_walk_stopped(void *opaque)
+{
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), walk_ended, opaque);
+}
+
+static PbkvmStopReason reason_of(PbStopReason r)
+{
+    static const PbkvmStopReason map[] = {
+        [PB_STOP_NONE] = PBKVM_STOP_REASON_ASKED,
+        [PB_STOP_ASKED] = PBKVM_STOP_REASON_ASKED,
+        [PB_STOP_STEPPED] = PBKVM_STOP_REASON_STEPPED,
+        [PB_STOP_REACHED] = PBKVM_STOP_REASON_REACHED,
+        [PB_STOP_BREAK] = PBKVM_STOP_REASON_BREAKPOINT,
+        [PB_STOP_WATCH] = PBKVM_STOP_REASON_WATCHPOINT,
+        [PB_STOP_PANIC] = PBKVM_STOP_REASON_PANIC,
+        [PB_STOP_HISTORY] = PBKVM_STOP_REASON_END_OF_HISTORY,
+        [PB_STOP_CANNOT] = PBKVM_STOP_REASON_CANNOT_STEP,
+        [PB_STOP_FAILED] = PBKVM_STOP_REASON_FAILED,
+    };
+
+    return map[r];
+}
+
+static PbkvmStop *walk(PbkvmState *s, const PbWalk *w, Error **errp)
+{
+    PbkvmStop *q;
+    PbStop stop;
+
+    if (s->walker || !pb_backup_walk(s->backup, w)) {
+        error_setg(errp, "the Backup cannot walk: expected it frozen, it is "
+                   "%s", s->walker ? "on its way already"
+                   : pb_backup_status_name(pb_backup_status(s->backup)));
+        return NULL;
+    }
+    s->backup_cpu->vcpu_dirty = false;
+    s->walker = qemu_coroutine_self();
+    qemu_coroutine_yield();
+    pb_backup_await(s->backup, &stop, -1);
+    q = g_new0(PbkvmStop, 1);
+    q->reason = reason_of(stop.reason);
+    q->place = g_new0(PbkvmPlace, 1);
+    pbkvm_backup_place(s, q->place);
+    return q;
+}
+
+PbkvmStop *coroutine_fn qmp_pbkvm_step(bool has_instructions,
+                                       uint64_t instructions,
+                                       bool has_events, uint64_t events,
+                                       Error **errp)
+{
+    PbkvmState *s = pbkvm_get_backup(errp);
+    PbWalk w = { .instructions = has_instructions ? instructions : 0 };
+    PbBackupStats b;
+
+    if (!s) {
+        return NULL;
+    }
+    if (has_instructions == has_events ||
+        (has_instructions ? instructions : events) == 0) {
+        error_setg(errp, "pbkvm-step: expected either instructions or "
+                   "events, 1 or more");
+        return NULL;
+    }
+    if (has_events) {
+        pb_backup_stats(s->backup, &b);
+        w.event = b.events + events;
+    }
+    return walk(s, &w, errp);
+}
+
+static bool in_the_past(const char *what, uint64_t wanted, uint64_t now,
+                        Error **errp)
+{
+    if (wanted > now) {
+        return false;
+    }
+    error_setg(errp, "pbkvm-run-to: %s %" PRIu64 " lies in the Backup's past: "
+               "it stands at %" PRIu64 " and cannot go back", what, wanted,
+               now);
+    return true;
+}
+
+PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
+                                         bool has_branches, uint64_t branches,
+                                         bool has_time, uint64_t time,
+                                         bool has_panic, bool panic,
+                                         Error **errp)
+{
+    PbkvmState *s = pbkvm_get_backup(errp);
+    PbWalk w = { .event = has_event ? event : 0,
+                 .branches = has_branches ? branches : 0,
+                 .time_ns = has_time ? time : 0 };
+    PbBackupStats b;
+
+    if (!s) {
+        return NULL;
+    }
+    if (has_event + has_branches + has_time + (has_panic && panic) != 1) {
+        error_setg(errp, "pbkvm-run-to: expected exactly one of event, "
+                   "branches, time and panic");
+        return NULL;
+    }
+    if (has_panic && panic && !s->panic.seen) {
+        error_setg(errp, "pbkvm-run-to: no panic was detected");
+        return NULL;
+    }
+    pb_backup_stats(s->backup, &b);
+    if ((has_event && in_the_past("event", event, b.events, errp)) ||
+        (has_branches && in_the_past("branches", branches, b.branches,
+                                     errp)) ||
+        (has_time && in_the_past("time", time, b.time_ns, errp))) {
+        return NULL;
+    }
+    return walk(s, &w, errp);
+}
