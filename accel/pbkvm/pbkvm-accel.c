@@ -366,12 +366,19 @@ static void kick_vcpu_thread(CPUState *cpu)
     }
 }
 
+static bool cpu_thread_is_idle(CPUState *cpu)
+{
+    return pbkvm_is_backup(cpu) ? pbkvm_inspect_is_idle(cpu)
+                                : kvm_ops->cpu_thread_is_idle(cpu);
+}
+
 static void pbkvm_ops_class_init(ObjectClass *oc, void *data)
 {
     AccelOpsClass *ops = ACCEL_OPS_CLASS(oc);
 
     kvm_ops = g_memdup2(ops, sizeof(*ops));
     ops->create_vcpu_thread = pbkvm_start_vcpu_thread;
+    ops->cpu_thread_is_idle = cpu_thread_is_idle;
     ops->kick_vcpu_thread = kick_vcpu_thread;
     ops->insert_breakpoint = insert_breakpoint;
     ops->remove_breakpoint = remove_breakpoint;

@@ -9,6 +9,7 @@
  * walks the Backup while gdb has it resumed.
  */
 #include "qemu/osdep.h"
+#include <sys/ioctl.h>
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
@@ -316,6 +317,11 @@ static bool wanted(PbkvmState *s, CPUState *cpu)
            pb_backup_status(s->backup) == PB_BACKUP_FROZEN;
 }
 
+bool pbkvm_inspect_is_idle(CPUState *cpu)
+{
+    return !wanted(pbkvm_state(), cpu);
+}
+
 static void walk(PbkvmState *s, CPUState *cpu)
 {
     PbWalk w = { .instructions = cpu->singlestep_enabled ? 1 : 0 };
@@ -391,6 +397,24 @@ static CpuInstanceProperties props_of(MachineState *ms, unsigned i)
                                       : (CpuInstanceProperties) { };
 }
 
+/*
+ * A vCPU that never runs, for what QEMU's KVM code does to all CPUs alike:
+ * the Backup's own is for its thread alone.
+ */
+static int stand_in(PbkvmState *s)
+{
+    int vm = ioctl(s->parent_obj.fd, KVM_CREATE_VM, 0);
+    int fd = vm < 0 ? -1 : ioctl(vm, KVM_CREATE_VCPU, 0);
+
+    if (fd < 0) {
+        error_report("pbkvm: a VM for the debugger's view of the Backup: %s",
+                     strerror(errno));
+        exit(1);
+    }
+    close(vm);                /* the vCPU keeps it */
+    return fd;
+}
+
 void pbkvm_inspect_init(PbkvmState *s)
 {
     Object *obj = object_new(object_get_typename(OBJECT(first_cpu)));
@@ -408,8 +432,9 @@ void pbkvm_inspect_init(PbkvmState *s)
     memory_region_init_io(&s->inspect->memory, OBJECT(s), &memory_ops, s,
                           "pbkvm-backup-memory", 4 * GiB);
     cpu->cpu_index = 1;
-    /* QEMU's ioctls on it, by habit, find no vCPU there: EINVAL. */
-    cpu->kvm_fd = s->parent_obj.fd;
+    cpu_env(cpu)->a20_mask = -1;
+    cpu->kvm_state = &s->parent_obj;
+    cpu->kvm_fd = stand_in(s);
     cpu->num_ases = 1;
     cpu_address_space_init(cpu, 0, "pbkvm-backup", &s->inspect->memory);
     cpu_list_add(cpu);

@@ -30,6 +30,7 @@ void pbkvm_detach(PbkvmState *s, const char *what);
 
 /* AccelOps */
 void pbkvm_inspect_start_thread(CPUState *cpu);
+bool pbkvm_inspect_is_idle(CPUState *cpu);
 void pbkvm_inspect_kick(CPUState *cpu);
 void pbkvm_inspect_synchronize(CPUState *cpu);
 void pbkvm_inspect_post_reset(CPUState *cpu);

@@ -117,7 +117,6 @@ class Listener:
             self.sock = self._unix(address)
         else:
             self.sock = self._tcp(address)
-        self.sock.listen(16)
         self.sock.setblocking(False)
 
     @staticmethod
@@ -131,7 +130,10 @@ class Listener:
         sock = socket.socket(socket.AF_UNIX)
         old = os.umask(0o177)
         try:
-            sock.bind(path)
+            # Who sees it can connect: it appears only once it listens.
+            sock.bind(path + ".new")
+            sock.listen(16)
+            os.rename(path + ".new", path)
         except OSError as error:
             raise BadAddress(f"cannot listen at {path}: "
                              f"{error.strerror or error}") from None
@@ -146,6 +148,7 @@ class Listener:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(address)
+            sock.listen(16)
         except OSError as error:
             raise BadAddress(f"cannot listen at {address[0]}:{address[1]}: "
                              f"{error.strerror or error}") from None

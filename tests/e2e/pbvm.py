@@ -24,10 +24,11 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = TOP / "build"
 sys.path.insert(0, str(TOP / "qemu" / "src" / "python"))
 
-from qemu.qmp import QMPClient, qmp_client      # noqa: E402
+from qemu.qmp import EventListener, QMPClient, qmp_client  # noqa: E402
 
 PROMPT = "pbkvm# "
 PATIENCE = 120
+EVENTS = ("PBKVM_PANIC", "PBKVM_DIVERGED")
 
 
 class Failure(Exception):
@@ -89,6 +90,9 @@ class Qmp:
     def __init__(self, path, log):
         self.loop = asyncio.new_event_loop()
         self.client = QMPClient("pbvm")
+        self.events = {name: EventListener(name) for name in EVENTS}
+        for listener in self.events.values():
+            self.client.register_listener(listener)
         self.log = open(log, "w", encoding="utf-8")
         self.loop.run_until_complete(self.client.connect(path))
 
@@ -106,6 +110,16 @@ class Qmp:
         self.log.flush()
         return answer
 
+    def event(self, name):
+        """Wait for the next event called NAME; its data."""
+        try:
+            data = self.loop.run_until_complete(asyncio.wait_for(
+                self.events[name].get(), PATIENCE))
+        except asyncio.TimeoutError:
+            raise Failure(f"no {name} in {PATIENCE} s") from None
+        self.log.write(f"<- {data}\n")
+        return data["data"]
+
     def close(self):
         try:
             self.loop.run_until_complete(self.client.disconnect())
@@ -119,7 +133,7 @@ class Guest:
     """One QEMU with a Linux guest."""
 
     def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
-                 append="", wrap=()):
+                 append="", wrap=(), gdb=False):
         self.log = pathlib.Path(log_dir)
         self.log.mkdir(parents=True, exist_ok=True)
         self.dir = tempfile.TemporaryDirectory(prefix="pbvm-")
@@ -135,6 +149,9 @@ class Guest:
             "-kernel", str(BUILD / "guest" / "bzImage"),
             "-initrd", str(BUILD / "guest" / "initramfs.cpio.gz"),
             "-append", f"{cmdline} {append}".strip(), *extra]
+        self.gdb = f"{self.dir.name}/gdb"
+        if gdb:
+            self.command += ["-gdb", f"unix:{self.gdb},server=on,wait=off"]
         self.process = self.console = self.qmp = None
         self.marks = 0
 
