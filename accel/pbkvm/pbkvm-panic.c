@@ -10,6 +10,7 @@
 #include "hw/core/cpu.h"
 #include "qom/object.h"
 #include "system/runstate.h"
+#include "system/runstate-action.h"
 
 #include "pbkvm.h"
 #include "pbkvm-panic.h"
@@ -81,17 +82,14 @@ static uint64_t less(uint64_t a, uint64_t b)
 
 static void announce(PbkvmState *s)
 {
-    PbRecordStats r;
-    PbBackupStats b = { .events = 0 };
+    const PbRecordStats r = s->panic.at;
     PbkvmPlace primary = { .event = 0 }, backup = { .event = 0 };
 
-    pb_record_stats(s->rec, &r);
     primary.event = r.events;
     primary.time = r.time_ns;
     primary.branches = r.branches;
     if (s->backup) {
         pbkvm_backup_place(s, &backup);
-        pb_backup_stats(s->backup, &b);
     }
     warn_report("pbkvm: the guest has panicked (%s: %s)%s",
                 PbkvmPanicSource_str(s->panic.source), s->panic.detail,
@@ -127,9 +125,11 @@ void pbkvm_panic(PbkvmState *s, PbkvmPanicSource source, const char *detail)
     if (s->backup) {
         pb_backup_freeze_soon(s->backup);
     }
-    if (s->rec && !s->ended) {
+    if (!s->ended) {
         pb_record_note(s->rec, PB_EVENT_PANIC, 0);
     }
+    pb_record_stats(s->rec, &s->panic.at);
+    s->panic.stop = panic_action != PANIC_ACTION_NONE;
     aio_bh_schedule_oneshot(qemu_get_aio_context(), panicked, s);
 }
 

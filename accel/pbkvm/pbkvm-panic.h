@@ -11,6 +11,8 @@
 
 #include "qapi/qapi-types-pbkvm-target.h"
 
+#include "primary-record.h"
+
 #define PBKVM_CONSOLES 4
 
 typedef struct PbkvmPanic {
@@ -20,9 +22,11 @@ typedef struct PbkvmPanic {
     uint16_t pvpanic_port;    /* 0: there is no such device */
 
     bool seen;
+    bool stop;                /* the Primary's thread is to stop here */
     bool acted;               /* somebody else stops the machine */
     PbkvmPanicSource source;
     char *detail;
+    PbRecordStats at;         /* where the Primary was */
 } PbkvmPanic;
 
 typedef struct PbkvmState PbkvmState;
@@ -38,8 +42,9 @@ void pbkvm_panic_start(PbkvmState *s);
 void pbkvm_panic_look(PbkvmState *s, const struct kvm_run *run);
 
 /*
- * The guest has panicked.  The Primary's thread at an exit, or with the BQL
- * and the Primary stopped at a recorded position.  Later calls do nothing.
+ * The guest has panicked.  The Primary's thread at an exit (which then stops
+ * as soon as that is answered), or with the BQL and the Primary stopped at a
+ * recorded position.  Later calls do nothing.
  */
 void pbkvm_panic(PbkvmState *s, PbkvmPanicSource source, const char *detail);
 

@@ -184,14 +184,12 @@ static void answer_msr(struct kvm_run *run)
 /* A triple fault. */
 static int handle_shutdown(PbkvmState *s)
 {
-    bql_lock();
     pbkvm_panic(s, PBKVM_PANIC_SOURCE_SHUTDOWN, "triple fault");
     if (panic_action == PANIC_ACTION_NONE) {
+        bql_lock();
         qemu_system_reset_request(SHUTDOWN_CAUSE_GUEST_RESET);
-    } else {
-        vm_stop(RUN_STATE_GUEST_PANICKED);
+        bql_unlock();
     }
-    bql_unlock();
     return EXCP_INTERRUPT;
 }
 
@@ -235,7 +233,7 @@ static int handle_exit(PbkvmState *s, CPUState *cpu, MemTxAttrs attrs)
     }
     pb_record_exit_end(s->rec);
     s->at_exit = false;
-    return ret;
+    return s->panic.stop ? EXCP_INTERRUPT : ret;
 }
 
 static int run_once(PbkvmState *s, CPUState *cpu)
@@ -277,6 +275,33 @@ static int run_once(PbkvmState *s, CPUState *cpu)
     return handle_exit(s, cpu, attrs);
 }
 
+/*
+ * The vCPU is about to rest for longer than an exit: say where, so that
+ * whatever is changed meanwhile has its place in the history.
+ */
+static void rest(PbkvmState *s)
+{
+    int ret;
+
+    if (!s->recording || s->ended || s->standing) {
+        return;
+    }
+    ret = pb_record_point(s->rec, PB_EVENT_POINT);
+    s->standing = ret == 0;
+    if (ret < 0 && ret != -EAGAIN) {
+        error_report("pbkvm: reading the Primary's position: %s",
+                     strerror(-ret));
+    }
+}
+
+/* The guest has panicked in the exit just answered: it stops right here. */
+static void stop_panicked(PbkvmState *s)
+{
+    s->panic.stop = false;
+    rest(s);
+    vm_stop(RUN_STATE_GUEST_PANICKED);
+}
+
 static int pbkvm_cpu_exec(PbkvmState *s, CPUState *cpu)
 {
     int ret;
@@ -298,27 +323,11 @@ static int pbkvm_cpu_exec(PbkvmState *s, CPUState *cpu)
         cpu_dump_state(cpu, stderr, CPU_DUMP_CODE);
         vm_stop(RUN_STATE_INTERNAL_ERROR);
     }
+    if (s->panic.stop) {
+        stop_panicked(s);
+    }
     qatomic_set(&cpu->exit_request, 0);
     return ret;
-}
-
-/*
- * The vCPU is about to rest for longer than an exit: say where, so that
- * whatever is changed meanwhile has its place in the history.
- */
-static void rest(PbkvmState *s, CPUState *cpu)
-{
-    int ret;
-
-    if (!s->recording || s->ended || s->standing || !cpu->stop) {
-        return;
-    }
-    ret = pb_record_point(s->rec, PB_EVENT_POINT);
-    s->standing = ret == 0;
-    if (ret < 0 && ret != -EAGAIN) {
-        error_report("pbkvm: reading the Primary's position: %s",
-                     strerror(-ret));
-    }
 }
 
 static void record_reset(CPUState *cpu, run_on_cpu_data unused)
@@ -379,7 +388,9 @@ static void *primary_thread(void *arg)
                 cpu_handle_guest_debug(cpu);
             }
         }
-        rest(s, cpu);
+        if (cpu->stop) {
+            rest(s);
+        }
         qemu_wait_io_event(cpu);
     } while (!cpu->unplug || cpu_can_run(cpu));
     kvm_destroy_vcpu(cpu);

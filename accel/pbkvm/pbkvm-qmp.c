@@ -325,6 +325,7 @@ void qmp_pbkvm_panic(const char *reason, Error **errp)
     }
     if (s->ended || stop_at_position(w, errp)) {
         pbkvm_panic(s, PBKVM_PANIC_SOURCE_QMP, reason ?: "no reason given");
+        s->panic.stop = false;            /* it has */
         if (panic_action == PANIC_ACTION_NONE) {
             vm_start();
         }
