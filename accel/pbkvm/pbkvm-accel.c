@@ -118,7 +118,8 @@ static int pbkvm_init_machine(MachineState *ms)
     const char *what;
     int ret;
 
-    if (!pbkvm_check_options(s, ms, &err) || !self_check(s, &err)) {
+    if (!pbkvm_check_options(s, ms, &err) || !self_check(s, &err) ||
+        !pbkvm_panic_check(s, &err)) {
         error_report_err(err);
         /* No falling back: another accelerator would not record. */
         exit(1);
@@ -242,6 +243,32 @@ static void set_panic_text(Object *obj, const char *value, Error **errp)
     }
 }
 
+static char *get_panic_at(Object *obj, Error **errp)
+{
+    return g_strdup(PBKVM_ACCEL(obj)->panic.at_name);
+}
+
+static void set_panic_at(Object *obj, const char *value, Error **errp)
+{
+    if (not_yet_running(errp)) {
+        g_free(PBKVM_ACCEL(obj)->panic.at_name);
+        PBKVM_ACCEL(obj)->panic.at_name = g_strdup(value);
+    }
+}
+
+static char *get_symbols(Object *obj, Error **errp)
+{
+    return g_strdup(PBKVM_ACCEL(obj)->panic.symbols);
+}
+
+static void set_symbols(Object *obj, const char *value, Error **errp)
+{
+    if (not_yet_running(errp)) {
+        g_free(PBKVM_ACCEL(obj)->panic.symbols);
+        PBKVM_ACCEL(obj)->panic.symbols = g_strdup(value);
+    }
+}
+
 static void pbkvm_instance_init(Object *obj)
 {
     PbkvmState *s = PBKVM_ACCEL(obj);
@@ -285,6 +312,13 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "panic-text",
         "The guest has panicked when this appears on a serial port (default: "
         PANIC_TEXT_DEFAULT "; empty: do not look)");
+    object_class_property_add_str(oc, "panic-at", get_panic_at, set_panic_at);
+    object_class_property_set_description(oc, "panic-at",
+        "The guest has panicked when it gets to this address (0x...) or "
+        "symbol (with symbols=)");
+    object_class_property_add_str(oc, "symbols", get_symbols, set_symbols);
+    object_class_property_set_description(oc, "symbols",
+        "The guest's vmlinux or System.map, to find panic-at in");
     object_class_property_add_bool(oc, "backup", get_backup, set_backup);
     object_class_property_set_description(oc, "backup",
         "Run a Backup; off: record and drop, to measure (default: on)");

@@ -14,6 +14,7 @@
 
 #include "pbkvm.h"
 #include "pbkvm-panic.h"
+#include "pbkvm-symbols.h"
 
 /* Transmit registers of the four serial ports of a PC. */
 static const uint16_t consoles[PBKVM_CONSOLES] = {
@@ -73,6 +74,33 @@ void pbkvm_panic_look(PbkvmState *s, const struct kvm_run *run)
     }
 }
 
+/*
+ * A debug register of the Primary's own: gdb's breakpoints on the Primary
+ * take its place.
+ */
+static int watch_address(PbkvmState *s, bool on)
+{
+    uint32_t control = on ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP : 0;
+    int ret = pb_vcpu_debug(&s->primary, control, &s->panic.at_addr, on);
+
+    /* Not for an injection to switch off. */
+    s->primary.debug_control = 0;
+    return ret;
+}
+
+bool pbkvm_panic_at(PbkvmState *s, const struct kvm_run *run)
+{
+    if (!s->panic.at_addr || s->panic.seen ||
+        (uint32_t)run->debug.arch.pc != s->panic.at_addr ||
+        pb_record_point(s->rec, PB_EVENT_POINT) < 0) {
+        return false;
+    }
+    s->standing = true;
+    watch_address(s, false);
+    pbkvm_panic(s, PBKVM_PANIC_SOURCE_ADDRESS, s->panic.at_name);
+    return true;
+}
+
 /* ---- what follows; main thread ---- */
 
 static uint64_t less(uint64_t a, uint64_t b)
@@ -82,7 +110,7 @@ static uint64_t less(uint64_t a, uint64_t b)
 
 static void announce(PbkvmState *s)
 {
-    const PbRecordStats r = s->panic.at;
+    const PbRecordStats r = s->panic.place;
     PbkvmPlace primary = { .event = 0 }, backup = { .event = 0 };
 
     primary.event = r.events;
@@ -128,7 +156,7 @@ void pbkvm_panic(PbkvmState *s, PbkvmPanicSource source, const char *detail)
     if (!s->ended) {
         pb_record_note(s->rec, PB_EVENT_PANIC, 0);
     }
-    pb_record_stats(s->rec, &s->panic.at);
+    pb_record_stats(s->rec, &s->panic.place);
     s->panic.stop = panic_action != PANIC_ACTION_NONE;
     aio_bh_schedule_oneshot(qemu_get_aio_context(), panicked, s);
 }
@@ -152,6 +180,20 @@ void pbkvm_panic_set_text(PbkvmPanic *p, const char *text)
     }
 }
 
+bool pbkvm_panic_check(PbkvmState *s, Error **errp)
+{
+    if (!s->panic.at_name) {
+        return true;
+    }
+    if (s->counter == PB_COUNTER_STEP) {
+        error_setg(errp, "pbkvm: panic-at needs counter=pmu: stepping uses "
+                   "the debug registers itself");
+        return false;
+    }
+    return pbkvm_symbol(s->panic.symbols, s->panic.at_name,
+                        &s->panic.at_addr, errp);
+}
+
 void pbkvm_panic_start(PbkvmState *s)
 {
     bool ambiguous;
@@ -159,4 +201,8 @@ void pbkvm_panic_start(PbkvmState *s)
 
     s->panic.pvpanic_port = dev ? object_property_get_uint(dev, "ioport",
                                                            NULL) : 0;
+    if (s->panic.at_addr && watch_address(s, true) < 0) {
+        error_report("pbkvm: panic-at: no debug register");
+        exit(1);
+    }
 }

@@ -19,6 +19,9 @@ typedef struct PbkvmPanic {
     char *text;               /* on a serial port; "": not looked for */
     size_t *fallback;         /* of the search: Knuth, Morris and Pratt's */
     size_t matched[PBKVM_CONSOLES];
+    char *at_name;            /* option panic-at, or NULL */
+    char *symbols;            /* option symbols, or NULL */
+    uint64_t at_addr;         /* linear; 0: none */
     uint16_t pvpanic_port;    /* 0: there is no such device */
 
     bool seen;
@@ -26,7 +29,7 @@ typedef struct PbkvmPanic {
     bool acted;               /* somebody else stops the machine */
     PbkvmPanicSource source;
     char *detail;
-    PbRecordStats at;         /* where the Primary was */
+    PbRecordStats place;      /* where the Primary was */
 } PbkvmPanic;
 
 typedef struct PbkvmState PbkvmState;
@@ -35,11 +38,20 @@ struct kvm_run;
 /* What to look for on the consoles. */
 void pbkvm_panic_set_text(PbkvmPanic *p, const char *text);
 
+/* Before the machine is made: find what panic-at names. */
+bool pbkvm_panic_check(PbkvmState *s, Error **errp);
+
 /* Before the first entry into the guest: all devices are there. */
 void pbkvm_panic_start(PbkvmState *s);
 
 /* The Primary's thread: its guest writes to a port. */
 void pbkvm_panic_look(PbkvmState *s, const struct kvm_run *run);
+
+/*
+ * The Primary's thread: KVM_EXIT_DEBUG.  True if it was panic-at, and is dealt
+ * with.
+ */
+bool pbkvm_panic_at(PbkvmState *s, const struct kvm_run *run);
 
 /*
  * The guest has panicked.  The Primary's thread at an exit (which then stops

@@ -227,6 +227,11 @@ static int handle_exit(PbkvmState *s, CPUState *cpu, MemTxAttrs attrs)
         s->standing = true;
         ret = handle_shutdown(s);
         break;
+    case KVM_EXIT_DEBUG:
+        if (pbkvm_panic_at(s, run)) {
+            break;
+        }
+        /* fall through */
     default:
         ret = kvm_arch_handle_exit(cpu, run);
         break;
