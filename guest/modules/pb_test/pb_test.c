@@ -7,6 +7,7 @@
  * kernel at another moment leaves another memory. /proc/pb_test shows both.
  */
 #include <linux/jiffies.h>
+#include <linux/io.h>
 #include <linux/module.h>
 #include <linux/proc_fs.h>
 #include <linux/sched.h>
@@ -43,8 +44,16 @@ static int pb_test_show(struct seq_file *file, void *unused)
     return 0;
 }
 
+/* What a pvpanic device is told by a panicked guest (bit 0). */
+static unsigned int pvpanic;
+module_param(pvpanic, uint, 0444);
+MODULE_PARM_DESC(pvpanic, "port of a pvpanic device to say panic to, or 0");
+
 static int __init pb_test_init(void)
 {
+    if (pvpanic) {
+        outb(1, pvpanic);
+    }
     if (!proc_create_single("pb_test", 0444, NULL, pb_test_show)) {
         return -ENOMEM;
     }
