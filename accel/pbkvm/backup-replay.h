@@ -37,6 +37,7 @@ typedef struct PbBackupConfig {
     const PbUarch *uarch;             /* for PB_COUNTER_PMU */
     uint32_t margin;                  /* branches */
     uint64_t lag_ns;
+    uint64_t lag_min_ns;              /* kept even when the ring is full */
     uint64_t (*now)(void *opaque);    /* Primary time, any thread */
     /* On the Backup's thread, once, when it diverges or fails. */
     void (*diverged)(void *opaque);

@@ -77,14 +77,18 @@ void pb_backup_set_status(PbBackup *b, PbBackupStatus status)
 /* How long the next event must still wait for the lag; 0: now. */
 static uint64_t lag_left(PbBackup *b, const PbEvent *e)
 {
-    uint64_t now;
+    uint64_t now, due, lag = b->lag_ns;
 
-    if (b->verify_state ||
-        pb_ring_used(b->c.ring) > RING_PRESSURE(pb_ring_slots(b->c.ring))) {
+    if (b->verify_state) {
         return 0;
     }
+    if (lag > b->c.lag_min_ns &&
+        pb_ring_used(b->c.ring) > RING_PRESSURE(pb_ring_slots(b->c.ring))) {
+        lag = b->c.lag_min_ns;
+    }
     now = b->c.now(b->c.opaque);
-    return now >= e->time_ns + b->lag_ns ? 0 : e->time_ns + b->lag_ns - now;
+    due = e->time_ns + lag;
+    return now >= due ? 0 : due - now;
 }
 
 /* The next event that may be lived through now, or NULL: look again. */

@@ -180,6 +180,22 @@ static void set_lag(Object *obj, Visitor *v, const char *name, void *opaque,
     PBKVM_ACCEL(obj)->lag_ms = value;
 }
 
+static void set_lag_min(Object *obj, Visitor *v, const char *name,
+                        void *opaque, Error **errp)
+{
+    uint32_t value;
+
+    if (!visit_type_uint32(v, name, &value, errp) || !not_yet_running(errp)) {
+        return;
+    }
+    if (value > PBKVM_LAG_MS_MAX) {
+        error_setg(errp, "pbkvm: lag-min=%" PRIu32 ": expected 0 to %d ms",
+                   value, PBKVM_LAG_MS_MAX);
+        return;
+    }
+    PBKVM_ACCEL(obj)->lag_min_ms = value;
+}
+
 static void set_ring(Object *obj, Visitor *v, const char *name, void *opaque,
                      Error **errp)
 {
@@ -297,6 +313,12 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "lag",
         "How far the Backup stays behind, in ms of Primary time "
         "(0 to 3600000, default: 2000)");
+    object_class_property_add(oc, "lag-min", "uint32", get_u32, set_lag_min,
+                              NULL,
+                              (void *)offsetof(PbkvmState, lag_min_ms));
+    object_class_property_set_description(oc, "lag-min",
+        "Stay at least this far behind even when the ring is nearly full, in "
+        "ms (default: 0); the Primary then waits");
     object_class_property_add(oc, "ring-size", "uint32", get_u32, set_ring,
                               NULL,
                               (void *)offsetof(PbkvmState, ring_events));

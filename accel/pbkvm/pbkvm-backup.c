@@ -99,6 +99,7 @@ static bool start_backup(PbkvmState *s, const PbState *state, Error **errp)
         .uarch = s->check.uarch,
         .margin = s->check.margin,
         .lag_ns = s->lag_ms * (uint64_t)SCALE_MS,
+        .lag_min_ns = s->lag_min_ms * (uint64_t)SCALE_MS,
         .now = pbkvm_now,
         .diverged = diverged,
         .stopped = pbkvm_walk_stopped,

@@ -9,6 +9,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 #include "qapi/error.h"
+#include "qapi/qapi-events-pbkvm-target.h"
 #include "cpu.h"
 #include "exec/address-spaces.h"
 #include "gdbstub/enums.h"
@@ -139,19 +140,53 @@ static void drop_history(PbkvmState *s)
     }
 }
 
+/* At most once a second, however often the ring fills. */
+static void say_ring_full(void *opaque)
+{
+    PbkvmState *s = opaque;
+
+    qapi_event_send_pbkvm_ring_full(qatomic_read(&s->full_count),
+                                    qatomic_read(&s->full_ns),
+                                    s->ring_events);
+}
+
+static void note_ring_full(PbkvmState *s, uint64_t since)
+{
+    uint64_t now = get_clock();
+
+    qatomic_set(&s->full_count, s->full_count + 1);
+    qatomic_set(&s->full_ns, s->full_ns + now - since);
+    if (!s->full_said || now - s->full_said >= NANOSECONDS_PER_SECOND) {
+        s->full_said = now;
+        aio_bh_schedule_oneshot(qemu_get_aio_context(), say_ring_full, s);
+    }
+}
+
+/* Wait for the Backup to make room; false when somebody wants the vCPU. */
+static bool wait_for_backup(PbkvmState *s, CPUState *cpu)
+{
+    uint64_t since = get_clock();
+    bool room;
+
+    do {
+        room = pb_record_flush(s->rec, ROOM_WAIT_MS);
+    } while (!room && !qatomic_read(&cpu->exit_request) && !cpu->stop &&
+             !s->ended);
+    note_ring_full(s, since);
+    return room;
+}
+
 /*
  * The guest goes on only when everything recorded is in the ring.  False
  * when somebody wants the vCPU meanwhile.
  */
 static bool wait_for_room(PbkvmState *s, CPUState *cpu)
 {
-    while (!pb_record_flush(s->rec, s->with_backup ? ROOM_WAIT_MS : 0)) {
-        if (!s->with_backup) {
-            drop_history(s);
-        } else if (qatomic_read(&cpu->exit_request) || cpu->stop ||
-                   s->ended) {
-            return false;
+    while (!pb_record_flush(s->rec, 0)) {
+        if (s->with_backup) {
+            return wait_for_backup(s, cpu);
         }
+        drop_history(s);
     }
     return true;
 }

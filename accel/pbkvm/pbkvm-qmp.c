@@ -149,6 +149,8 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->lag_wanted = s->lag_ms;
     q->counter = get_counter(s, &b);
     q->landings = get_landings(&b);
+    q->ring_full = qatomic_read(&s->full_count);
+    q->ring_full_time = qatomic_read(&s->full_ns);
     q->detached = s->backup && pb_backup_detached(s->backup);
     q->has_panic = s->panic.seen;
     q->panic = s->panic.source;

@@ -35,6 +35,7 @@ struct PbkvmState {
 
     /* Options. */
     uint32_t lag_ms;
+    uint32_t lag_min_ms;
     uint32_t ring_events;
     PbCounterKind counter;
     bool with_backup;
@@ -58,6 +59,10 @@ struct PbkvmState {
     char *ended;              /* why the history ended, or NULL */
 
     PbkvmPanic panic;
+
+    /* The Primary waited for room in the ring; its thread, read by others. */
+    uint64_t full_count, full_ns;
+    uint64_t full_said;       /* when PBKVM_RING_FULL was sent last */
 
     PbBackup *backup;
     QemuThread backup_thread;

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-walk-test.c: the frozen Backup walks, over QMP, with SeaBIOS as the
+ * guest; what is asked in the wrong order is refused.
+ */
+#include "qemu/osdep.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+
+#define PATIENCE_US (60 * G_USEC_PER_SEC)
+
+static int64_t query_number(QTestState *qts, const char *name)
+{
+    QDict *reply = qtest_qmp(qts, "{ 'execute': 'query-pbkvm' }");
+    int64_t value;
+
+    g_assert(qdict_haskey(reply, "return"));
+    value = qdict_get_int(qdict_get_qdict(reply, "return"), name);
+    qobject_unref(reply);
+    return value;
+}
+
+static void wait_for(QTestState *qts, const char *name, int64_t n)
+{
+    gint64 until = g_get_monotonic_time() + PATIENCE_US;
+
+    while (query_number(qts, name) < n) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+}
+
+/* A Backup that stands still with at least 50 events before it. */
+static QTestState *start_frozen(const char *options)
+{
+    QTestState *qts = qtest_initf("-accel pbkvm,lag=0%s -m 32 -nic none "
+                                  "-vga none", options);
+
+    wait_for(qts, "events-read", 20);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
+    wait_for(qts, "events-written", query_number(qts, "events-read") + 50);
+    return qts;
+}
+
+static void assert_refused(QTestState *qts, const char *command,
+                           const char *expected)
+{
+    QDict *reply = qtest_qmp(qts, command);
+
+    g_assert(qdict_haskey(reply, "error"));
+    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(reply, "error"), "desc"),
+                    ==, expected);
+    qobject_unref(reply);
+}
+
+/* Walk; the place where it ends, which must be for @reason. */
+static QDict *walk(QTestState *qts, const char *reason, QDict *reply)
+{
+    QDict *stop, *place;
+
+    g_assert(qdict_haskey(reply, "return"));
+    stop = qdict_get_qdict(reply, "return");
+    g_assert_cmpstr(qdict_get_str(stop, "reason"), ==, reason);
+    place = qdict_get_qdict(stop, "place");
+    qobject_ref(place);
+    qobject_unref(reply);
+    return place;
+}
+
+static void assert_follows(QTestState *qts)
+{
+    QDict *reply;
+
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
+    reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-verify' }");
+    g_assert(qdict_haskey(reply, "return"));
+    g_assert(qdict_get_bool(qdict_get_qdict(reply, "return"), "equal"));
+    qobject_unref(reply);
+}
+
+static void test_steps_are_instructions(void)
+{
+    QTestState *qts = start_frozen("");
+    int64_t before = 0, moved = 0;
+    int i;
+
+    for (i = 0; i < 40; i++) {
+        QDict *place = walk(qts, "stepped",
+                            qtest_qmp(qts, "{ 'execute': 'pbkvm-step', "
+                                      "'arguments': { 'instructions': 1 } "
+                                      "}"));
+
+        moved += qdict_get_int(place, "rip") != before;
+        before = qdict_get_int(place, "rip");
+        qobject_unref(place);
+    }
+    /* A REP string stays where it is for a while. */
+    g_assert_cmpint(moved, >, 1);
+    assert_follows(qts);
+    qtest_quit(qts);
+}
+
+static void test_events_are_counted(void)
+{
+    QTestState *qts = start_frozen("");
+    int64_t from = query_number(qts, "events-read");
+    QDict *place;
+
+    place = walk(qts, "reached",
+                 qtest_qmp(qts, "{ 'execute': 'pbkvm-step', "
+                           "'arguments': { 'events': 3 } }"));
+    g_assert_cmpint(qdict_get_int(place, "event"), ==, from + 3);
+    qobject_unref(place);
+    place = walk(qts, "reached",
+                 qtest_qmp(qts, "{ 'execute': 'pbkvm-run-to', "
+                           "'arguments': { 'event': %" PRId64 " } }",
+                           from + 20));
+    g_assert_cmpint(qdict_get_int(place, "event"), ==, from + 20);
+    qobject_unref(place);
+    assert_follows(qts);
+    qtest_quit(qts);
+}
+
+static void test_branches_are_exact(void)
+{
+    QTestState *qts = start_frozen("");
+    int64_t from = query_number(qts, "backup-branches");
+    QDict *place;
+
+    place = walk(qts, "reached",
+                 qtest_qmp(qts, "{ 'execute': 'pbkvm-run-to', "
+                           "'arguments': { 'branches': %" PRId64 " } }",
+                           from + 7));
+    g_assert_cmpint(qdict_get_int(place, "branches"), ==, from + 7);
+    qobject_unref(place);
+    assert_follows(qts);
+    qtest_quit(qts);
+}
+
+static void test_end_of_history(void)
+{
+    QTestState *qts = start_frozen("");
+
+    qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+    qobject_unref(walk(qts, "end-of-history",
+                       qtest_qmp(qts, "{ 'execute': 'pbkvm-run-to', "
+                                 "'arguments': { 'event': 1000000000 } }")));
+    qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
+    assert_follows(qts);
+    qtest_quit(qts);
+}
+
+static void test_panic_by_qmp(void)
+{
+    QTestState *qts = start_frozen("");
+
+    assert_refused(qts, "{ 'execute': 'pbkvm-run-to', 'arguments': { 'panic': "
+                   "true } }", "pbkvm-run-to: no panic was detected");
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-panic', 'arguments': "
+                             "{ 'reason': 'test' } }");
+    qtest_qmp_eventwait(qts, "PBKVM_PANIC");
+    assert_refused(qts, "{ 'execute': 'pbkvm-panic' }",
+                   "a panic was detected before: test");
+    qobject_unref(walk(qts, "panic",
+                       qtest_qmp(qts, "{ 'execute': 'pbkvm-run-to', "
+                                 "'arguments': { 'panic': true } }")));
+    qtest_quit(qts);
+}
+
+static void test_wrong_order_is_refused(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,lag=0 -m 32 -nic none "
+                                 "-vga none");
+
+    wait_for(qts, "events-read", 20);
+    assert_refused(qts, "{ 'execute': 'pbkvm-step', 'arguments': { "
+                   "'instructions': 1 } }", "the Backup cannot walk: expected "
+                   "it frozen, it is running");
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
+    assert_refused(qts, "{ 'execute': 'pbkvm-step' }", "pbkvm-step: expected "
+                   "either instructions or events, 1 or more");
+    assert_refused(qts, "{ 'execute': 'pbkvm-step', 'arguments': { "
+                   "'instructions': 1, 'events': 1 } }", "pbkvm-step: "
+                   "expected either instructions or events, 1 or more");
+    assert_refused(qts, "{ 'execute': 'pbkvm-run-to' }", "pbkvm-run-to: "
+                   "expected exactly one of event, branches, time and panic");
+    assert_refused(qts, "{ 'execute': 'pbkvm-set-lag', 'arguments': { 'lag': "
+                   "3600001 } }", "pbkvm-set-lag: lag 3600001: expected 0 to "
+                   "3600000 ms");
+    qtest_quit(qts);
+}
+
+static void test_the_past_is_past(void)
+{
+    QTestState *qts = start_frozen("");
+    g_autofree char *expected =
+        g_strdup_printf("pbkvm-run-to: event 1 lies in the Backup's past: it "
+                        "stands at %" PRId64 " and cannot go back",
+                        query_number(qts, "events-read"));
+
+    assert_refused(qts, "{ 'execute': 'pbkvm-run-to', 'arguments': { 'event': "
+                   "1 } }", expected);
+    qtest_quit(qts);
+}
+
+static void test_lag_changes(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,lag=3600000 -m 32 -nic none "
+                                 "-vga none");
+
+    wait_for(qts, "events-written", 20);
+    g_assert_cmpint(query_number(qts, "events-read"), ==, 0);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-set-lag', 'arguments': "
+                             "{ 'lag': 0 } }");
+    wait_for(qts, "events-read", 20);
+    qtest_quit(qts);
+}
+
+static void test_full_ring_is_told(void)
+{
+    QTestState *qts = start_frozen(",ring-size=4096");
+
+    qtest_qmp_eventwait(qts, "PBKVM_RING_FULL");
+    g_assert_cmpint(query_number(qts, "ring-full"), >, 0);
+    assert_follows(qts);
+    qtest_quit(qts);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    qtest_add_func("/pbkvm/walk/steps", test_steps_are_instructions);
+    qtest_add_func("/pbkvm/walk/events", test_events_are_counted);
+    qtest_add_func("/pbkvm/walk/branches", test_branches_are_exact);
+    qtest_add_func("/pbkvm/walk/end", test_end_of_history);
+    qtest_add_func("/pbkvm/walk/panic", test_panic_by_qmp);
+    qtest_add_func("/pbkvm/walk/order", test_wrong_order_is_refused);
+    qtest_add_func("/pbkvm/walk/past", test_the_past_is_past);
+    qtest_add_func("/pbkvm/lag/set", test_lag_changes);
+    qtest_add_func("/pbkvm/ring/full", test_full_ring_is_told);
+    return g_test_run();
+}
