@@ -26,12 +26,31 @@ typedef enum PbBackupStatus {
     PB_BACKUP_ENDED,      /* has consumed PB_EVENT_END */
 } PbBackupStatus;
 
+/* Answered questions of one instruction: KVM asks for MMIO in pieces. */
+#define PB_MAX_PARTIAL 8
+
+/* Where in a history a Backup starts that does not start with it. */
+typedef struct PbBackupStart {
+    uint64_t seq;             /* last event consumed */
+    uint64_t digest;
+    uint64_t branches;
+    uint64_t time_ns;         /* Primary time of that event */
+    uint32_t writes;
+    uint32_t partials;
+    PbEvent question;         /* the exit it stands at, as the event that
+                                 answers it, without answer; of the kind
+                                 PB_EVENT_INVALID: at none */
+    PbEvent partial[PB_MAX_PARTIAL];  /* its instruction's first answers */
+} PbBackupStart;
+
 typedef struct PbBackupConfig {
     int kvm_fd;
     const struct kvm_cpuid2 *cpuid;   /* the Primary's; used during _new() */
     const PbMem *primary_mem;         /* copied during _new(), compared by
                                          pb_backup_verify() */
     const PbState *state;             /* where the history starts */
+    const PbBackupStart *at;          /* or where it goes on; else NULL.
+                                         Used during _new() */
     PbRing *ring;
     PbCounterKind counter;
     const PbUarch *uarch;             /* for PB_COUNTER_PMU */

@@ -35,6 +35,13 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->lag_ns = c->lag_ns;
     b->margin = c->counter == PB_COUNTER_STEP ? 0 : c->margin;
     b->digest = PB_DIGEST_START;
+    if (c->at) {
+        b->at = *c->at;
+        b->seq = b->stats.events = b->at.seq;
+        b->digest = b->at.digest;
+        b->writes = b->at.writes;
+        b->stats.time_ns = b->at.time_ns;
+    }
     b->v.role = PB_BACKUP;
     b->v.mem = &b->mem;
     b->v.vm_fd = b->v.fd = -1;
@@ -159,19 +166,15 @@ PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf)
     return end;
 }
 
-/*
- * A write that KVM has not completed yet belongs to the past: what is looked
- * at now is the guest behind it.
- */
-static PbReplayEnd tidy(PbBackup *b)
+/* Called locked. */
+static void do_work(PbBackup *b)
 {
-    int ret = b->asking ? 0 : pb_vcpu_complete(&b->v);
-
-    if (ret == 1 && pb_backup_note_exit(b) == PB_RUN_FAILED) {
-        return PB_REPLAY_FAILED;
-    }
-    return ret < 0 ? pb_backup_fail(b, "completing an exit", ret)
-                   : PB_REPLAY_DONE;
+    pthread_mutex_unlock(&b->lock);
+    b->work(b, b->work_opaque);
+    pthread_mutex_lock(&b->lock);
+    b->work_done = true;
+    b->work = NULL;
+    pthread_cond_broadcast(&b->changed);
 }
 
 /* A walk, with @lock held at both ends. */
@@ -182,7 +185,7 @@ static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
     pthread_mutex_unlock(&b->lock);
     end = pb_backup_go(b, buf);
     if (end != PB_REPLAY_FAILED) {
-        end = tidy(b);
+        end = pb_backup_settle(b);
     }
     if (pb_vcpu_debug_off(&b->v) < 0 && end != PB_REPLAY_FAILED) {
         end = pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", 0);
@@ -204,7 +207,7 @@ static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
 
 static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
 {
-    PbReplayEnd end = tidy(b);
+    PbReplayEnd end = pb_backup_settle(b);
 
     if (end == PB_REPLAY_FAILED) {
         return end;
@@ -213,17 +216,21 @@ static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
     pthread_mutex_lock(&b->lock);
     b->status = PB_BACKUP_FROZEN;
     pthread_cond_broadcast(&b->changed);
-    while (b->want_freeze && !b->quit && end != PB_REPLAY_FAILED) {
-        if (b->walking) {
+    while ((b->want_freeze || b->work) && !b->quit &&
+           end != PB_REPLAY_FAILED) {
+        if (b->work) {
+            do_work(b);
+        } else if (b->walking) {
             end = walk(b, buf);
         } else {
             pthread_cond_wait(&b->changed, &b->lock);
         }
     }
+    b->work = NULL;           /* whoever waits for it is told: not done */
     if (end != PB_REPLAY_FAILED) {
         b->status = PB_BACKUP_RUNNING;
-        pthread_cond_broadcast(&b->changed);
     }
+    pthread_cond_broadcast(&b->changed);
     pthread_mutex_unlock(&b->lock);
     return end;
 }
@@ -243,7 +250,9 @@ static bool start(PbBackup *b)
         pb_backup_fail(b, "setting the vCPU's first state", ret);
         return false;
     }
-    return true;
+    pb_counter_set(b->v.counter, b->at.branches);
+    b->stats.branches = b->at.branches;
+    return pb_backup_stand(b, &b->at) == PB_REPLAY_DONE;
 }
 
 static void wait_for_quit(PbBackup *b)

@@ -77,6 +77,24 @@ static int put_msrs(PbVcpu *v, const PbState *s)
     return 0;
 }
 
+const char *pb_state_check(const PbState *s)
+{
+    unsigned known = sizeof(state_msrs) / sizeof(state_msrs[0]);
+    unsigned i, j;
+
+    if (s->msrs > PB_STATE_MAX_MSRS) {
+        return "too many MSRs";
+    }
+    for (i = 0; i < s->msrs; i++) {
+        for (j = 0; j < known && s->msr[i].index != state_msrs[j]; j++) {
+        }
+        if (j == known) {
+            return "an MSR that is no part of a state";
+        }
+    }
+    return NULL;
+}
+
 int pb_state_get(PbVcpu *v, PbState *s)
 {
     const struct {
