@@ -42,6 +42,7 @@ struct PbBackup {
     PbMem mem;
     PbState start;
     PbBackupStart at;
+    struct kvm_cpuid2 *cpuid; /* a copy: some KVMs tell the host's own */
     uint32_t margin;
 
     /* Where it is in the history; the Backup's thread alone. */

@@ -157,7 +157,7 @@ static void write_history(PbBackup *b, Save *s)
 }
 
 static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
-                      struct kvm_cpuid2 *cpuid, PbState *state)
+                      PbState *state)
 {
     int ret;
 
@@ -166,11 +166,7 @@ static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
     if (!where(b, s, &info->at) || !fill_info(b, s, info)) {
         return false;
     }
-    cpuid->nent = PB_EVIDENCE_MAX_CPUID;
-    ret = pb_vcpu_ioctl(&b->v, KVM_GET_CPUID2, cpuid);
-    if (ret >= 0) {
-        ret = pb_state_get(&b->v, state);
-    }
+    ret = pb_state_get(&b->v, state);
     if (ret < 0) {
         snprintf(s->why, s->len, "reading the Backup's vCPU: %s",
                  strerror(-ret));
@@ -180,7 +176,7 @@ static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
     if (!s->w) {
         return false;
     }
-    if (pb_evidence_write_state(s->w, info, cpuid, &b->mem, state) &&
+    if (pb_evidence_write_state(s->w, info, b->cpuid, &b->mem, state) &&
         pb_evidence_write_ram(s->w, &b->mem)) {
         write_history(b, s);
     }
@@ -191,18 +187,14 @@ static void save(PbBackup *b, void *opaque)
 {
     Save *s = opaque;
     PbEvidenceInfo *info = calloc(1, sizeof(*info));
-    struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) +
-                                      PB_EVIDENCE_MAX_CPUID *
-                                      sizeof(cpuid->entries[0]));
     PbState *state = calloc(1, sizeof(*state));
 
-    if (info && cpuid && state) {
-        s->ok = write_all(b, s, info, cpuid, state);
+    if (info && state) {
+        s->ok = write_all(b, s, info, state);
     } else {
         snprintf(s->why, s->len, "no memory");
     }
     free(info);
-    free(cpuid);
     free(state);
 }
 

@@ -14,6 +14,18 @@
 /* With less than 1/8 of the ring free, the lag gives way to the Primary. */
 #define RING_PRESSURE(slots) ((slots) - (slots) / 8)
 
+static int keep_cpuid(PbBackup *b, const struct kvm_cpuid2 *cpuid)
+{
+    size_t len = sizeof(*cpuid) + cpuid->nent * sizeof(cpuid->entries[0]);
+
+    b->cpuid = malloc(len);
+    if (!b->cpuid) {
+        return -ENOMEM;
+    }
+    memcpy(b->cpuid, cpuid, len);
+    return 0;
+}
+
 PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
 {
     PbBackup *b = calloc(1, sizeof(*b));
@@ -45,9 +57,12 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->v.role = PB_BACKUP;
     b->v.mem = &b->mem;
     b->v.vm_fd = b->v.fd = -1;
-    ret = pb_mem_twin(&b->mem, c->primary_mem);
+    ret = keep_cpuid(b, c->cpuid);
+    if (ret == 0) {
+        ret = pb_mem_twin(&b->mem, c->primary_mem);
+    }
     if (ret < 0) {
-        what = "memory for the Backup's RAM";
+        what = "memory for its RAM";
     } else {
         ret = pb_vm_create(&b->v, c->kvm_fd, c->cpuid, &what);
     }
@@ -65,6 +80,7 @@ void pb_backup_free(PbBackup *b)
     if (b) {
         pb_vm_destroy(&b->v);
         pb_mem_destroy(&b->mem);
+        free(b->cpuid);
         pthread_cond_destroy(&b->changed);
         pthread_mutex_destroy(&b->lock);
         free(b);

@@ -7,6 +7,7 @@
 #include "pb-state.h"
 
 #define RFLAGS_TF (1ull << 8)
+#define RFLAGS_IF (1ull << 9)
 #define RFLAGS_RF (1ull << 16)
 
 /* Offsets in the FXSAVE image (Intel SDM 1, table 10-2). */
@@ -142,6 +143,8 @@ int pb_state_put(PbVcpu *v, const PbState *s)
     for (i = 0; ret >= 0 && i < sizeof(part) / sizeof(part[0]); i++) {
         ret = pb_vcpu_ioctl(v, part[i].req, (void *)part[i].from);
     }
+    /* KVM itself writes it only at the next exit. */
+    v->run->if_flag = (s->regs.rflags & RFLAGS_IF) != 0;
     return ret < 0 ? ret : 0;
 }
 
