@@ -161,6 +161,7 @@ static void one_option(Wanted *w, int c, const char *name)
         break;
     case 'w':
         w->o.walk = true;
+        break;
     case 'e':
         w->o.evidence = number(name, optarg);
         break;
