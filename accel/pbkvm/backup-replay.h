@@ -56,6 +56,7 @@ typedef struct PbBackupConfig {
     const PbUarch *uarch;             /* for PB_COUNTER_PMU */
     uint32_t margin;                  /* branches */
     uint64_t lag_ns;
+    bool frozen;                      /* begins so: pb_backup_await_start() */
     uint64_t (*now)(void *opaque);    /* Primary time, any thread */
     /* On the Backup's thread, once, when it diverges or fails. */
     void (*diverged)(void *opaque);
@@ -88,6 +89,12 @@ void pb_backup_quit(PbBackup *b);
 bool pb_backup_freeze(PbBackup *b);
 void pb_backup_freeze_soon(PbBackup *b);    /* asks, does not wait */
 bool pb_backup_thaw(PbBackup *b);
+
+/*
+ * With PbBackupConfig.frozen: wait until it stands where it starts.  False:
+ * it cannot, see pb_backup_divergence().
+ */
+bool pb_backup_await_start(PbBackup *b);
 
 PbBackupStatus pb_backup_status(const PbBackup *b);
 const char *pb_backup_status_name(PbBackupStatus s);

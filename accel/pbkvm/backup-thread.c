@@ -45,6 +45,7 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->c = *c;
     b->start = *c->state;
     b->lag_ns = c->lag_ns;
+    b->want_freeze = c->frozen;
     b->margin = c->counter == PB_COUNTER_STEP ? 0 : c->margin;
     b->digest = PB_DIGEST_START;
     if (c->at) {

@@ -76,7 +76,8 @@ static void devices_ready(Notifier *n, void *unused)
 {
     Error *err = NULL;
 
-    if (!pbkvm_check_devices(&err)) {
+    if (!pbkvm_check_devices(&err) ||
+        !pbkvm_replay_start(pbkvm_state(), &err)) {
         error_report_err(err);
         exit(1);
     }
@@ -118,7 +119,8 @@ static int pbkvm_init_machine(MachineState *ms)
     const char *what;
     int ret;
 
-    if (!pbkvm_check_options(s, ms, &err) || !self_check(s, &err)) {
+    if (!pbkvm_check_options(s, ms, &err) || !self_check(s, &err) ||
+        !pbkvm_replay_open(s, ms, &err)) {
         error_report_err(err);
         /* No falling back: another accelerator would not record. */
         exit(1);
@@ -285,6 +287,7 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "panic-text",
         "The guest has panicked when this appears on a serial port (default: "
         PANIC_TEXT_DEFAULT "; empty: do not look)");
+    pbkvm_replay_class_init(oc);
     object_class_property_add_bool(oc, "backup", get_backup, set_backup);
     object_class_property_set_description(oc, "backup",
         "Run a Backup; off: record and drop, to measure (default: on)");
