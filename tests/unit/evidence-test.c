@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* evidence-test.c: evidence files: what goes in comes out, or is refused. */
-#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "evidence-feed.h"
 #include "evidence-sample.h"
@@ -380,6 +381,45 @@ static void test_device_without_room_is_an_error(void)
                   "left on device"));
 }
 
+/* ---- a process that is killed ---- */
+
+/* Whenever it comes: what is there opens, or says that it is not enough. */
+static void test_killed_writer_leaves_what_is_whole(void)
+{
+    const char *path = sample_path("killed");
+    PbEvidenceWritten written;
+    unsigned i, opened = 0;
+    char why[400];
+
+    for (i = 0; i < 60; i++) {
+        pid_t child;
+        PbEvidence *e;
+
+        unlink(path);
+        child = fork();
+        if (child == 0) {
+            PbEvidenceWriter *w = pb_evidence_create(path, why, sizeof(why));
+
+            sample_write(s, w);
+            pb_evidence_finish(w, &written, why, sizeof(why));
+            pause();
+        }
+        usleep(sample_random() % 4000);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        e = pb_evidence_open(path, why, sizeof(why));
+        if (e) {
+            opened++;
+            pb_check_u64(sample_read_events(e, why, sizeof(why)), e->events);
+        } else {
+            pb_check(strstr(why, "ends before the Backup's state") ||
+                     strstr(why, "too short") || strstr(why, "No such file"));
+        }
+        pb_evidence_close(e);
+    }
+    printf("# %u of %u opened\n", opened, i);
+}
+
 /* ---- feeding ---- */
 
 static void test_feed_publishes_all_and_an_end(void)
@@ -446,6 +486,7 @@ int main(void)
         PB_TEST(change_while_open_is_found),
         PB_TEST(full_disk_keeps_what_is_whole),
         PB_TEST(device_without_room_is_an_error),
+        PB_TEST(killed_writer_leaves_what_is_whole),
         PB_TEST(feed_publishes_all_and_an_end),
         PB_TEST(feed_stops_with_a_full_ring),
     };
