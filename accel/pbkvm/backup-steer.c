@@ -109,15 +109,7 @@ bool pb_backup_freeze(PbBackup *b)
 
 bool pb_backup_await_start(PbBackup *b)
 {
-    bool ok;
-
-    pthread_mutex_lock(&b->lock);
-    while (b->status == PB_BACKUP_RUNNING && b->want_freeze && !b->quit) {
-        pthread_cond_wait(&b->changed, &b->lock);
-    }
-    ok = b->status == PB_BACKUP_FROZEN;
-    pthread_mutex_unlock(&b->lock);
-    return ok;
+    return frozen(b);
 }
 
 bool pb_backup_thaw(PbBackup *b)

@@ -287,7 +287,7 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "panic-text",
         "The guest has panicked when this appears on a serial port (default: "
         PANIC_TEXT_DEFAULT "; empty: do not look)");
-    pbkvm_replay_class_init(oc);
+    pbkvm_evidence_class_init(oc);
     object_class_property_add_bool(oc, "backup", get_backup, set_backup);
     object_class_property_set_description(oc, "backup",
         "Run a Backup; off: record and drop, to measure (default: on)");

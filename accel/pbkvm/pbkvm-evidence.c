@@ -47,6 +47,22 @@ bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,
     return true;
 }
 
+void pbkvm_save_panicked(PbkvmState *s)
+{
+    PbEvidenceWritten w;
+    Error *err = NULL;
+
+    if (!s->evidence || !s->backup) {
+        return;
+    }
+    if (pbkvm_save(s, s->evidence, &w, &err)) {
+        info_report("pbkvm: the Backup before the panic is in %s: -accel "
+                    "pbkvm,replay=%s opens it", s->evidence, s->evidence);
+    } else {
+        error_reportf_err(err, "pbkvm: ");
+    }
+}
+
 PbkvmEvidence *qmp_pbkvm_save_evidence(const char *filename, Error **errp)
 {
     PbkvmState *s = pbkvm_get_backup(errp);
@@ -64,7 +80,7 @@ PbkvmEvidence *qmp_pbkvm_save_evidence(const char *filename, Error **errp)
     return q;
 }
 
-/* ---- replaying: the option ---- */
+/* ---- options ---- */
 
 static char *get_replay(Object *obj, Error **errp)
 {
@@ -83,8 +99,26 @@ static void set_replay(Object *obj, const char *value, Error **errp)
     s->replay.file = g_strdup(value);
 }
 
-void pbkvm_replay_class_init(ObjectClass *oc)
+static char *get_evidence(Object *obj, Error **errp)
 {
+    return g_strdup(PBKVM_ACCEL(obj)->evidence);
+}
+
+/* At any time: it is looked at when the guest panics. */
+static void set_evidence(Object *obj, const char *value, Error **errp)
+{
+    PbkvmState *s = PBKVM_ACCEL(obj);
+
+    g_free(s->evidence);
+    s->evidence = value[0] ? g_strdup(value) : NULL;
+}
+
+void pbkvm_evidence_class_init(ObjectClass *oc)
+{
+    object_class_property_add_str(oc, "evidence", get_evidence,
+                                  set_evidence);
+    object_class_property_set_description(oc, "evidence",
+        "Save the Backup to this new file when the guest panics");
     object_class_property_add_str(oc, "replay", get_replay, set_replay);
     object_class_property_set_description(oc, "replay",
         "Debug the Backup of this evidence file; the machine itself does not "

@@ -22,8 +22,8 @@ typedef struct PbkvmReplay {
 
 typedef struct PbkvmState PbkvmState;
 
-/* The option. */
-void pbkvm_replay_class_init(ObjectClass *oc);
+/* The options replay and evidence. */
+void pbkvm_evidence_class_init(ObjectClass *oc);
 
 /* Before the machine is made: open the file, see whether @ms and this host
    will do.  True with nothing done when there is no file to replay. */
@@ -38,5 +38,8 @@ void pbkvm_replay_end(PbkvmState *s);
 /* Save the frozen Backup, and what the Primary has recorded since. */
 bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,
                 Error **errp);
+
+/* The guest has panicked, the Backup is frozen: save it, if evidence=FILE. */
+void pbkvm_save_panicked(PbkvmState *s);
 
 #endif /* PBKVM_EVIDENCE_H */

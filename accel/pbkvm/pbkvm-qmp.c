@@ -282,6 +282,11 @@ PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
     if (!s) {
         return NULL;
     }
+    if (s->replay.file) {
+        error_setg(errp, "cannot verify: this is a replay of %s, there is no "
+                   "Primary to compare with", s->replay.file);
+        return NULL;
+    }
     if (s->ended || pb_backup_status(s->backup) != PB_BACKUP_RUNNING) {
         error_setg(errp, "cannot verify: expected a running Backup, it is "
                    "%s", s->ended ?: PbkvmStatus_str(get_status(s)));

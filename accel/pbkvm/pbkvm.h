@@ -66,6 +66,7 @@ struct PbkvmState {
     PbkvmInspect *inspect;
     Coroutine *walker;        /* the monitor command that waits for a walk */
     PbkvmReplay replay;
+    char *evidence;           /* file for a panicked guest's Backup, or NULL */
 };
 
 /* The accelerator if it is pbkvm, else NULL. */

@@ -102,6 +102,9 @@ static void replay(int64_t *branches, int64_t *rip)
     QTestState *qts = qtest_initf("-accel pbkvm,replay=%s " REST, good);
     g_autofree char *copy = g_strdup_printf("this is a replay of %s: copy "
                                             "that file", good);
+    g_autofree char *no_primary =
+        g_strdup_printf("cannot verify: this is a replay of %s, there is no "
+                        "Primary to compare with", good);
     g_autofree char *status = status_of(qts);
     g_autofree char *end = NULL;
 
@@ -113,6 +116,7 @@ static void replay(int64_t *branches, int64_t *rip)
     assert_error(command(qts, "cont"), "the machine does not run in a "
                  "replay: pbkvm-thaw lets the Backup go on");
     assert_error(save(qts, "/nowhere"), copy);
+    assert_error(command(qts, "pbkvm-verify"), no_primary);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
     /* One more: the end itself. */
     wait_for_events(qts, "events-read", last_event + 1);
@@ -205,10 +209,27 @@ static void test_cut_file_is_opened(void)
     qtest_quit(qts);
 }
 
+static void test_panic_saves_the_backup(void)
+{
+    g_autofree char *file = g_build_filename(dir, "panic", NULL);
+    QTestState *qts = qtest_initf("-accel pbkvm,lag=300,evidence=%s " REST,
+                                  file);
+    int64_t last;
+
+    wait_for_events(qts, "events-read", 20);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-panic' }");
+    qtest_qmp_eventwait(qts, "PBKVM_PANIC");
+    last = query_number(qts, "events-written");
+    qtest_quit(qts);
+    qts = qtest_initf("-accel pbkvm,replay=%s " REST, file);
+    g_assert_cmpint(query_number(qts, "events-written"), ==, last);
+    qtest_quit(qts);
+}
+
 static void clean_up(void)
 {
     static const char *const names[] = { "good", "magic", "flip", "short",
-                                         "cut" };
+                                         "cut", "panic" };
     size_t i;
 
     for (i = 0; i < G_N_ELEMENTS(names); i++) {
@@ -234,6 +255,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/evidence/4-damaged",
                    test_damaged_files_are_refused);
     qtest_add_func("/pbkvm/evidence/5-cut", test_cut_file_is_opened);
+    qtest_add_func("/pbkvm/evidence/6-panic", test_panic_saves_the_backup);
     ret = g_test_run();
     clean_up();
     return ret;
