@@ -98,18 +98,6 @@ static const PbEvent *next(PbBackup *b, PbReplayEnd *end)
     return e;
 }
 
-/* The exit that was answered, or needs none, becomes a whole instruction. */
-static PbReplayEnd complete(PbBackup *b)
-{
-    int ret = pb_vcpu_complete(&b->v);
-
-    if (ret == 1 && pb_backup_note_exit(b) == PB_RUN_FAILED) {
-        return PB_REPLAY_FAILED;
-    }
-    return ret < 0 ? pb_backup_fail(b, "completing an exit", ret)
-                   : PB_REPLAY_DONE;
-}
-
 static PbReplayEnd step_guest(PbBackup *b, bool *done)
 {
     int ret = pb_counter_step(b->v.counter, NULL);
@@ -128,7 +116,7 @@ static PbReplayEnd step_guest(PbBackup *b, bool *done)
             return PB_REPLAY_FAILED;
         case PB_RUN_WROTE:
             *done = true;
-            return complete(b);
+            return pb_backup_settle(b);
         default:
             return PB_REPLAY_DONE;    /* asks: its event answers */
         }
@@ -156,7 +144,7 @@ static PbReplayEnd step(PbBackup *b, uint8_t *buf)
             end = live(b, e, buf);
             if (end == PB_REPLAY_DONE && asked && !b->asking) {
                 done = true;
-                end = complete(b);
+                end = pb_backup_settle(b);
             }
         } else if (end == PB_REPLAY_DONE) {
             end = step_guest(b, &done);

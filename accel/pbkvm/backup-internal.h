@@ -41,6 +41,8 @@ struct PbBackup {
     PbVcpu v;
     PbMem mem;
     PbState start;
+    PbBackupStart at;
+    struct kvm_cpuid2 *cpuid; /* a copy: some KVMs tell the host's own */
     uint32_t margin;
 
     /* Where it is in the history; the Backup's thread alone. */
@@ -48,6 +50,9 @@ struct PbBackup {
     uint64_t digest;
     uint32_t writes;
     bool asking;              /* stands at an exit that awaits its event */
+    PbEvent answered;         /* the last MMIO read that was answered */
+    PbEvent partial[PB_MAX_PARTIAL];  /* answers to the instruction that */
+    uint32_t partials;        /* asks again; more than that: too many */
     PbEvent last[PB_LAST_EVENTS];
     unsigned lasts;           /* events ever noted there */
 
@@ -57,6 +62,9 @@ struct PbBackup {
     PbBackupStatus status;
     bool want_freeze;
     bool quit;
+    void (*work)(PbBackup *b, void *opaque);  /* to be done while frozen */
+    void *work_opaque;
+    bool work_done;
     uint64_t lag_ns;
     const PbState *verify_state;  /* set: somebody waits for a verify */
     PbVerify *verify_result;
@@ -89,6 +97,38 @@ bool pb_backup_wanted(PbBackup *b);
 
 /* Run the guest until one thing happens. */
 PbRunEnd pb_backup_run_guest(PbBackup *b);
+
+/*
+ * pb_vcpu_complete().  1: KVM came with a further exit, which is noted: @end
+ * says what it means.
+ */
+int pb_backup_complete(PbBackup *b, PbRunEnd *end);
+
+/*
+ * A write or an answer that KVM has not completed yet belongs to the past:
+ * finish it, so that registers are those behind it.  At a question that is
+ * not answered KVM has changed nothing yet.
+ */
+PbReplayEnd pb_backup_settle(PbBackup *b);
+
+/*
+ * Any thread: let the frozen Backup's thread do @work, and wait until it has.
+ * False: it is not frozen, or quits. backup-steer.c
+ */
+bool pb_backup_do(PbBackup *b, void (*work)(PbBackup *b, void *opaque),
+                  void *opaque);
+
+/* Whether the exit the Backup stands at is the one that @e answers. */
+bool pb_backup_question_is(const PbBackup *b, const PbEvent *e);
+
+/* Answer it; @payload as for pb_backup_replay(). */
+void pb_backup_answer(PbBackup *b, const PbEvent *e, const void *payload);
+
+/*
+ * With the vCPU's state of @at put: stand at the exit that was saved, if it
+ * was one. backup-save.c
+ */
+PbReplayEnd pb_backup_stand(PbBackup *b, const PbBackupStart *at);
 
 /* What an exit of a step or a run means; the digest is kept. */
 PbRunEnd pb_backup_note_exit(PbBackup *b);

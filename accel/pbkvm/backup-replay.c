@@ -84,9 +84,68 @@ PbRunEnd pb_backup_note_exit(PbBackup *b)
     }
 }
 
-PbRunEnd pb_backup_run_guest(PbBackup *b)
+/*
+ * An instruction may ask for more than one answer before any register
+ * changes.  Who executes it again needs those it has got: backup-save.c.
+ */
+static void keep_answer(PbBackup *b, const struct kvm_regs *before)
 {
-    PbRunEnd end = PB_RUN_KICKED;
+    struct kvm_regs now;
+
+    if (pb_vcpu_get_regs(&b->v, &now) < 0 ||
+        memcmp(before, &now, sizeof(now))) {
+        b->partials = 0;      /* the next element of a REP string */
+    } else if (b->partials < PB_MAX_PARTIAL) {
+        b->partial[b->partials++] = b->answered;
+    } else {
+        b->partials = PB_MAX_PARTIAL + 1;
+    }
+}
+
+static bool mmio_read_answered(const PbVcpu *v)
+{
+    return v->io_pending && v->run->exit_reason == KVM_EXIT_MMIO &&
+           !v->run->mmio.is_write;
+}
+
+int pb_backup_complete(PbBackup *b, PbRunEnd *end)
+{
+    bool read = mmio_read_answered(&b->v);
+    struct kvm_regs before;
+    int ret = read ? pb_vcpu_get_regs(&b->v, &before) : 0;
+
+    if (ret == 0) {
+        ret = pb_vcpu_complete(&b->v);
+    }
+    if (ret == 1) {
+        *end = pb_backup_note_exit(b);
+        if (*end == PB_RUN_ASKED && read) {
+            keep_answer(b, &before);
+        }
+    }
+    return ret;
+}
+
+PbReplayEnd pb_backup_settle(PbBackup *b)
+{
+    int ret = 0;
+
+    while (ret == 0 && !b->asking && b->v.io_pending) {
+        PbRunEnd end = PB_RUN_KICKED;
+
+        ret = pb_backup_complete(b, &end);
+        if (end == PB_RUN_FAILED) {
+            return PB_REPLAY_FAILED;
+        }
+        ret = ret == 1 ? 0 : ret;
+    }
+    return ret < 0 ? pb_backup_fail(b, "completing an exit", ret)
+                   : PB_REPLAY_DONE;
+}
+
+/* KVM_RUN with the breakpoints in place; 0 or -errno. */
+static int run_once(PbBackup *b, PbRunEnd *end)
+{
     int ret = pb_breaks_insert(b);
 
     if (ret == 0) {
@@ -96,11 +155,24 @@ PbRunEnd pb_backup_run_guest(PbBackup *b)
     if (ret == -EINTR) {
         /* Reasons for a kick are looked at after this, so none is lost. */
         b->v.run->immediate_exit = 0;
-        ret = 0;
-    } else if (ret == 0) {
-        end = pb_backup_note_exit(b);
+        return 0;
     }
-    if (ret == 0 && end != PB_RUN_FAILED) {
+    if (ret == 0) {
+        *end = pb_backup_note_exit(b);
+    }
+    return ret;
+}
+
+PbRunEnd pb_backup_run_guest(PbBackup *b)
+{
+    PbRunEnd end = PB_RUN_KICKED;
+    int ret = mmio_read_answered(&b->v) ? pb_backup_complete(b, &end) : 0;
+
+    if (ret == 0) {
+        b->partials = 0;
+        ret = run_once(b, &end);
+    }
+    if (ret >= 0 && end != PB_RUN_FAILED) {
         ret = pb_breaks_after_run(b, end);
     }
     if (ret < 0) {
@@ -192,8 +264,10 @@ static PbReplayEnd check_branches(PbBackup *b, const PbEvent *e)
                              (unsigned long long)now);
 }
 
-static bool question_matches(const struct kvm_run *run, const PbEvent *e)
+bool pb_backup_question_is(const PbBackup *b, const PbEvent *e)
 {
+    const struct kvm_run *run = b->v.run;
+
     switch (e->kind) {
     case PB_EVENT_PIO_IN:
         return run->exit_reason == KVM_EXIT_IO && run->io.port == e->arg &&
@@ -223,8 +297,9 @@ static bool question_matches(const struct kvm_run *run, const PbEvent *e)
     }
 }
 
-static void answer(struct kvm_run *run, const PbEvent *e, const void *payload)
+void pb_backup_answer(PbBackup *b, const PbEvent *e, const void *payload)
 {
+    struct kvm_run *run = b->v.run;
     uint32_t len;
 
     switch (e->kind) {
@@ -235,6 +310,7 @@ static void answer(struct kvm_run *run, const PbEvent *e, const void *payload)
         break;
     case PB_EVENT_MMIO_READ:
         memcpy(run->mmio.data, e->body.mmio.data, e->size);
+        b->answered = *e;
         break;
     case PB_EVENT_RDMSR:
     case PB_EVENT_WRMSR:
@@ -244,6 +320,7 @@ static void answer(struct kvm_run *run, const PbEvent *e, const void *payload)
     default:
         break;
     }
+    b->asking = false;
 }
 
 static PbReplayEnd replay_question(PbBackup *b, const PbEvent *e,
@@ -254,7 +331,7 @@ static PbReplayEnd replay_question(PbBackup *b, const PbEvent *e,
     if (end != PB_REPLAY_DONE) {
         return end;
     }
-    if (!question_matches(b->v.run, e)) {
+    if (!pb_backup_question_is(b, e)) {
         return wrong_question(b, e);
     }
     if ((end = check_outputs(b, e)) != PB_REPLAY_DONE ||
@@ -262,8 +339,7 @@ static PbReplayEnd replay_question(PbBackup *b, const PbEvent *e,
         return end;
     }
     if (e->kind != PB_EVENT_READ_BEGIN) {
-        answer(b->v.run, e, payload);
-        b->asking = false;
+        pb_backup_answer(b, e, payload);
     }
     return PB_REPLAY_DONE;
 }
@@ -329,6 +405,7 @@ static PbReplayEnd apply_mem_slot(PbBackup *b, const PbEvent *e,
 static PbReplayEnd apply_state(PbBackup *b, const PbEvent *e,
                                const void *payload)
 {
+    const char *bad;
     PbState s;
     int ret;
 
@@ -337,6 +414,10 @@ static PbReplayEnd apply_state(PbBackup *b, const PbEvent *e,
                                  "%u bytes", e->body.blob.len);
     }
     memcpy(&s, payload, sizeof(s));
+    bad = pb_state_check(&s);
+    if (bad) {
+        return pb_backup_diverge(b, e, "a vCPU state", "%s", bad);
+    }
     ret = pb_state_put(&b->v, &s);
     return ret < 0 ? pb_backup_fail(b, "replacing the vCPU's state", ret)
                    : PB_REPLAY_DONE;

@@ -26,18 +26,38 @@ typedef enum PbBackupStatus {
     PB_BACKUP_ENDED,      /* has consumed PB_EVENT_END */
 } PbBackupStatus;
 
+/* Answered questions of one instruction: KVM asks for MMIO in pieces. */
+#define PB_MAX_PARTIAL 8
+
+/* Where in a history a Backup starts that does not start with it. */
+typedef struct PbBackupStart {
+    uint64_t seq;             /* last event consumed */
+    uint64_t digest;
+    uint64_t branches;
+    uint64_t time_ns;         /* Primary time of that event */
+    uint32_t writes;
+    uint32_t partials;
+    PbEvent question;         /* the exit it stands at, as the event that
+                                 answers it, without answer; of the kind
+                                 PB_EVENT_INVALID: at none */
+    PbEvent partial[PB_MAX_PARTIAL];  /* its instruction's first answers */
+} PbBackupStart;
+
 typedef struct PbBackupConfig {
     int kvm_fd;
     const struct kvm_cpuid2 *cpuid;   /* the Primary's; used during _new() */
     const PbMem *primary_mem;         /* copied during _new(), compared by
                                          pb_backup_verify() */
     const PbState *state;             /* where the history starts */
+    const PbBackupStart *at;          /* or where it goes on; else NULL.
+                                         Used during _new() */
     PbRing *ring;
     PbCounterKind counter;
     const PbUarch *uarch;             /* for PB_COUNTER_PMU */
     uint32_t margin;                  /* branches */
     uint64_t lag_ns;
     uint64_t lag_min_ns;              /* kept even when the ring is full */
+    bool frozen;                      /* begins so: pb_backup_await_start() */
     uint64_t (*now)(void *opaque);    /* Primary time, any thread */
     /* On the Backup's thread, once, when it diverges or fails. */
     void (*diverged)(void *opaque);
@@ -70,6 +90,12 @@ void pb_backup_quit(PbBackup *b);
 bool pb_backup_freeze(PbBackup *b);
 void pb_backup_freeze_soon(PbBackup *b);    /* asks, does not wait */
 bool pb_backup_thaw(PbBackup *b);
+
+/*
+ * With PbBackupConfig.frozen: wait until it stands where it starts.  False:
+ * it cannot, see pb_backup_divergence().
+ */
+bool pb_backup_await_start(PbBackup *b);
 
 PbBackupStatus pb_backup_status(const PbBackup *b);
 const char *pb_backup_status_name(PbBackupStatus s);

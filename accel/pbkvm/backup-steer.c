@@ -107,6 +107,11 @@ bool pb_backup_freeze(PbBackup *b)
     return frozen(b);
 }
 
+bool pb_backup_await_start(PbBackup *b)
+{
+    return frozen(b);
+}
+
 bool pb_backup_thaw(PbBackup *b)
 {
     bool ok;
@@ -119,6 +124,27 @@ bool pb_backup_thaw(PbBackup *b)
         while (b->status == PB_BACKUP_FROZEN) {
             pthread_cond_wait(&b->changed, &b->lock);
         }
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ok;
+}
+
+bool pb_backup_do(PbBackup *b, void (*work)(PbBackup *b, void *opaque),
+                  void *opaque)
+{
+    bool ok;
+
+    pthread_mutex_lock(&b->lock);
+    ok = b->status == PB_BACKUP_FROZEN && !b->work && !b->quit;
+    if (ok) {
+        b->work_opaque = opaque;
+        b->work_done = false;
+        b->work = work;
+        pthread_cond_broadcast(&b->changed);
+        while (b->work) {
+            pthread_cond_wait(&b->changed, &b->lock);
+        }
+        ok = b->work_done;
     }
     pthread_mutex_unlock(&b->lock);
     return ok;

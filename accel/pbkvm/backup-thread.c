@@ -14,6 +14,18 @@
 /* With less than 1/8 of the ring free, the lag gives way to the Primary. */
 #define RING_PRESSURE(slots) ((slots) - (slots) / 8)
 
+static int keep_cpuid(PbBackup *b, const struct kvm_cpuid2 *cpuid)
+{
+    size_t len = sizeof(*cpuid) + cpuid->nent * sizeof(cpuid->entries[0]);
+
+    b->cpuid = malloc(len);
+    if (!b->cpuid) {
+        return -ENOMEM;
+    }
+    memcpy(b->cpuid, cpuid, len);
+    return 0;
+}
+
 PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
 {
     PbBackup *b = calloc(1, sizeof(*b));
@@ -33,14 +45,25 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->c = *c;
     b->start = *c->state;
     b->lag_ns = c->lag_ns;
+    b->want_freeze = c->frozen;
     b->margin = c->counter == PB_COUNTER_STEP ? 0 : c->margin;
     b->digest = PB_DIGEST_START;
+    if (c->at) {
+        b->at = *c->at;
+        b->seq = b->stats.events = b->at.seq;
+        b->digest = b->at.digest;
+        b->writes = b->at.writes;
+        b->stats.time_ns = b->at.time_ns;
+    }
     b->v.role = PB_BACKUP;
     b->v.mem = &b->mem;
     b->v.vm_fd = b->v.fd = -1;
-    ret = pb_mem_twin(&b->mem, c->primary_mem);
+    ret = keep_cpuid(b, c->cpuid);
+    if (ret == 0) {
+        ret = pb_mem_twin(&b->mem, c->primary_mem);
+    }
     if (ret < 0) {
-        what = "memory for the Backup's RAM";
+        what = "memory for its RAM";
     } else {
         ret = pb_vm_create(&b->v, c->kvm_fd, c->cpuid, &what);
     }
@@ -58,6 +81,7 @@ void pb_backup_free(PbBackup *b)
     if (b) {
         pb_vm_destroy(&b->v);
         pb_mem_destroy(&b->mem);
+        free(b->cpuid);
         pthread_cond_destroy(&b->changed);
         pthread_mutex_destroy(&b->lock);
         free(b);
@@ -163,19 +187,15 @@ PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf)
     return end;
 }
 
-/*
- * A write that KVM has not completed yet belongs to the past: what is looked
- * at now is the guest behind it.
- */
-static PbReplayEnd tidy(PbBackup *b)
+/* Called locked. */
+static void do_work(PbBackup *b)
 {
-    int ret = b->asking ? 0 : pb_vcpu_complete(&b->v);
-
-    if (ret == 1 && pb_backup_note_exit(b) == PB_RUN_FAILED) {
-        return PB_REPLAY_FAILED;
-    }
-    return ret < 0 ? pb_backup_fail(b, "completing an exit", ret)
-                   : PB_REPLAY_DONE;
+    pthread_mutex_unlock(&b->lock);
+    b->work(b, b->work_opaque);
+    pthread_mutex_lock(&b->lock);
+    b->work_done = true;
+    b->work = NULL;
+    pthread_cond_broadcast(&b->changed);
 }
 
 /* A walk, with @lock held at both ends. */
@@ -186,7 +206,7 @@ static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
     pthread_mutex_unlock(&b->lock);
     end = pb_backup_go(b, buf);
     if (end != PB_REPLAY_FAILED) {
-        end = tidy(b);
+        end = pb_backup_settle(b);
     }
     if (pb_vcpu_debug_off(&b->v) < 0 && end != PB_REPLAY_FAILED) {
         end = pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", 0);
@@ -208,7 +228,7 @@ static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
 
 static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
 {
-    PbReplayEnd end = tidy(b);
+    PbReplayEnd end = pb_backup_settle(b);
 
     if (end == PB_REPLAY_FAILED) {
         return end;
@@ -217,17 +237,21 @@ static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
     pthread_mutex_lock(&b->lock);
     b->status = PB_BACKUP_FROZEN;
     pthread_cond_broadcast(&b->changed);
-    while (b->want_freeze && !b->quit && end != PB_REPLAY_FAILED) {
-        if (b->walking) {
+    while ((b->want_freeze || b->work) && !b->quit &&
+           end != PB_REPLAY_FAILED) {
+        if (b->work) {
+            do_work(b);
+        } else if (b->walking) {
             end = walk(b, buf);
         } else {
             pthread_cond_wait(&b->changed, &b->lock);
         }
     }
+    b->work = NULL;           /* whoever waits for it is told: not done */
     if (end != PB_REPLAY_FAILED) {
         b->status = PB_BACKUP_RUNNING;
-        pthread_cond_broadcast(&b->changed);
     }
+    pthread_cond_broadcast(&b->changed);
     pthread_mutex_unlock(&b->lock);
     return end;
 }
@@ -247,7 +271,9 @@ static bool start(PbBackup *b)
         pb_backup_fail(b, "setting the vCPU's first state", ret);
         return false;
     }
-    return true;
+    pb_counter_set(b->v.counter, b->at.branches);
+    b->stats.branches = b->at.branches;
+    return pb_backup_stand(b, &b->at) == PB_REPLAY_DONE;
 }
 
 static void wait_for_quit(PbBackup *b)

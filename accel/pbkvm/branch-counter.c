@@ -28,6 +28,7 @@ struct PbCounter {
     uint64_t arm_at;                 /* the count that was asked for */
     uint64_t period;
     uint64_t stepped;                /* `step`: branches so far */
+    uint64_t base;                   /* `pmu`: what perf's 0 stands for */
     PbPerf perf;                     /* `pmu` */
 };
 
@@ -150,7 +151,14 @@ PbPerf *pb_counter_perf(PbCounter *c)
 
 uint64_t pb_counter_read(PbCounter *c)
 {
-    return c->kind == PB_COUNTER_PMU ? pb_perf_read(&c->perf) : c->stepped;
+    return c->kind == PB_COUNTER_PMU ? c->base + pb_perf_read(&c->perf)
+                                     : c->stepped;
+}
+
+void pb_counter_set(PbCounter *c, uint64_t branches)
+{
+    c->base += branches - pb_counter_read(c);
+    c->stepped = branches;
 }
 
 bool pb_counter_uses_rdpmc(const PbCounter *c)

@@ -69,8 +69,11 @@ PbCounterKind pb_counter_kind(const PbCounter *c);
 /* "auto", "pmu", "step". */
 const char *pb_counter_kind_name(PbCounterKind kind);
 
-/* Branches retired since pb_counter_new(). */
+/* Branches retired since pb_counter_new(), or since pb_counter_set(). */
 uint64_t pb_counter_read(PbCounter *c);
+
+/* Count on from @branches.  Nothing may be armed. */
+void pb_counter_set(PbCounter *c, uint64_t branches);
 
 /* Whether reads go through rdpmc (else read(2)). */
 bool pb_counter_uses_rdpmc(const PbCounter *c);

@@ -207,6 +207,29 @@ static void copy_block(uint8_t *to, const PbBlock *from)
     touched_close(&t);
 }
 
+bool pb_mem_scan(const PbMem *m,
+                 bool (*page)(void *opaque, unsigned block, uint64_t offset,
+                              const uint8_t *data), void *opaque)
+{
+    unsigned i;
+    bool go_on = true;
+
+    for (i = 0; i < m->blocks && go_on; i++) {
+        const PbBlock *b = &m->block[i];
+        uint64_t at;
+        Touched t;
+
+        touched_open(&t, b);
+        for (at = 0; at + PAGE_SIZE <= b->size && go_on; at += PAGE_SIZE) {
+            if (touched(&t, at) && !page_is_zero(b->host + at)) {
+                go_on = page(opaque, i, at, b->host + at);
+            }
+        }
+        touched_close(&t);
+    }
+    return go_on;
+}
+
 int pb_mem_twin(PbMem *twin, const PbMem *m)
 {
     unsigned i;

@@ -71,6 +71,15 @@ void *pb_mem_at(const PbMem *m, uint64_t gpa, uint64_t len);
 int pb_mem_twin(PbMem *twin, const PbMem *m);
 void pb_mem_destroy(PbMem *m);
 
+/*
+ * Tell @page of every page of @m (4096 bytes; blocks are whole pages)
+ * that is not all zero, in order.  False when @page returned false, which
+ * ends it.
+ */
+bool pb_mem_scan(const PbMem *m,
+                 bool (*page)(void *opaque, unsigned block, uint64_t offset,
+                              const uint8_t *data), void *opaque);
+
 /* What pb_mem_compare() found. */
 typedef struct PbMemDiff {
     uint64_t bytes;          /* bytes compared */

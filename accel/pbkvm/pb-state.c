@@ -7,6 +7,7 @@
 #include "pb-state.h"
 
 #define RFLAGS_TF (1ull << 8)
+#define RFLAGS_IF (1ull << 9)
 #define RFLAGS_RF (1ull << 16)
 
 /* Offsets in the FXSAVE image (Intel SDM 1, table 10-2). */
@@ -77,6 +78,24 @@ static int put_msrs(PbVcpu *v, const PbState *s)
     return 0;
 }
 
+const char *pb_state_check(const PbState *s)
+{
+    unsigned known = sizeof(state_msrs) / sizeof(state_msrs[0]);
+    unsigned i, j;
+
+    if (s->msrs > PB_STATE_MAX_MSRS) {
+        return "too many MSRs";
+    }
+    for (i = 0; i < s->msrs; i++) {
+        for (j = 0; j < known && s->msr[i].index != state_msrs[j]; j++) {
+        }
+        if (j == known) {
+            return "an MSR that is no part of a state";
+        }
+    }
+    return NULL;
+}
+
 int pb_state_get(PbVcpu *v, PbState *s)
 {
     const struct {
@@ -124,6 +143,8 @@ int pb_state_put(PbVcpu *v, const PbState *s)
     for (i = 0; ret >= 0 && i < sizeof(part) / sizeof(part[0]); i++) {
         ret = pb_vcpu_ioctl(v, part[i].req, (void *)part[i].from);
     }
+    /* KVM itself writes it only at the next exit. */
+    v->run->if_flag = (s->regs.rflags & RFLAGS_IF) != 0;
     return ret < 0 ? ret : 0;
 }
 

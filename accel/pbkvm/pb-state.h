@@ -36,6 +36,12 @@ int pb_state_get(PbVcpu *v, PbState *s);
 int pb_state_put(PbVcpu *v, const PbState *s);
 
 /*
+ * Whether @s, which came as bytes, may be given to pb_state_put(): NULL or
+ * what is wrong.  What KVM itself refuses is left to KVM.
+ */
+const char *pb_state_check(const PbState *s);
+
+/*
  * Whether the guest could ever tell @a from @b; if so, @what names the
  * first difference with both values.  Not compared: RF (KVM leaves it as the
  * last exit's reason made it), TF of a step, the interrupt shadow of STI and

@@ -76,7 +76,8 @@ static void devices_ready(Notifier *n, void *unused)
 {
     Error *err = NULL;
 
-    if (!pbkvm_check_devices(&err)) {
+    if (!pbkvm_check_devices(&err) ||
+        !pbkvm_replay_start(pbkvm_state(), &err)) {
         error_report_err(err);
         exit(1);
     }
@@ -119,7 +120,7 @@ static int pbkvm_init_machine(MachineState *ms)
     int ret;
 
     if (!pbkvm_check_options(s, ms, &err) || !self_check(s, &err) ||
-        !pbkvm_panic_check(s, &err)) {
+        !pbkvm_panic_check(s, &err) || !pbkvm_replay_open(s, ms, &err)) {
         error_report_err(err);
         /* No falling back: another accelerator would not record. */
         exit(1);
@@ -341,6 +342,7 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     object_class_property_add_str(oc, "symbols", get_symbols, set_symbols);
     object_class_property_set_description(oc, "symbols",
         "The guest's vmlinux or System.map, to find panic-at in");
+    pbkvm_evidence_class_init(oc);
     object_class_property_add_bool(oc, "backup", get_backup, set_backup);
     object_class_property_set_description(oc, "backup",
         "Run a Backup; off: record and drop, to measure (default: on)");

@@ -86,31 +86,19 @@ static struct kvm_cpuid2 *get_cpuid(PbkvmState *s, Error **errp)
     return c;
 }
 
-static bool start_backup(PbkvmState *s, const PbState *state, Error **errp)
+bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
 {
-    g_autofree struct kvm_cpuid2 *cpuid = get_cpuid(s, errp);
-    PbBackupConfig c = {
-        .kvm_fd = s->parent_obj.fd,
-        .cpuid = cpuid,
-        .primary_mem = &s->mem,
-        .state = state,
-        .ring = s->ring,
-        .counter = s->counter,
-        .uarch = s->check.uarch,
-        .margin = s->check.margin,
-        .lag_ns = s->lag_ms * (uint64_t)SCALE_MS,
-        .lag_min_ns = s->lag_min_ms * (uint64_t)SCALE_MS,
-        .now = pbkvm_now,
-        .diverged = diverged,
-        .stopped = pbkvm_walk_stopped,
-        .opaque = s,
-    };
     char why[200];
 
-    if (!cpuid) {
-        return false;
-    }
-    s->backup = pb_backup_new(&c, why, sizeof(why));
+    c->kvm_fd = s->parent_obj.fd;
+    c->ring = s->ring;
+    c->counter = s->counter;
+    c->uarch = s->check.uarch;
+    c->margin = s->check.margin;
+    c->diverged = diverged;
+    c->stopped = pbkvm_walk_stopped;
+    c->opaque = s;
+    s->backup = pb_backup_new(c, why, sizeof(why));
     if (!s->backup) {
         error_setg(errp, "pbkvm: %s", why);
         return false;
@@ -118,6 +106,21 @@ static bool start_backup(PbkvmState *s, const PbState *state, Error **errp)
     qemu_thread_create(&s->backup_thread, "Backup/pbkvm", backup_thread,
                        s->backup, QEMU_THREAD_JOINABLE);
     return true;
+}
+
+static bool start_backup(PbkvmState *s, const PbState *state, Error **errp)
+{
+    g_autofree struct kvm_cpuid2 *cpuid = get_cpuid(s, errp);
+    PbBackupConfig c = {
+        .cpuid = cpuid,
+        .primary_mem = &s->mem,
+        .state = state,
+        .lag_ns = s->lag_ms * (uint64_t)SCALE_MS,
+        .lag_min_ns = s->lag_min_ms * (uint64_t)SCALE_MS,
+        .now = pbkvm_now,
+    };
+
+    return cpuid && pbkvm_backup_start(s, &c, errp);
 }
 
 static bool start_recorder(PbkvmState *s, Error **errp)
@@ -200,5 +203,6 @@ void pbkvm_shutdown(PbkvmState *s)
     if (s->backup) {
         pb_backup_quit(s->backup);
         qemu_thread_join(&s->backup_thread);
+        pbkvm_replay_end(s);
     }
 }

@@ -140,6 +140,7 @@ static void panicked(void *opaque)
         qemu_system_guest_panicked(NULL);
     }
     announce(s);
+    pbkvm_save_panicked(s);
 }
 
 void pbkvm_panic(PbkvmState *s, PbkvmPanicSource source, const char *detail)

@@ -414,7 +414,7 @@ static void *primary_thread(void *arg)
     cpu_thread_signal_created(cpu);
     qemu_guest_random_seed_thread_part2(cpu->random_seed);
     do {
-        if (cpu_can_run(cpu)) {
+        if (cpu_can_run(cpu) && !s->replay.file) {
             if (!s->recording) {
                 Error *err = NULL;
 

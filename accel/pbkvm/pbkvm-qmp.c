@@ -138,6 +138,12 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
         pb_backup_stats(s->backup, &b);
         q->lag_now = now > b.time_ns ? (now - b.time_ns) / SCALE_MS : 0;
     }
+    if (s->replay.evidence) {
+        r.events = s->replay.evidence->last_seq;
+        r.time_ns = s->replay.evidence->last_time_ns;
+        q->ring_used = pb_ring_used(s->ring);
+        q->replay = g_strdup(s->replay.file);
+    }
     q->events_written = r.events;
     q->events_read = b.events;
     q->ring_size = s->ring_events;
@@ -276,6 +282,11 @@ PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
     int ret;
 
     if (!s) {
+        return NULL;
+    }
+    if (s->replay.file) {
+        error_setg(errp, "cannot verify: this is a replay of %s, there is no "
+                   "Primary to compare with", s->replay.file);
         return NULL;
     }
     if (s->ended || pb_backup_status(s->backup) != PB_BACKUP_RUNNING) {

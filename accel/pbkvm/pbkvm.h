@@ -21,6 +21,7 @@
 #include "system/kvm_int.h"
 
 #include "backup-replay.h"
+#include "pbkvm-evidence.h"
 #include "pbkvm-inspect.h"
 #include "pbkvm-panic.h"
 #include "primary-record.h"
@@ -69,6 +70,8 @@ struct PbkvmState {
     CPUState *backup_cpu;     /* what gdb and the monitor see of it */
     PbkvmInspect *inspect;
     Coroutine *walker;        /* the monitor command that waits for a walk */
+    PbkvmReplay replay;
+    char *evidence;           /* file for a panicked guest's Backup, or NULL */
 };
 
 /* The accelerator if it is pbkvm, else NULL. */
@@ -100,6 +103,12 @@ bool pbkvm_memory_start(PbkvmState *s, Error **errp);
 
 /* vCPU thread, BQL held, before the first entry: start the history here. */
 bool pbkvm_start(PbkvmState *s, Error **errp);
+
+/*
+ * Make the Backup of @c, whose cpuid, primary_mem, state, at, now and lag_ns
+ * the caller has set, on the ring there is, and start its thread.
+ */
+bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp);
 
 /* End the history: nothing after this can be recorded. BQL held. */
 void pbkvm_end(PbkvmState *s, const char *why);

@@ -60,6 +60,12 @@ bool pb_record_staged(const PbRecorder *r)
     return r->stage_used != 0;
 }
 
+const PbEvent *pb_record_staged_events(const PbRecorder *r, size_t *slots)
+{
+    *slots = r->stage_used - r->stage_out;
+    return *slots ? r->stage + r->stage_out : NULL;
+}
+
 uint64_t pb_record_last_time(const PbRecorder *r)
 {
     return __atomic_load_n(&r->last_time, __ATOMIC_RELAXED);

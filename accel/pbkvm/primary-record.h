@@ -36,6 +36,9 @@ void pb_record_free(PbRecorder *r);
 bool pb_record_flush(PbRecorder *r, int timeout_ms);
 bool pb_record_staged(const PbRecorder *r);
 
+/* The staged events, in order, with their payloads: *@slots slots, or NULL. */
+const PbEvent *pb_record_staged_events(const PbRecorder *r, size_t *slots);
+
 /* Figures, any thread; a moment's view. */
 typedef struct PbRecordStats {
     uint64_t events;          /* seq of the last event */

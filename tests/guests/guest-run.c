@@ -12,6 +12,7 @@
 #define RING_SLOTS  PB_RING_MIN_SLOTS
 #define MARK_NS     10000000ull
 #define FLUSH_MS    20
+#define LONG_RING   (1u << 17)    /* holds a whole run behind a frozen Backup */
 #define NAP_MS      20
 #define POKE_MS     200
 
@@ -142,6 +143,10 @@ static int verify_locked(GuestRun *r)
         return ret;
     }
     r->want_verify = false;
+    if (r->frozen) {
+        *r->final = state;
+        return 0;
+    }
     do {
         pb_backup_poke(r->backup);
         ret = pb_backup_verify(r->backup, &state, &v, POKE_MS);
@@ -177,6 +182,14 @@ static int verify(GuestRun *r)
 }
 
 /* ---- the Primary ---- */
+
+/* Once, on the way: what follows is for the Backups made of the file. */
+static void freeze_backup(GuestRun *r)
+{
+    if (r->o->evidence && !r->frozen && r->result->ticks >= r->freeze_at) {
+        r->frozen = pb_backup_freeze(r->backup);
+    }
+}
 
 static void take_ticks(GuestRun *r)
 {
@@ -318,6 +331,7 @@ static void run_primary(GuestRun *r)
 {
     while (healthy(r) && !r->done) {
         take_ticks(r);
+        freeze_backup(r);
         run_once(r);
     }
     if (r->failed) {
@@ -328,6 +342,8 @@ static void run_primary(GuestRun *r)
         return;
     }
     r->irqs = r->nmis = r->dmas = 0;
+    r->freeze_at = 0;
+    freeze_backup(r);
     r->want_verify = true;
     while (r->want_verify && healthy(r)) {
         run_once(r);
@@ -360,6 +376,10 @@ static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
         guest_walk_start(r);
         run_primary(r);
         guest_walk_stop(r);
+        if (r->o->evidence && !r->failed) {
+            guest_source_stop(r);
+            guest_evidence(r);
+        }
     } else {
         guest_fail(r, "the run cannot be set up");
     }
@@ -385,8 +405,10 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     r->random = o->seed * 0x2545f4914f6cdd1dull + 3;
     pthread_mutex_init(&r->walk_lock, NULL);
     r->deadline_ns = guest_now(NULL) + o->timeout_s * 1000000000ull;
-    r->ring = pb_ring_new(RING_SLOTS);
-    if (!cpuid || !r->ring) {
+    r->ring = pb_ring_new(o->evidence ? LONG_RING : RING_SLOTS);
+    r->final = calloc(1, sizeof(*r->final));
+    r->freeze_at = o->rounds ? guest_random(&r->random) % o->rounds : 0;
+    if (!cpuid || !r->ring || !r->final) {
         guest_fail(r, "no ring or no CPUID of this host");
     } else if (guest_vm_new(r, cpuid)) {
         run_with_counter(r, cpuid);
@@ -395,5 +417,6 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     pb_ring_free(r->ring);
     pthread_mutex_destroy(&r->walk_lock);
     free(cpuid);
+    free(r->final);
     free(r);
 }

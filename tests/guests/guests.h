@@ -78,6 +78,8 @@ typedef struct GuestOptions {
     uint32_t lag_ms;
     bool verify_all;          /* at every tick, to see where it begins */
     bool walk;                /* debug the Backup all the time */
+    uint32_t evidence;        /* save the Backup, and replays of the file at
+                                 this many events; 0: no such test */
     uint32_t timeout_s;       /* of one run */
 } GuestOptions;
 
@@ -96,6 +98,9 @@ typedef struct GuestResult {
     unsigned verifies;
     unsigned walks[WALK_KINDS];   /* that found what they looked for */
     PbBackupStats backup;
+    uint64_t saved_events;    /* with `evidence`: in the first file, */
+    unsigned questions;       /* files of a Backup at an exit, */
+    unsigned partials;        /* and of these, in the middle of an access */
 } GuestResult;
 
 /* Xorshift; the state is never 0. */
@@ -151,6 +156,10 @@ struct GuestRun {
     bool walk_started, walk_end;  /* walk_end: atomic */
     uint64_t walk_random;
     uint64_t walk_seen[WALK_SEEN];
+    uint64_t freeze_at;       /* with `evidence`: ticks until the Backup is */
+    bool frozen;
+    PbState *final;           /* the Primary's at its end */
+    uint64_t last_seq;
 };
 
 /* Run @g once. */
@@ -174,6 +183,11 @@ static inline bool guest_is_stepped(const GuestOptions *o)
     return o->counter == PB_COUNTER_STEP ||
            o->backup_counter == PB_COUNTER_STEP;
 }
+
+/* ---- guest-evidence.c ---- */
+
+/* The Primary has ended, its Backup is frozen: save and replay it. */
+void guest_evidence(GuestRun *r);
 
 /* ---- guest-vm.c ---- */
 

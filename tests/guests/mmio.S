@@ -34,6 +34,14 @@ main:
     jne     2f
     inc     %ebx
 2:
+    push    %esi
+    lea     32(%esi), %edi
+    cmpsl                       /* two reads of one instruction, */
+    pop     %esi
+    setc    %al
+    add     %al, %bl
+    movdqu  6(%esi), %xmm0      /* and one in two pieces */
+    movdqu  %xmm0, 0x20100
     until_rounds 1b
     succeed
 

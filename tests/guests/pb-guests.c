@@ -32,6 +32,8 @@ static const char usage[] =
     "  --margin N          branches, for pmu (default: by self-check)\n"
     "  --verify-all        compare at every tick, not only at the end\n"
     "  --walk              debug the Backup all the time\n"
+    "  --evidence N        save the Backup on its way, replay the file, and\n"
+    "                      save replays of it at about N events\n"
     "  --timeout S         for one run (60)\n";
 
 typedef struct Wanted {
@@ -46,6 +48,7 @@ typedef struct Wanted {
 /* Sums over the runs of one guest. */
 typedef struct Sums {
     uint64_t events, landings, steps, verifies, exits_max;
+    uint64_t saved_events, questions, partials;
     uint64_t by_exits[32];
     unsigned walks[WALK_KINDS];
     uint32_t skid_max;
@@ -107,6 +110,7 @@ static const struct option options[] = {
     { "timeout", required_argument, NULL, 't' },
     { "verify-all", no_argument, NULL, 'v' },
     { "walk", no_argument, NULL, 'w' },
+    { "evidence", required_argument, NULL, 'e' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -157,6 +161,9 @@ static void one_option(Wanted *w, int c, const char *name)
         break;
     case 'w':
         w->o.walk = true;
+        break;
+    case 'e':
+        w->o.evidence = number(name, optarg);
         break;
     case 'h':
         fputs(usage, stdout);
@@ -272,6 +279,9 @@ static void add(Sums *s, const GuestResult *r)
 
     s->events += r->events;
     s->verifies += r->verifies;
+    s->saved_events += r->saved_events;
+    s->questions += r->questions;
+    s->partials += r->partials;
     s->landings += r->backup.landings;
     s->steps += r->backup.steps;
     for (i = 0; i < 32; i++) {
@@ -323,6 +333,13 @@ static void print_sums(const Guest *g, const Sums *s, unsigned runs)
            percentile(s, 50), percentile(s, 99),
            (unsigned long long)s->exits_max, (unsigned long long)s->steps,
            s->skid_max);
+    if (s->saved_events) {
+        printf("# %s: %llu events in files; %llu Backups saved at an exit, "
+               "%llu in the middle of an access\n", g->name,
+               (unsigned long long)s->saved_events,
+               (unsigned long long)s->questions,
+               (unsigned long long)s->partials);
+    }
 }
 
 static void print_walks(const Sums *s)

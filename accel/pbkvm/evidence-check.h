@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * evidence-check.h: whether what stands in an evidence file makes sense,
+ * its checksums apart.  Pure; each returns NULL, or what is wrong.
+ */
+#ifndef EVIDENCE_CHECK_H
+#define EVIDENCE_CHECK_H
+
+#include "evidence.h"
+
+/* Magic, checksum, version, sizes. */
+const char *pb_evidence_check_head(const PbEvidenceHead *h);
+
+const char *pb_evidence_check_info(const PbEvidenceInfo *info);
+
+/*
+ * Payload of a MEMORY block, @len bytes: take it over into @mem, whose
+ * blocks get no memory yet (host NULL).
+ */
+const char *pb_evidence_check_memory(const uint8_t *payload, uint64_t len,
+                                     PbMem *mem);
+
+const char *pb_evidence_check_pages(const PbEvidencePages *p, uint64_t len,
+                                    const PbMem *mem);
+
+/* An event, which pb_event_check() passed, with its @payload. */
+const char *pb_evidence_check_payload(const PbEvent *e, const void *payload,
+                                      const PbMem *mem);
+
+#endif /* EVIDENCE_CHECK_H */

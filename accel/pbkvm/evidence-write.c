@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* evidence-write.c: make an evidence file. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "evidence-write.h"
+#include "pb-crc.h"
+
+/* The largest block is one of pages. */
+#define BUFFER_SIZE (sizeof(PbEvidenceBlock) + sizeof(PbEvidencePages) + \
+                     PB_EVIDENCE_MAX_PAGES * PB_EVIDENCE_PAGE)
+
+struct PbEvidenceWriter {
+    int fd;
+    char *file;
+    bool remove;              /* made here: may be removed */
+    bool failed;
+    bool complete;            /* the Backup's state is */
+    char error[160];
+    uint32_t number;          /* of the last block */
+    PbEvidenceWritten written;
+
+    uint8_t *block;           /* BUFFER_SIZE: head and payload */
+    size_t used;              /* bytes of payload in it */
+
+    uint32_t page_block;      /* pages that wait in @block */
+    uint64_t page_next;       /* the offset after the last of them */
+
+    PbEvent *slot;            /* events that wait, PB_EVIDENCE_MAX_SLOTS */
+    uint32_t slots;
+    uint32_t *crc;            /* and their checksums, as many */
+    uint32_t events;
+};
+
+uint64_t pb_evidence_max_len(uint32_t kind)
+{
+    switch (kind) {
+    case PB_EVIDENCE_INFO:
+        return sizeof(PbEvidenceInfo);
+    case PB_EVIDENCE_CPUID:
+        return PB_EVIDENCE_MAX_CPUID * sizeof(struct kvm_cpuid_entry2);
+    case PB_EVIDENCE_MEMORY:
+        return sizeof(PbEvidenceMemory) +
+               PB_MEM_MAX_BLOCKS * sizeof(PbEvidenceRamBlock) +
+               PB_MEM_MAX_SLOTS * sizeof(PbSlotChange);
+    case PB_EVIDENCE_STATE:
+        return sizeof(PbState);
+    case PB_EVIDENCE_PAGES:
+        return sizeof(PbEvidencePages) +
+               PB_EVIDENCE_MAX_PAGES * PB_EVIDENCE_PAGE;
+    case PB_EVIDENCE_EVENTS:
+        return sizeof(PbEvidenceEvents) +
+               PB_EVIDENCE_MAX_SLOTS * (sizeof(uint32_t) + sizeof(PbEvent));
+    case PB_EVIDENCE_START:
+    case PB_EVIDENCE_END:
+        return sizeof(PbEvidenceTotals);
+    default:
+        return 0;
+    }
+}
+
+const char *pb_evidence_kind_name(uint32_t kind)
+{
+    static const char *const names[] = {
+        [PB_EVIDENCE_INFO] = "info", [PB_EVIDENCE_CPUID] = "cpuid",
+        [PB_EVIDENCE_MEMORY] = "memory", [PB_EVIDENCE_STATE] = "state",
+        [PB_EVIDENCE_PAGES] = "pages", [PB_EVIDENCE_START] = "start",
+        [PB_EVIDENCE_EVENTS] = "events", [PB_EVIDENCE_END] = "end",
+    };
+
+    return kind >= 1 && kind < sizeof(names) / sizeof(names[0]) ? names[kind]
+                                                                : "unknown";
+}
+
+/* ---- bytes ---- */
+
+static bool fail(PbEvidenceWriter *w, const char *what, int err)
+{
+    if (!w->failed) {
+        snprintf(w->error, sizeof(w->error), "%s%s%s", what, err ? ": " : "",
+                 err ? strerror(err) : "");
+    }
+    w->failed = true;
+    return false;
+}
+
+/*
+ * Above RLIMIT_FSIZE a write raises SIGXFSZ, which would end the process,
+ * Primary and all: keep it from this thread, and take back what came.
+ */
+static ssize_t write_quietly(int fd, const void *data, size_t len)
+{
+    const struct timespec now = { 0 };
+    sigset_t xfsz, old;
+    ssize_t n;
+    int err;
+
+    sigemptyset(&xfsz);
+    sigaddset(&xfsz, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &xfsz, &old);
+    n = write(fd, data, len);
+    err = errno;
+    if (n < 0 && err == EFBIG && !sigismember(&old, SIGXFSZ)) {
+        sigtimedwait(&xfsz, NULL, &now);
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    errno = err;
+    return n;
+}
+
+/* How much of @len was written; less: the writer has failed. */
+static size_t put(PbEvidenceWriter *w, const void *data, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = write_quietly(w->fd, (const uint8_t *)data + done,
+                                  len - done);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            fail(w, "writing", n < 0 ? errno : EIO);
+            break;
+        }
+        done += n;
+    }
+    w->written.bytes += done;
+    return done;
+}
+
+static bool flush(PbEvidenceWriter *w)
+{
+    /* A pipe or a device has nothing to flush. */
+    if (!w->failed && fdatasync(w->fd) < 0 && errno != EINVAL &&
+        errno != EROFS) {
+        fail(w, "flushing to the disk", errno);
+    }
+    return !w->failed;
+}
+
+/* ---- blocks ---- */
+
+static void add(PbEvidenceWriter *w, const void *data, size_t len)
+{
+    memcpy(w->block + sizeof(PbEvidenceBlock) + w->used, data, len);
+    w->used += len;
+}
+
+/* Write what was added, in one go; returns the bytes of payload written. */
+static size_t put_block(PbEvidenceWriter *w, PbEvidenceKind kind)
+{
+    PbEvidenceBlock head = {
+        .mark = PB_EVIDENCE_MARK, .kind = kind, .len = w->used,
+    };
+    size_t done;
+
+    if (w->failed) {
+        return 0;
+    }
+    head.number = ++w->number;
+    head.crc = pb_crc(0, w->block + sizeof(head), w->used);
+    head.head_crc = pb_crc(0, &head, offsetof(PbEvidenceBlock, head_crc));
+    memcpy(w->block, &head, sizeof(head));
+    done = put(w, w->block, sizeof(head) + w->used);
+    w->used = 0;
+    return done < sizeof(head) ? 0 : done - sizeof(head);
+}
+
+static bool put_one(PbEvidenceWriter *w, PbEvidenceKind kind,
+                    const void *data, size_t len)
+{
+    add(w, data, len);
+    put_block(w, kind);
+    return !w->failed;
+}
+
+static bool put_totals(PbEvidenceWriter *w, PbEvidenceKind kind,
+                       uint64_t count, uint64_t last_seq)
+{
+    PbEvidenceTotals t = { .count = count, .last_seq = last_seq };
+
+    return put_one(w, kind, &t, sizeof(t)) && flush(w);
+}
+
+/* ---- the state ---- */
+
+PbEvidenceWriter *pb_evidence_create_fd(int fd, const char *file)
+{
+    PbEvidenceWriter *w = calloc(1, sizeof(*w));
+
+    if (w) {
+        w->fd = fd;
+        w->file = strdup(file);
+        w->block = malloc(BUFFER_SIZE);
+        w->slot = malloc(PB_EVIDENCE_MAX_SLOTS * sizeof(*w->slot));
+        w->crc = malloc(PB_EVIDENCE_MAX_SLOTS * sizeof(*w->crc));
+        if (!w->file || !w->block || !w->slot || !w->crc) {
+            fail(w, "no memory", 0);
+        }
+    }
+    return w;
+}
+
+PbEvidenceWriter *pb_evidence_create(const char *file, char *why, size_t len)
+{
+    PbEvidenceWriter *w;
+    int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                  S_IRUSR | S_IWUSR);
+
+    if (fd < 0) {
+        if (errno == EEXIST) {
+            snprintf(why, len, "%s is there already and is not overwritten: "
+                     "name another file", file);
+        } else {
+            snprintf(why, len, "%s cannot be made: %s", file,
+                     strerror(errno));
+        }
+        return NULL;
+    }
+    w = pb_evidence_create_fd(fd, file);
+    if (!w) {
+        close(fd);
+        unlink(file);
+        snprintf(why, len, "no memory");
+        return NULL;
+    }
+    w->remove = true;
+    return w;
+}
+
+static bool put_head(PbEvidenceWriter *w)
+{
+    PbEvidenceHead h = {
+        .version = PB_EVIDENCE_VERSION, .event_version = PB_EVENT_VERSION,
+        .event_size = sizeof(PbEvent), .state_size = sizeof(PbState),
+        .info_size = sizeof(PbEvidenceInfo),
+    };
+
+    memcpy(h.magic, PB_EVIDENCE_MAGIC, sizeof(h.magic));
+    h.crc = pb_crc(0, &h, offsetof(PbEvidenceHead, crc));
+    return put(w, &h, sizeof(h)) == sizeof(h);
+}
+
+static bool put_memory(PbEvidenceWriter *w, const PbMem *mem)
+{
+    PbEvidenceMemory m = { .blocks = mem->blocks,
+                           .slots = PB_MEM_MAX_SLOTS };
+    unsigned i;
+
+    add(w, &m, sizeof(m));
+    for (i = 0; i < mem->blocks; i++) {
+        PbEvidenceRamBlock b = { .size = mem->block[i].size };
+
+        if (b.size % PB_EVIDENCE_PAGE) {
+            return fail(w, "a RAM block's size is not a multiple of 4096", 0);
+        }
+        snprintf(b.name, sizeof(b.name), "%s", mem->block[i].name);
+        add(w, &b, sizeof(b));
+    }
+    add(w, mem->slot, sizeof(mem->slot));
+    put_block(w, PB_EVIDENCE_MEMORY);
+    return !w->failed;
+}
+
+bool pb_evidence_write_state(PbEvidenceWriter *w, const PbEvidenceInfo *info,
+                             const struct kvm_cpuid2 *cpuid,
+                             const PbMem *mem, const PbState *state)
+{
+    if (w->failed) {
+        return false;
+    }
+    if (cpuid->nent == 0 || cpuid->nent > PB_EVIDENCE_MAX_CPUID) {
+        return fail(w, "the CPUID table has no or too many entries", 0);
+    }
+    w->written.last_seq = info->at.seq;
+    return put_head(w) &&
+           put_one(w, PB_EVIDENCE_INFO, info, sizeof(*info)) &&
+           put_one(w, PB_EVIDENCE_CPUID, cpuid->entries,
+                   cpuid->nent * sizeof(cpuid->entries[0])) &&
+           put_memory(w, mem) &&
+           put_one(w, PB_EVIDENCE_STATE, state, sizeof(*state));
+}
+
+/* ---- RAM ---- */
+
+static bool put_pages(PbEvidenceWriter *w)
+{
+    uint32_t pages = w->used / PB_EVIDENCE_PAGE;
+    PbEvidencePages *p = (PbEvidencePages *)(w->block +
+                                             sizeof(PbEvidenceBlock));
+
+    if (pages) {
+        p->block = w->page_block;
+        p->pages = pages;
+        p->offset = w->page_next - (uint64_t)pages * PB_EVIDENCE_PAGE;
+        w->written.pages += pages;
+        put_block(w, PB_EVIDENCE_PAGES);
+    }
+    w->used = 0;
+    return !w->failed;
+}
+
+static bool page(void *opaque, unsigned block, uint64_t offset,
+                 const uint8_t *data)
+{
+    PbEvidenceWriter *w = opaque;
+    size_t full = sizeof(PbEvidencePages) +
+                  PB_EVIDENCE_MAX_PAGES * PB_EVIDENCE_PAGE;
+
+    if (w->used && (w->used == full || block != w->page_block ||
+                    offset != w->page_next) && !put_pages(w)) {
+        return false;
+    }
+    if (w->used == 0) {
+        w->used = sizeof(PbEvidencePages);
+        w->page_block = block;
+    }
+    add(w, data, PB_EVIDENCE_PAGE);
+    w->page_next = offset + PB_EVIDENCE_PAGE;
+    return true;
+}
+
+bool pb_evidence_write_ram(PbEvidenceWriter *w, const PbMem *mem)
+{
+    if (w->failed || !pb_mem_scan(mem, page, w) || !put_pages(w)) {
+        return false;
+    }
+    w->complete = put_totals(w, PB_EVIDENCE_START, w->written.pages, 0);
+    return w->complete;
+}
+
+/* ---- events ---- */
+
+/* @done bytes of a block's payload are in the file: count whole events. */
+static void note_events(PbEvidenceWriter *w, size_t done)
+{
+    size_t at = sizeof(PbEvidenceEvents) + w->events * sizeof(*w->crc);
+    uint32_t i, slot = 0;
+
+    for (i = 0; i < w->events; i++) {
+        uint32_t n = 1 + pb_event_extra_slots(&w->slot[slot]);
+
+        at += n * sizeof(PbEvent);
+        if (at > done) {
+            break;
+        }
+        w->written.events++;
+        w->written.last_seq = w->slot[slot].seq;
+        slot += n;
+    }
+}
+
+static bool put_events(PbEvidenceWriter *w)
+{
+    PbEvidenceEvents e = { .events = w->events, .slots = w->slots };
+
+    if (w->failed || !w->events) {
+        return !w->failed;
+    }
+    e.first_seq = w->slot[0].seq;
+    e.crc = pb_crc(0, &e, offsetof(PbEvidenceEvents, crc));
+    e.crc = pb_crc(e.crc, w->crc, w->events * sizeof(*w->crc));
+    add(w, &e, sizeof(e));
+    add(w, w->crc, w->events * sizeof(*w->crc));
+    add(w, w->slot, w->slots * sizeof(*w->slot));
+    note_events(w, put_block(w, PB_EVIDENCE_EVENTS));
+    w->events = w->slots = 0;
+    return !w->failed;
+}
+
+bool pb_evidence_write_event(PbEvidenceWriter *w, const PbEvent *e,
+                             const PbEvent *(*slot)(void *opaque, uint32_t i),
+                             void *opaque)
+{
+    uint32_t i, n = 1 + pb_event_extra_slots(e);
+    PbEvent *to;
+
+    if (w->failed) {
+        return false;
+    }
+    if (n > PB_EVIDENCE_MAX_SLOTS) {
+        return fail(w, "an event of the history is damaged", 0);
+    }
+    if (n > PB_EVIDENCE_MAX_SLOTS - w->slots && !put_events(w)) {
+        return false;
+    }
+    to = w->slot + w->slots;
+    to[0] = *e;
+    for (i = 1; i < n; i++) {
+        to[i] = *slot(opaque, i);
+    }
+    w->crc[w->events++] = pb_crc(0, to, n * sizeof(*to));
+    w->slots += n;
+    return true;
+}
+
+/* ---- the end ---- */
+
+static void explain(const PbEvidenceWriter *w, char *why, size_t len)
+{
+    if (w->complete) {
+        snprintf(why, len, "%s is not complete: %s; it ends with event %llu "
+                 "and can be opened up to there", w->file, w->error,
+                 (unsigned long long)w->written.last_seq);
+    } else {
+        snprintf(why, len, "%s could not be written: %s; nothing of it is "
+                 "kept", w->file ? w->file : "the file", w->error);
+    }
+}
+
+bool pb_evidence_finish(PbEvidenceWriter *w, PbEvidenceWritten *written,
+                        char *why, size_t len)
+{
+    bool ok = w->complete && put_events(w) &&
+              put_totals(w, PB_EVIDENCE_END, w->written.events,
+                         w->written.last_seq);
+
+    if (!ok && !w->failed) {
+        ok = fail(w, "the Backup's state was not told", 0);
+    }
+    if (close(w->fd) < 0 && ok) {
+        ok = fail(w, "closing", errno);
+    }
+    if (!ok) {
+        explain(w, why, len);
+        if (!w->complete && w->remove) {
+            unlink(w->file);
+        }
+    }
+    *written = w->written;
+    free(w->file);
+    free(w->block);
+    free(w->slot);
+    free(w->crc);
+    free(w);
+    return ok;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-crc.c: CRC-32C. */
+#include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "pb-crc.h"
+
+#define POLYNOMIAL 0x82f63b78u        /* bits reversed */
+
+static uint32_t table[256];
+static bool has_instruction;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void prepare(void)
+{
+    unsigned i, bit;
+
+    for (i = 0; i < 256; i++) {
+        table[i] = i;
+        for (bit = 0; bit < 8; bit++) {
+            table[i] = table[i] >> 1 ^ (table[i] & 1 ? POLYNOMIAL : 0);
+        }
+    }
+#ifdef __x86_64__
+    has_instruction = __builtin_cpu_supports("sse4.2");
+#endif
+}
+
+uint32_t pb_crc_plain(uint32_t crc, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+
+    pthread_once(&once, prepare);
+    crc = ~crc;
+    while (len--) {
+        crc = crc >> 8 ^ table[(crc ^ *p++) & 0xff];
+    }
+    return ~crc;
+}
+
+#ifdef __x86_64__
+__attribute__((target("sse4.2")))
+static uint32_t with_instruction(uint32_t crc, const uint8_t *p, size_t len)
+{
+    uint64_t c = ~crc, word;
+
+    for (; len >= 8; len -= 8, p += 8) {
+        memcpy(&word, p, 8);
+        c = __builtin_ia32_crc32di(c, word);
+    }
+    while (len--) {
+        c = __builtin_ia32_crc32qi(c, *p++);
+    }
+    return ~(uint32_t)c;
+}
+#endif
+
+uint32_t pb_crc(uint32_t crc, const void *data, size_t len)
+{
+    pthread_once(&once, prepare);
+#ifdef __x86_64__
+    if (has_instruction) {
+        return with_instruction(crc, data, len);
+    }
+#endif
+    return pb_crc_plain(crc, data, len);
+}

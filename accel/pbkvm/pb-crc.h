@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-crc.h: CRC-32C (Castagnoli, RFC 3720 appendix B.4).
+ *
+ * C11 only.  Any thread.  Uses the CPU's instruction where it has one.
+ */
+#ifndef PB_CRC_H
+#define PB_CRC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The checksum of what @crc is the checksum of, followed by @len bytes at
+ * @data.  Start with 0.
+ */
+uint32_t pb_crc(uint32_t crc, const void *data, size_t len);
+
+/* The same without the CPU's instruction; for the tests. */
+uint32_t pb_crc_plain(uint32_t crc, const void *data, size_t len);
+
+#endif /* PB_CRC_H */

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-evidence.h: evidence files in QEMU: the live Backup is saved, a saved
+ * one is opened (-accel pbkvm,replay=FILE).
+ *
+ * Main thread, BQL held.  In a replay the machine is made, but its CPU never
+ * runs: there is a Backup and no Primary.
+ */
+#ifndef PBKVM_EVIDENCE_H
+#define PBKVM_EVIDENCE_H
+
+#include "evidence-feed.h"
+#include "evidence-write.h"
+#include "hw/boards.h"
+
+typedef struct PbkvmReplay {
+    char *file;               /* replay=FILE, or NULL: a live machine */
+    PbEvidence *evidence;
+    PbFeed *feed;
+    QEMUTimer *poker;
+} PbkvmReplay;
+
+typedef struct PbkvmState PbkvmState;
+
+/* The options replay and evidence. */
+void pbkvm_evidence_class_init(ObjectClass *oc);
+
+/* Before the machine is made: open the file, see whether @ms and this host
+   will do.  True with nothing done when there is no file to replay. */
+bool pbkvm_replay_open(PbkvmState *s, MachineState *ms, Error **errp);
+
+/* The machine is made: make the Backup, which then stands frozen. */
+bool pbkvm_replay_start(PbkvmState *s, Error **errp);
+
+/* The process ends; the Backup has ended. */
+void pbkvm_replay_end(PbkvmState *s);
+
+/* Save the frozen Backup, and what the Primary has recorded since. */
+bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,
+                Error **errp);
+
+/* The guest has panicked, the Backup is frozen: save it, if evidence=FILE. */
+void pbkvm_save_panicked(PbkvmState *s);
+
+#endif /* PBKVM_EVIDENCE_H */
