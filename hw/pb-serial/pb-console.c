@@ -73,6 +73,7 @@ static bool heed_notes(PbConsole *c)
     while ((n = g_queue_peek_head(&c->notes)) && n->writes <= c->writes) {
         if (n->what == PB_CONSOLE_RESET) {
             c->lcr = c->mcr = 0;
+            c->lcr_set = false;
         } else if (n->writes == c->writes) {
             lost = true;
         }
@@ -83,7 +84,7 @@ static bool heed_notes(PbConsole *c)
 
 static void show(PbConsole *c, uint8_t value)
 {
-    uint8_t byte = pb_uart_word(c->lcr, value);
+    uint8_t byte = c->lcr_set ? pb_uart_word(c->lcr, value) : value;
 
     if (c->pending->len == PB_CONSOLE_PENDING_MAX) {
         if (c->dropped++ == 0) {
@@ -115,6 +116,7 @@ void pb_console_wrote(void *opaque, unsigned offset, uint8_t value)
         break;
     case PB_UART_LCR:
         c->lcr = value;
+        c->lcr_set = true;
         break;
     case PB_UART_MCR:
         c->mcr = value;

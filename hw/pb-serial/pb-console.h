@@ -36,6 +36,7 @@ typedef struct PbConsole {
     uint64_t shown;           /* bytes the chardev has taken, but @out_at */
     uint64_t dropped;         /* bytes beyond PB_CONSOLE_PENDING_MAX */
     uint8_t lcr, mcr;         /* the Backup's */
+    bool lcr_set;             /* since the reset */
 } PbConsole;
 
 /* A chardev that takes nothing for long costs this much memory at most. */

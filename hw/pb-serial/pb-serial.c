@@ -185,6 +185,7 @@ static const VMStateDescription vmstate_pb_serial = {
         VMSTATE_UINT8(uart.lines, PbSerial),
         VMSTATE_UINT8(uart.msr, PbSerial),
         VMSTATE_UINT16(uart.divisor, PbSerial),
+        VMSTATE_BOOL(uart.lcr_set, PbSerial),
         VMSTATE_BOOL(uart.tx_irq, PbSerial),
         VMSTATE_BOOL(uart.rx_timeout, PbSerial),
         VMSTATE_UINT8_ARRAY(uart.rx, PbSerial, PB_UART_FIFO),

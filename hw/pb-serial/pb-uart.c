@@ -55,6 +55,15 @@ void pb_uart_update_irq(PbUart *u)
                  highest(u) != PB_IIR_NONE);
 }
 
+/*
+ * The chip comes out of its reset with five bits. A guest that prints without
+ * having set anything means eight.
+ */
+static uint8_t word(const PbUart *u, uint8_t c)
+{
+    return u->lcr_set ? pb_uart_word(u->lcr, c) : c;
+}
+
 /* ---- receiving ---- */
 
 static void want_timeout(PbUart *u)
@@ -97,7 +106,7 @@ void pb_uart_receive(PbUart *u, uint8_t c, uint8_t error)
         u->rx_count = 0;
     }
     at = (u->rx_head + u->rx_count) % PB_UART_FIFO;
-    u->rx[at] = pb_uart_word(u->lcr, c);
+    u->rx[at] = word(u, c);
     u->rx_error[at] = error & ERRORS;
     if (u->rx_count++ == 0) {
         show_errors(u);
@@ -167,7 +176,7 @@ bool pb_uart_tx_load(PbUart *u)
     if (u->shifting || !u->tx_count) {
         return u->shifting;
     }
-    u->shift = pb_uart_word(u->lcr, u->tx[u->tx_head]);
+    u->shift = word(u, u->tx[u->tx_head]);
     u->shift_tag = u->tx_tag[u->tx_head];
     u->shifting = true;
     u->tx_head = (u->tx_head + 1) % PB_UART_FIFO;
@@ -271,6 +280,7 @@ static void write_lcr(PbUart *u, uint8_t value)
     uint8_t changed = value ^ u->lcr;
 
     u->lcr = value;
+    u->lcr_set = true;
     if (changed & PB_LCR_BREAK) {
         if (!(u->mcr & PB_MCR_LOOP)) {
             u->host->line(u->opaque, PB_LINE_BREAK);
@@ -425,7 +435,7 @@ void pb_uart_reset(PbUart *u)
     if (u->shifting) {
         u->host->lost(u->opaque, u->shift_tag);
     }
-    u->shifting = u->tx_irq = false;
+    u->shifting = u->tx_irq = u->lcr_set = false;
     u->ier = u->fcr = u->lcr = u->mcr = u->scr = u->lsr = 0;
     u->divisor = DIVISOR_AT_RESET;
     u->msr = u->lines;

@@ -92,6 +92,7 @@ typedef struct PbUart {
     uint8_t lines;                /* what the outside drives, as in MSR */
     uint8_t msr;
     uint16_t divisor;
+    bool lcr_set;                 /* the guest has written LCR */
     bool tx_irq;                  /* THRE interrupt pending */
     bool rx_timeout;              /* character timeout pending */
 
