@@ -64,22 +64,29 @@ static void flush(void *opaque)
 
 /* ---- what the Backup's UART sends ---- */
 
-/* @c->lock held. Was the character of this write lost? */
+/* Is the character of this write sent, as far as the writes tell? */
+static bool goes_out(const PbConsole *c)
+{
+    return !(c->lcr & PB_LCR_BREAK) && !(c->mcr & PB_MCR_LOOP);
+}
+
+/* @c->lock held. And with what is noted about this write? */
 static bool heed_notes(PbConsole *c)
 {
-    bool lost = false;
+    bool out = goes_out(c);
     Note *n;
 
     while ((n = g_queue_peek_head(&c->notes)) && n->writes <= c->writes) {
         if (n->what == PB_CONSOLE_RESET) {
             c->lcr = c->mcr = 0;
             c->lcr_set = false;
+            out = true;
         } else if (n->writes == c->writes) {
-            lost = true;
+            out = n->what == PB_CONSOLE_SENT;
         }
         g_free(g_queue_pop_head(&c->notes));
     }
-    return lost;
+    return out;
 }
 
 static void show(PbConsole *c, uint8_t value)
@@ -102,15 +109,14 @@ static void show(PbConsole *c, uint8_t value)
 void pb_console_wrote(void *opaque, unsigned offset, uint8_t value)
 {
     PbConsole *c = opaque;
-    bool lost;
+    bool out;
 
     QEMU_LOCK_GUARD(&c->lock);
     c->writes++;
-    lost = heed_notes(c);
+    out = heed_notes(c);
     switch (offset) {
     case PB_UART_THR:
-        if (!lost && !(c->lcr & (PB_LCR_DLAB | PB_LCR_BREAK)) &&
-            !(c->mcr & PB_MCR_LOOP)) {
+        if (out && !(c->lcr & PB_LCR_DLAB)) {
             show(c, value);
         }
         break;

@@ -18,7 +18,8 @@
 
 typedef enum PbConsoleNote {
     PB_CONSOLE_RESET,     /* before this write the UART was reset */
-    PB_CONSOLE_LOST,      /* the character of this write was not sent */
+    PB_CONSOLE_LOST,      /* the character of this write was not sent, */
+    PB_CONSOLE_SENT,      /* or was, for break or loopback ended before */
 } PbConsoleNote;
 
 typedef struct PbConsole {

@@ -25,6 +25,14 @@ static uint64_t char_ns(const PbSerial *s)
 
 /* ---- out ---- */
 
+/* What the Backup's writes alone do not tell. */
+static void note(PbSerial *s, PbConsoleNote what, uint64_t tag)
+{
+    if (qemu_chr_fe_backend_connected(&s->console.chr)) {
+        pb_console_note(&s->console, what, tag & ~PB_TAG_INSIDE);
+    }
+}
+
 static void transmit(void *opaque);
 
 static gboolean chr_writable(void *unused, GIOCondition condition,
@@ -75,6 +83,10 @@ static void transmit(void *opaque)
         }
         if (!send_shift(s)) {
             return;
+        }
+        if (pb_uart_tx_outside(&s->uart) &&
+            (s->uart.shift_tag & PB_TAG_INSIDE)) {
+            note(s, PB_CONSOLE_SENT, s->uart.shift_tag);
         }
         pb_uart_tx_done(&s->uart);
         next = true;
@@ -220,11 +232,7 @@ static void line_changed(void *opaque, unsigned changed)
 
 static void lost(void *opaque, uint64_t tag)
 {
-    PbSerial *s = opaque;
-
-    if (qemu_chr_fe_backend_connected(&s->console.chr)) {
-        pb_console_note(&s->console, PB_CONSOLE_LOST, tag);
-    }
+    note(opaque, PB_CONSOLE_LOST, tag);
 }
 
 static void set_irq(void *opaque, bool level)
@@ -275,9 +283,7 @@ void pb_line_reset(PbSerial *s)
     g_clear_handle_id(&s->tx_watch, g_source_remove);
     s->tx_free = 0;
     pb_uart_reset(&s->uart);
-    if (qemu_chr_fe_backend_connected(&s->console.chr)) {
-        pb_console_note(&s->console, PB_CONSOLE_RESET, s->writes + 1);
-    }
+    note(s, PB_CONSOLE_RESET, s->writes + 1);
 }
 
 void pb_line_init(PbSerial *s)

@@ -47,10 +47,14 @@ static void port_write(void *opaque, hwaddr addr, uint64_t value,
 {
     PbSerial *s = opaque;
     uint8_t ier = s->uart.ier;
+    uint64_t tag = 0;
 
     /* The monitor's writes have no counterpart in the Backup. */
-    s->writes += current_cpu != NULL;
-    pb_uart_write(&s->uart, addr, value, current_cpu ? s->writes : 0);
+    if (current_cpu) {
+        tag = ++s->writes | (pb_uart_tx_outside(&s->uart) ? 0
+                                                          : PB_TAG_INSIDE);
+    }
+    pb_uart_write(&s->uart, addr, value, tag);
     if (s->uart.ier & ~ier & PB_IER_MODEM) {
         pb_line_poll_modem(s);
     }

@@ -40,6 +40,9 @@ struct PbSerial {
     bool host_modem;              /* the chardev has modem lines */
 };
 
+/* A tag is a write's number, with this if the line was cut off then. */
+#define PB_TAG_INSIDE (1ull << 63)
+
 /* Timers, the chip, the chardev's handlers: when the device is realized. */
 void pb_line_init(PbSerial *s);
 

@@ -754,11 +754,27 @@ static void wait_migrated(QTestState *qts)
     } while (!done);
 }
 
-static void test_state_migrates(void)
+/* Carry the state over to a new QEMU, whose clock is put on by @ns. */
+static void migrate(Port *p, const char *device, int64_t ns)
 {
     g_autofree char *file = g_strdup_printf("%s/pb-serial-%d.state",
                                             g_get_tmp_dir(), getpid());
     g_autofree char *uri = g_strdup_printf("file:%s", file);
+
+    qtest_qmp_assert_success(p->qts, "{ 'execute': 'migrate', 'arguments': "
+                             "{ 'uri': %s } }", uri);
+    wait_migrated(p->qts);
+    stop(p);
+    *p = start("", device, "-m 16 -incoming defer");
+    qtest_clock_step(p->qts, ns);
+    qtest_qmp_assert_success(p->qts, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s } }", uri);
+    wait_migrated(p->qts);
+    unlink(file);
+}
+
+static void test_state_migrates(void)
+{
     Port p = start("", ",throttle=on", "-m 16");
     int i;
 
@@ -768,17 +784,7 @@ static void test_state_migrates(void)
     out(&p, PB_UART_SCR, 0x77);
     put(&p, "abcd");
     qtest_clock_step(p.qts, 2 * CHAR_NS + CHAR_NS / 2);
-    qtest_qmp_assert_success(p.qts, "{ 'execute': 'migrate', 'arguments': "
-                             "{ 'uri': %s } }", uri);
-    wait_migrated(p.qts);
-    stop(&p);
-
-    p = start("", ",throttle=on", "-m 16 -incoming defer");
-    /* The test's clock does not migrate. */
-    qtest_clock_step(p.qts, 2 * CHAR_NS + CHAR_NS / 2);
-    qtest_qmp_assert_success(p.qts, "{ 'execute': 'migrate-incoming', "
-                             "'arguments': { 'uri': %s } }", uri);
-    wait_migrated(p.qts);
+    migrate(&p, ",throttle=on", 2 * CHAR_NS + CHAR_NS / 2);
     g_assert_cmphex(in(&p, PB_UART_SCR), ==, 0x77);
     g_assert_cmphex(in(&p, PB_UART_LSR), ==, PB_LSR_READY);
     g_assert_cmphex(in(&p, PB_UART_IIR), ==, PB_IIR_NONE | PB_IIR_FIFOS);
@@ -788,13 +794,27 @@ static void test_state_migrates(void)
     qtest_clock_step(p.qts, CHAR_NS);
     g_assert_cmphex(in(&p, PB_UART_LSR), ==,
                     PB_LSR_READY | PB_LSR_THRE | PB_LSR_TEMT);
-    qtest_clock_step(p.qts, 4 * CHAR_NS);
-    g_assert_true(irq(&p));
     for (i = 0; i < 4; i++) {
         g_assert_cmphex(in(&p, PB_UART_RBR), ==, "abcd"[i]);
     }
     stop(&p);
-    unlink(file);
+}
+
+static void test_timeout_migrates(void)
+{
+    Port p = start("", "", "-m 16");
+
+    loop(&p, 0);
+    out(&p, PB_UART_FCR, PB_FCR_ENABLE | PB_FCR_TRIGGER);
+    out(&p, PB_UART_IER, PB_IER_RX);
+    put(&p, "a");
+    qtest_clock_step(p.qts, CHAR_NS);
+    migrate(&p, "", CHAR_NS);
+    qtest_clock_step(p.qts, 3 * CHAR_NS - 1);
+    g_assert_false(irq(&p));
+    qtest_clock_step(p.qts, 1);
+    g_assert_true(irq(&p));
+    stop(&p);
 }
 
 int main(int argc, char **argv)
@@ -840,5 +860,6 @@ int main(int argc, char **argv)
     qtest_add_func("/pb-serial/no-chardev", test_no_chardev_is_a_loose_end);
     qtest_add_func("/pb-serial/backup", test_backup_chardev_is_silent_here);
     qtest_add_func("/pb-serial/migration", test_state_migrates);
+    qtest_add_func("/pb-serial/migration/timeout", test_timeout_migrates);
     return g_test_run();
 }
