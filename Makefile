@@ -32,7 +32,7 @@ build/config: $(CONFIG_DEPS)
 qemu: build/config
 	@scripts/pb-log qemu ninja -C build/qemu -j$(JOBS) \
 	    qemu-system-i386 qemu-system-x86_64 \
-	    $(patsubst tests/qtest/%.c,tests/qtest/%,$(wildcard tests/qtest/pbkvm-*-test.c))
+	    $(patsubst tests/qtest/%.c,tests/qtest/%,$(wildcard tests/qtest/*-test.c))
 
 native: build/config
 	@scripts/pb-log native ninja -C build/native -j$(JOBS)

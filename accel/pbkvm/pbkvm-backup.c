@@ -14,6 +14,7 @@
 #include "system/runstate.h"
 #include "system/system.h"
 
+#include "pbkvm-hw.h"
 #include "pbkvm.h"
 
 /* A computing guest gets a progress mark at least every other tick. */
@@ -41,6 +42,17 @@ static void tick(void *opaque)
     timer_mod(s->ticker, now + TICK_NS);
 }
 
+/* A device's timer has ticked. Main thread. */
+static void device_tick(void *opaque)
+{
+    PbkvmState *s = opaque;
+
+    if (!s->ended && s->in_exec) {
+        qatomic_set(&s->mark_due, true);
+        qemu_cpu_kick(s->cpu);
+    }
+}
+
 static void report_divergence(void *opaque)
 {
     PbkvmState *s = opaque;
@@ -61,6 +73,15 @@ static void diverged(void *opaque)
 {
     aio_bh_schedule_oneshot(qemu_get_aio_context(), report_divergence,
                             opaque);
+}
+
+/* Backup's thread. */
+static void wrote(void *opaque, const struct kvm_run *run)
+{
+    if (run->exit_reason == KVM_EXIT_IO) {
+        pbkvm_backup_wrote_port(run->io.port, run->io.size, run->io.count,
+                                (const uint8_t *)run + run->io.data_offset);
+    }
 }
 
 static void *backup_thread(void *opaque)
@@ -97,12 +118,14 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
     c->margin = s->check.margin;
     c->diverged = diverged;
     c->stopped = pbkvm_walk_stopped;
+    c->wrote = wrote;
     c->opaque = s;
     s->backup = pb_backup_new(c, why, sizeof(why));
     if (!s->backup) {
         error_setg(errp, "pbkvm: %s", why);
         return false;
     }
+    pbkvm_backup_starts();
     qemu_thread_create(&s->backup_thread, "Backup/pbkvm", backup_thread,
                        s->backup, QEMU_THREAD_JOINABLE);
     return true;
@@ -180,6 +203,7 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
     pbkvm_panic_start(s);
     s->recording = true;
     s->standing = true;
+    pbkvm_on_tick(device_tick, s);
     s->exit.notify = process_ends;
     qemu_add_exit_notifier(&s->exit);
     s->ticker = timer_new_ns(QEMU_CLOCK_VIRTUAL, tick, s);

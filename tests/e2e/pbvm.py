@@ -64,17 +64,20 @@ class Console:
             if left <= 0:
                 raise Failure(f"no {pattern!r} on the console in {patience} "
                               f"s; last: {self.text[-300:]!r}")
-            self.sock.settimeout(left)
-            try:
-                data = self.sock.recv(65536)
-            except TimeoutError:
-                continue
-            if not data:
-                raise Failure("the console closed; last: "
-                              f"{self.text[-300:]!r}")
-            self.log.write(data)
-            self.log.flush()
-            self.text += data.decode("utf-8", "replace").replace("\r", "")
+            self.take(left)
+
+    def take(self, patience):
+        """What comes next, or nothing within PATIENCE seconds."""
+        self.sock.settimeout(patience)
+        try:
+            data = self.sock.recv(65536)
+        except TimeoutError:
+            return
+        if not data:
+            raise Failure(f"the console closed; last: {self.text[-300:]!r}")
+        self.log.write(data)
+        self.log.flush()
+        self.text += data.decode("utf-8", "replace").replace("\r", "")
 
     def send(self, text):
         self.sock.sendall(text.encode())
@@ -130,10 +133,14 @@ class Qmp:
 
 
 class Guest:
-    """One QEMU with a Linux guest."""
+    """One QEMU with a Linux guest.
+
+    devices: pbkvm's own serial port and timer in place of QEMU's; then
+    backup_console is what the Backup prints, and only to be read.
+    """
 
     def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
-                 append="", wrap=(), gdb=False):
+                 append="", wrap=(), gdb=False, devices=False):
         self.log = pathlib.Path(log_dir)
         self.log.mkdir(parents=True, exist_ok=True)
         self.dir = tempfile.TemporaryDirectory(prefix="pbvm-")
@@ -152,8 +159,23 @@ class Guest:
         self.gdb = f"{self.dir.name}/gdb"
         if gdb:
             self.command += ["-gdb", f"unix:{self.gdb},server=on,wait=off"]
+        self.devices = devices
+        if devices:
+            at = self.command.index("-serial")
+            self.command[at:at + 2] = self._own_devices()
         self.process = self.console = self.qmp = None
+        self.backup_console = None
         self.marks = 0
+
+    def _own_devices(self):
+        """pb-serial and pb-timer, without QEMU's."""
+        options = ["-serial", "none", "-machine", "pc,pit=off",
+                   "-device", "pb-timer,id=pb-timer"]
+        for name in ("serial", "backup"):
+            options += ["-chardev", f"socket,id={name},path={self.dir.name}/"
+                        f"{name},server=on,wait=on"]
+        return options + ["-device", "pb-serial,id=pb-serial,chardev=serial,"
+                          "backup-chardev=backup"]
 
     def __enter__(self):
         command = self.command
@@ -167,6 +189,10 @@ class Guest:
             self._wait_for_socket("serial")
             self.console = Console(f"{self.dir.name}/serial",
                                    self.log / "console.log")
+            if self.devices:
+                self._wait_for_socket("backup")
+                self.backup_console = Console(f"{self.dir.name}/backup",
+                                              self.log / "backup.log")
             self._wait_for_socket("qmp")
             self.qmp = Qmp(f"{self.dir.name}/qmp", self.log / "qmp.log")
         except BaseException:
@@ -201,7 +227,7 @@ class Guest:
                 except subprocess.TimeoutExpired:
                     self.process.kill()
                     self.process.wait()
-        for end in (self.console, self.qmp):
+        for end in (self.console, self.backup_console, self.qmp):
             if end:
                 end.close()
         self.errors.close()

@@ -218,9 +218,15 @@ static void test_lag_changes(void)
 static void test_full_ring_is_told(void)
 {
     QTestState *qts = start_frozen(",ring-size=4096");
+    gint64 until = g_get_monotonic_time() + PATIENCE_US;
 
+    /* SeaBIOS starting again and again makes events. */
+    while (query_number(qts, "ring-used") < 4000) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+        qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
+        qtest_qmp_eventwait(qts, "RESET");
+    }
     qtest_qmp_eventwait(qts, "PBKVM_RING_FULL");
-    g_assert_cmpint(query_number(qts, "ring-full"), >, 0);
     assert_follows(qts);
     qtest_quit(qts);
 }

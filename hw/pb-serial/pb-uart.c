@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-uart.c: see pb-uart.h. */
+#include "qemu/osdep.h"
+
+#include "pb-uart.h"
+
+/* 9600 baud, as a PC's firmware leaves it. */
+#define DIVISOR_AT_RESET 12
+
+#define ERRORS (PB_LSR_PARITY | PB_LSR_FRAMING | PB_LSR_BREAK)
+
+static bool fifos(const PbUart *u)
+{
+    return u->fcr & PB_FCR_ENABLE;
+}
+
+static unsigned depth(const PbUart *u)
+{
+    return fifos(u) ? PB_UART_FIFO : 1;
+}
+
+static unsigned trigger(const PbUart *u)
+{
+    static const uint8_t level[] = { 1, 4, 8, 14 };
+
+    return fifos(u) ? level[u->fcr >> 6] : 1;
+}
+
+/* ---- interrupts ---- */
+
+static uint8_t highest(const PbUart *u)
+{
+    if ((u->ier & PB_IER_LINE) && (u->lsr & (PB_LSR_OVERRUN | ERRORS))) {
+        return PB_IIR_LINE;
+    }
+    if ((u->ier & PB_IER_RX) && u->rx_count >= trigger(u)) {
+        return PB_IIR_RX;
+    }
+    if ((u->ier & PB_IER_RX) && u->rx_timeout) {
+        return PB_IIR_TIMEOUT;
+    }
+    if ((u->ier & PB_IER_TX) && u->tx_irq) {
+        return PB_IIR_TX;
+    }
+    if ((u->ier & PB_IER_MODEM) && (u->msr & 0x0f)) {
+        return PB_IIR_MODEM;
+    }
+    return PB_IIR_NONE;
+}
+
+void pb_uart_update_irq(PbUart *u)
+{
+    /* On a PC's card OUT2 connects the chip's output to the bus. */
+    u->host->irq(u->opaque, (u->mcr & PB_MCR_OUT2) &&
+                 highest(u) != PB_IIR_NONE);
+}
+
+/*
+ * The chip comes out of its reset with five bits. A guest that prints without
+ * having set anything means eight.
+ */
+static uint8_t word(const PbUart *u, uint8_t c)
+{
+    return u->lcr_set ? pb_uart_word(u->lcr, c) : c;
+}
+
+/* ---- receiving ---- */
+
+static void want_timeout(PbUart *u)
+{
+    u->rx_timeout = false;
+    u->host->timeout(u->opaque, fifos(u) && u->rx_count);
+}
+
+/* A character's errors show in LSR when it becomes the next to be read. */
+static void show_errors(PbUart *u)
+{
+    if (u->rx_count) {
+        u->lsr |= u->rx_error[u->rx_head];
+    }
+}
+
+static void clear_rx(PbUart *u)
+{
+    u->rx_head = u->rx_count = 0;
+    memset(u->rx_error, 0, sizeof(u->rx_error));
+    want_timeout(u);
+}
+
+unsigned pb_uart_room(const PbUart *u)
+{
+    return u->mcr & PB_MCR_LOOP ? 0 : depth(u) - u->rx_count;
+}
+
+void pb_uart_receive(PbUart *u, uint8_t c, uint8_t error)
+{
+    unsigned at;
+
+    if (u->rx_count == depth(u)) {
+        u->lsr |= PB_LSR_OVERRUN;
+        if (fifos(u)) {
+            /* The FIFO stays; what was in the shift register is gone. */
+            pb_uart_update_irq(u);
+            return;
+        }
+        u->rx_count = 0;
+    }
+    at = (u->rx_head + u->rx_count) % PB_UART_FIFO;
+    u->rx[at] = word(u, c);
+    u->rx_error[at] = error & ERRORS;
+    if (u->rx_count++ == 0) {
+        show_errors(u);
+    }
+    want_timeout(u);
+    pb_uart_update_irq(u);
+}
+
+void pb_uart_timeout(PbUart *u)
+{
+    u->rx_timeout = fifos(u) && u->rx_count;
+    pb_uart_update_irq(u);
+}
+
+static uint8_t read_rbr(PbUart *u)
+{
+    uint8_t c = u->rx[u->rx_head];
+
+    if (u->rx_count == 0) {
+        return c;                 /* the last one again */
+    }
+    u->rx_error[u->rx_head] = 0;
+    if (--u->rx_count) {
+        u->rx_head = (u->rx_head + 1) % PB_UART_FIFO;
+        show_errors(u);
+    }
+    want_timeout(u);
+    pb_uart_update_irq(u);
+    u->host->room(u->opaque);
+    return c;
+}
+
+/* ---- sending ---- */
+
+static void clear_tx(PbUart *u)
+{
+    while (u->tx_count) {
+        u->host->lost(u->opaque, u->tx_tag[u->tx_head]);
+        u->tx_head = (u->tx_head + 1) % PB_UART_FIFO;
+        u->tx_count--;
+        u->tx_irq = true;
+    }
+}
+
+static void write_thr(PbUart *u, uint8_t c, uint64_t tag)
+{
+    unsigned at;
+
+    u->tx_irq = false;
+    if (u->tx_count == depth(u)) {
+        if (fifos(u)) {
+            u->host->lost(u->opaque, tag);
+            return;
+        }
+        u->host->lost(u->opaque, u->tx_tag[u->tx_head]);
+        u->tx_count = 0;
+    }
+    at = (u->tx_head + u->tx_count++) % PB_UART_FIFO;
+    u->tx[at] = c;
+    u->tx_tag[at] = tag;
+    pb_uart_update_irq(u);
+    u->host->transmit(u->opaque);
+}
+
+bool pb_uart_tx_load(PbUart *u)
+{
+    if (u->shifting || !u->tx_count) {
+        return u->shifting;
+    }
+    u->shift = word(u, u->tx[u->tx_head]);
+    u->shift_tag = u->tx_tag[u->tx_head];
+    u->shifting = true;
+    u->tx_head = (u->tx_head + 1) % PB_UART_FIFO;
+    if (--u->tx_count == 0) {
+        u->tx_irq = true;
+        pb_uart_update_irq(u);
+    }
+    return true;
+}
+
+bool pb_uart_tx_outside(const PbUart *u)
+{
+    return !(u->mcr & PB_MCR_LOOP) && !(u->lcr & PB_LCR_BREAK);
+}
+
+void pb_uart_tx_done(PbUart *u)
+{
+    u->shifting = false;
+    if (!pb_uart_tx_outside(u)) {
+        u->host->lost(u->opaque, u->shift_tag);
+    }
+    if (u->mcr & PB_MCR_LOOP) {
+        pb_uart_receive(u, u->shift, 0);
+    }
+}
+
+/* ---- the line ---- */
+
+uint8_t pb_uart_word(uint8_t lcr, uint8_t c)
+{
+    return c & (0xff >> (3 - (lcr & PB_LCR_BITS)));
+}
+
+unsigned pb_uart_frame_bits(const PbUart *u)
+{
+    return 1 + 5 + (u->lcr & PB_LCR_BITS) + !!(u->lcr & PB_LCR_PARITY) +
+           1 + !!(u->lcr & PB_LCR_STOP);
+}
+
+/* The four inputs, in loopback the four outputs. */
+static void update_msr(PbUart *u)
+{
+    uint8_t lines = u->lines;
+    uint8_t changed;
+
+    if (u->mcr & PB_MCR_LOOP) {
+        lines = (u->mcr & PB_MCR_RTS ? PB_MSR_CTS : 0) |
+                (u->mcr & PB_MCR_DTR ? PB_MSR_DSR : 0) |
+                (u->mcr & PB_MCR_OUT1 ? PB_MSR_RI : 0) |
+                (u->mcr & PB_MCR_OUT2 ? PB_MSR_DCD : 0);
+    }
+    changed = (u->msr ^ lines) & 0xf0;
+    /* Of the ring indicator, only its end counts. */
+    if (lines & PB_MSR_RI) {
+        changed &= ~PB_MSR_RI;
+    }
+    u->msr = lines | (u->msr & 0x0f) | changed >> 4;
+}
+
+void pb_uart_set_lines(PbUart *u, uint8_t lines)
+{
+    u->lines = lines & 0xf0;
+    update_msr(u);
+    pb_uart_update_irq(u);
+}
+
+/* ---- registers ---- */
+
+static void write_ier(PbUart *u, uint8_t value)
+{
+    uint8_t on = value & ~u->ier;
+
+    u->ier = value & 0x0f;
+    /* Enabling it with the holding register empty interrupts at once. */
+    if ((on & PB_IER_TX) && !u->tx_count) {
+        u->tx_irq = true;
+    }
+    pb_uart_update_irq(u);
+}
+
+static void write_fcr(PbUart *u, uint8_t value)
+{
+    bool toggled = (value ^ u->fcr) & PB_FCR_ENABLE;
+
+    if (toggled || ((value & PB_FCR_ENABLE) && (value & PB_FCR_CLEAR_RX))) {
+        clear_rx(u);
+        u->lsr &= ~ERRORS;
+    }
+    if (toggled || ((value & PB_FCR_ENABLE) && (value & PB_FCR_CLEAR_TX))) {
+        clear_tx(u);
+    }
+    /* The other bits count only together with ENABLE. */
+    u->fcr = value & PB_FCR_ENABLE ? value & (PB_FCR_ENABLE | PB_FCR_DMA |
+                                              PB_FCR_TRIGGER) : 0;
+    pb_uart_update_irq(u);
+    u->host->room(u->opaque);
+}
+
+static void write_lcr(PbUart *u, uint8_t value)
+{
+    uint8_t changed = value ^ u->lcr;
+
+    u->lcr = value;
+    u->lcr_set = true;
+    if (changed & PB_LCR_BREAK) {
+        if (!(u->mcr & PB_MCR_LOOP)) {
+            u->host->line(u->opaque, PB_LINE_BREAK);
+        } else if (value & PB_LCR_BREAK) {
+            pb_uart_receive(u, 0, PB_LSR_BREAK | PB_LSR_FRAMING);
+        }
+    }
+    if (changed & 0x3f) {
+        u->host->line(u->opaque, PB_LINE_PARAMS);
+    }
+}
+
+static void write_mcr(PbUart *u, uint8_t value)
+{
+    uint8_t changed = (value ^ u->mcr) & 0x1f;
+    bool break_moves = (changed & PB_MCR_LOOP) && (u->lcr & PB_LCR_BREAK);
+
+    u->mcr = value & 0x1f;
+    update_msr(u);
+    pb_uart_update_irq(u);
+    if (changed) {
+        u->host->line(u->opaque, PB_LINE_MODEM |
+                      (break_moves ? PB_LINE_BREAK : 0));
+    }
+    if (changed & PB_MCR_LOOP) {
+        u->host->room(u->opaque);
+    }
+}
+
+static void write_divisor(PbUart *u, uint16_t value)
+{
+    if (value != u->divisor) {
+        u->divisor = value;
+        u->host->line(u->opaque, PB_LINE_PARAMS);
+    }
+}
+
+void pb_uart_write(PbUart *u, unsigned offset, uint8_t value, uint64_t tag)
+{
+    bool dlab = u->lcr & PB_LCR_DLAB;
+
+    switch (offset) {
+    case PB_UART_THR:
+        if (dlab) {
+            write_divisor(u, (u->divisor & 0xff00) | value);
+        } else {
+            write_thr(u, value, tag);
+        }
+        break;
+    case PB_UART_IER:
+        if (dlab) {
+            write_divisor(u, (u->divisor & 0xff) | value << 8);
+        } else {
+            write_ier(u, value);
+        }
+        break;
+    case PB_UART_FCR:
+        write_fcr(u, value);
+        break;
+    case PB_UART_LCR:
+        write_lcr(u, value);
+        break;
+    case PB_UART_MCR:
+        write_mcr(u, value);
+        break;
+    case PB_UART_SCR:
+        u->scr = value;
+        break;
+    default:
+        break;                    /* LSR and MSR: for the factory only */
+    }
+}
+
+static uint8_t read_iir(PbUart *u)
+{
+    uint8_t id = highest(u);
+
+    if (id == PB_IIR_TX) {
+        u->tx_irq = false;
+        pb_uart_update_irq(u);
+    }
+    return id | (fifos(u) ? PB_IIR_FIFOS : 0);
+}
+
+static uint8_t read_lsr(PbUart *u)
+{
+    uint8_t value = u->lsr;
+    unsigned i;
+
+    if (u->rx_count) {
+        value |= PB_LSR_READY;
+    }
+    if (!u->tx_count) {
+        value |= PB_LSR_THRE | (u->shifting ? 0 : PB_LSR_TEMT);
+    }
+    for (i = 0; fifos(u) && i < u->rx_count; i++) {
+        if (u->rx_error[(u->rx_head + i) % PB_UART_FIFO]) {
+            value |= PB_LSR_FIFO_ERROR;
+        }
+    }
+    u->lsr = 0;
+    if (u->rx_count) {
+        u->rx_error[u->rx_head] = 0;
+    }
+    pb_uart_update_irq(u);
+    return value;
+}
+
+static uint8_t read_msr(PbUart *u)
+{
+    uint8_t value = u->msr;
+
+    u->msr &= 0xf0;
+    pb_uart_update_irq(u);
+    return value;
+}
+
+uint8_t pb_uart_read(PbUart *u, unsigned offset)
+{
+    bool dlab = u->lcr & PB_LCR_DLAB;
+
+    switch (offset) {
+    case PB_UART_RBR:
+        return dlab ? u->divisor & 0xff : read_rbr(u);
+    case PB_UART_IER:
+        return dlab ? u->divisor >> 8 : u->ier;
+    case PB_UART_IIR:
+        return read_iir(u);
+    case PB_UART_LCR:
+        return u->lcr;
+    case PB_UART_MCR:
+        return u->mcr;
+    case PB_UART_LSR:
+        return read_lsr(u);
+    case PB_UART_MSR:
+        return read_msr(u);
+    default:
+        return u->scr;
+    }
+}
+
+void pb_uart_init(PbUart *u, const PbUartHost *host, void *opaque)
+{
+    u->host = host;
+    u->opaque = opaque;
+    u->lines = PB_MSR_CTS | PB_MSR_DSR | PB_MSR_DCD;
+}
+
+void pb_uart_reset(PbUart *u)
+{
+    clear_tx(u);
+    if (u->shifting) {
+        u->host->lost(u->opaque, u->shift_tag);
+    }
+    u->shifting = u->tx_irq = u->lcr_set = false;
+    u->ier = u->fcr = u->lcr = u->mcr = u->scr = u->lsr = 0;
+    u->divisor = DIVISOR_AT_RESET;
+    u->msr = u->lines;
+    clear_rx(u);
+    pb_uart_update_irq(u);
+    u->host->line(u->opaque, PB_LINE_PARAMS | PB_LINE_BREAK | PB_LINE_MODEM);
+    u->host->room(u->opaque);
+}
