@@ -12,6 +12,8 @@ Commands: pb-attach TARGET [primary], pb-modules, pb-where.
 
 import os
 import pathlib
+import struct
+import tempfile
 
 import gdb
 
@@ -34,12 +36,30 @@ def prompt(_current):
     return f"(gdb {side()}) " if side() else "(gdb) "
 
 
+def without_addresses(elf):
+    """The module @elf with all its sections at 0.
+
+    The kernel's linker script gives .data an address of its own, if small;
+    gdb then looks for its variables in .text.
+    """
+    data = bytearray(elf)
+    wide = data[4] == 2             # ELFCLASS64
+    at, = struct.unpack_from("<Q" if wide else "<I", data,
+                             0x28 if wide else 0x20)
+    size, count = struct.unpack_from("<HH", data, 0x3a if wide else 0x2e)
+    for header in range(at, at + size * count, size):
+        struct.pack_into("<Q" if wide else "<I", data,
+                         header + (0x10 if wide else 0x0c), 0)
+    return bytes(data)
+
+
 class Modules:
     """Symbols of the guest's modules, per inferior."""
 
     def __init__(self):
         self.loaded = {}        # inferior number -> {(name, address)}
         self.first = {}         # inferior number -> modules.next, last seen
+        self.copies = tempfile.TemporaryDirectory(prefix="pbkvm-gdb-")
 
     def _list(self):
         """struct module * of each, newest first."""
@@ -87,7 +107,9 @@ class Modules:
                         for section, address in sections.items()
                         if section.startswith((".data", ".bss", ".rodata",
                                                ".init", ".exit")))
-        gdb.execute(f"add-symbol-file {file} {text:#x} {rest}",
+        copy = pathlib.Path(self.copies.name) / file.name
+        copy.write_bytes(without_addresses(file.read_bytes()))
+        gdb.execute(f"add-symbol-file {copy} {text:#x} {rest}",
                     to_string=True)
         say(f"module {name} is at {text:#x}, symbols from {file.name}")
 
