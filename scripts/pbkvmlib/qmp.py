@@ -84,6 +84,17 @@ class Qmp:
             found.append(self._wait(self.client.events.get(), ANSWER))
         return found
 
+    def wait_for(self, name, seconds):
+        """The next event called @name, or None after @seconds."""
+        async def next_event():
+            while (event := await self.client.events.get())["event"] != name:
+                pass
+            return event
+        try:
+            return self._wait(next_event(), seconds)
+        except asyncio.TimeoutError:
+            return None
+
     def __enter__(self):
         return self
 
