@@ -15,13 +15,15 @@ EXITS = """exit status:
   130 Ctrl-C         run, replay: QEMU's own once it has started
 """
 
-RUN_HELP = """usage: pbkvm run [--lab | --host] [--as NAME] [--print] [QEMU OPTION...]
+RUN_HELP = """usage: pbkvm run [--lab | --host] [--as NAME] [--print]
+                 [QEMU OPTION...]
 
 Runs a guest under -accel pbkvm, at a place where that works: this host if
 its KVM and PMU serve, else the lab. QEMU's options are as ever; what they
-lack is added: -accel pbkvm, -nic none, -vga none, -nographic, -m 128,
--no-reboot, -action panic=pause, pbkvm's own Linux guest, and the sockets
-by which the other commands find this machine.
+lack is added: -accel pbkvm, -nic none, -m 128, -vga none, -display none,
+-serial mon:stdio (the console is this terminal), -no-reboot, -action
+panic=pause, pbkvm's own Linux guest, and the sockets by which the other
+commands find this machine.
 
   --lab, --host  run it there, whatever the check of this host says
   --as NAME      the machine's name (vm, or vm-2, ... if that is taken)

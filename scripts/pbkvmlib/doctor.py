@@ -24,14 +24,14 @@ class Report:
         shown = WORDS[word]
         if self.colour:
             shown = f"\033[{COLOURS[word]}m{shown}\033[0m"
-        width = max(40, shutil.get_terminal_size((80, 24)).columns) - 18
+        width = max(40, shutil.get_terminal_size((80, 24)).columns) - 19
         lines = textwrap.wrap(text, width, break_on_hyphens=False,
                               break_long_words=False) or [""]
-        print(f"{shown}  {what:<11} {lines[0]}")
+        print(f"{shown}  {what:<12} {lines[0]}")
         for line in lines[1:]:
-            print(" " * 18 + line)
+            print(" " * 19 + line)
         if mend:
-            print(" " * 18 + "to mend: " + mend)
+            print(" " * 19 + "to mend: " + mend)
         return word != "FAIL"
 
 

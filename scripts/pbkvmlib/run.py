@@ -106,6 +106,17 @@ def guest_options(words):
     return options
 
 
+def console(names):
+    """The terminal: the guest's, with the monitor behind Ctrl-a c."""
+    if names & {"serial", "monitor", "nodefaults", "daemonize"}:
+        return []
+    if "nographic" in names:
+        # What it means by itself, but not when there is -qmp.
+        return ["-serial", "mon:stdio"]
+    return [] if "display" in names else ["-display", "none", "-serial",
+                                          "mon:stdio"]
+
+
 def defaults(words):
     """What a command line lacks to be pbkvm's; nothing it has."""
     names = _names(words)
@@ -118,8 +129,7 @@ def defaults(words):
         options += ["-m", "128"]
     if "vga" not in names and "nodefaults" not in names:
         options += ["-vga", "none"]
-    if not names & {"display", "nographic"}:
-        options += ["-nographic"]
+    options += console(names)
     actions = ",".join(_values(words, "action"))
     if "no-reboot" not in names and "reboot=" not in actions:
         options += ["-no-reboot"]
@@ -190,7 +200,7 @@ def launch(own, words):
               f" ({why})\n"
               f"pbkvm: this is machine {machine.name}; from another "
               "terminal: pbkvm status, pbkvm gdb", file=sys.stderr)
-        if sys.stdin.isatty() and "-nographic" in words:
+        if sys.stdin.isatty() and "mon:stdio" in words:
             print("pbkvm: Ctrl-a x ends it, Ctrl-a c is the monitor",
                   file=sys.stderr)
         sys.stderr.flush()
