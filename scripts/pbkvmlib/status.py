@@ -83,6 +83,8 @@ def rows(name, where, state, info, rates, width=30):
                  if kind != "all" and rate >= 0.5]
         result.append(("events/s", f"{rates['all']:.0f}"
                        + (": " + ", ".join(texts) if texts else "")))
+    if "panic" in info:
+        result.append(("panic", panic_text(info["panic"])))
     if "history-ended" in info:
         result.append(("history", f"ended: {info['history-ended']}"))
     if "divergence" in info:
@@ -93,13 +95,18 @@ def rows(name, where, state, info, rates, width=30):
     return result
 
 
+def panic_text(panic):
+    """What PBKVM_PANIC tells, in one line."""
+    away = panic["distance-time"] / 1e6
+    return (f"found by {panic['detected-by']}; the Backup froze {away:.0f} "
+            "ms before it: pbkvm gdb")
+
+
 def describe_event(event):
     """One line about a QMP event, or None if it is not ours."""
     name, data = event["event"], event.get("data", {})
     if name == "PBKVM_PANIC":
-        away = data.get("distance-time", 0) / 1e6
-        return (f"the Primary panicked (found by {data['detected-by']}); "
-                f"the Backup is {away:.0f} ms before it: pbkvm gdb")
+        return panic_text(data)
     if name == "PBKVM_DIVERGED":
         return f"the Backup diverged at event {data['event']}"
     if name in ("PBKVM_FROZEN", "PBKVM_RING_FULL", "SHUTDOWN",

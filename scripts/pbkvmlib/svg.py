@@ -7,6 +7,7 @@ WIDTH = 960
 LEFT, RIGHT, TOP = 80, 20, 60
 GAP = 46
 PRIMARY, BACKUP, WANTED, RING = "#c0392b", "#2471a3", "#888888", "#7d6608"
+KINDS = ("#2471a3", "#229954", "#b9770e", "#8e44ad", "#16a085", "#7b241c")
 MARKS = {"panic": "#c0392b", "freeze": "#2471a3", "thaw": "#229954",
          "diverged": "#8e44ad", "end": "#555555"}
 TICKS = (1, 2, 5)
@@ -102,11 +103,22 @@ def legend(panel, entries):
         x -= 8 * len(text) + 16
 
 
-def event_rates(samples):
-    """(moment, events/s) between samples."""
-    return [(b["t"], (b["events-written"] - a["events-written"])
-             / (b["t"] - a["t"]))
+def rate(samples, count):
+    """[(moment, per s)] of what count(sample) counts, between samples."""
+    return [(b["t"], (count(b) - count(a)) / (b["t"] - a["t"]))
             for a, b in zip(samples, samples[1:]) if b["t"] > a["t"]]
+
+
+def event_rates(samples):
+    """[(name, colour, curve)]: all events, then the commonest kinds."""
+    result = [("all", PRIMARY,
+               rate(samples, lambda sample: sample["events-written"]))]
+    last = samples[-1].get("kinds", {})
+    common = sorted(last, key=last.get, reverse=True)[:len(KINDS)]
+    for kind, colour in zip(common, KINDS):
+        result.append((kind, colour, rate(
+            samples, lambda sample, kind=kind: sample["kinds"].get(kind, 0))))
+    return result
 
 
 def _curve(samples, key, scale=1):
@@ -120,7 +132,7 @@ def _top(*curves):
 def draw(data):
     """The SVG of @data (see timeline.Sampler)."""
     samples, marks = data["samples"], data["marks"]
-    x_range = samples[0]["t"], max(samples[-1]["t"], samples[0]["t"] + 1e-3)
+    x_range = 0, max(samples[-1]["t"], 1e-3)
     primary = _curve(samples, "primary-time", 1e9)
     backup = _curve(samples, "backup-time", 1e9)
     lag, wanted = _curve(samples, "lag-now"), _curve(samples, "lag-wanted")
@@ -144,8 +156,11 @@ def draw(data):
     second.curve(lag, BACKUP)
     legend(second, [("wanted", WANTED), ("lag", BACKUP)])
     panel("ring, in % full", 80, 0, max(1, _top(ring))).curve(ring, RING)
-    panel("events recorded per s", 80, 0, max(1, _top(rates))).curve(
-        rates, PRIMARY)
+    last = panel("events recorded per s", 110, 0,
+                 max(1, _top(*(curve for _, _, curve in rates))))
+    for _, colour, curve in reversed(rates):
+        last.curve(curve, colour)
+    legend(last, [(name, colour) for name, colour, _ in rates])
     for one in panels:
         one.marks(marks, one is first)
     panels[-1].text(WIDTH - RIGHT, y - 12, "s since sampling began", "end")
