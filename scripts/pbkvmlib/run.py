@@ -159,6 +159,17 @@ def symbols_of(words):
     return None
 
 
+def with_symbols(words):
+    """panic-at=SYMBOL finds its symbols, if we know where they are."""
+    vmlinux = symbols_of(words)
+    result = list(words)
+    for at, (option, value) in enumerate(zip(words, words[1:]), 1):
+        if option.lstrip("-") == "accel" and ",panic-at=" in value \
+                and ",symbols=" not in value and vmlinux:
+            result[at] += ",symbols=" + vmlinux.replace(",", ",,")
+    return result
+
+
 def _pass_on(process):
     """Signals that end us end QEMU; Ctrl-C reaches it by itself."""
     def forward(number, _frame):
@@ -212,7 +223,8 @@ def launch(own, words):
 def run(args):
     own = Own(args)
     words = own.qemu
-    return launch(own, [*defaults(words), *guest_options(words), *words])
+    return launch(own, with_symbols([*defaults(words),
+                                     *guest_options(words), *words]))
 
 
 def offers(option):

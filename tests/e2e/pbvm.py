@@ -133,7 +133,7 @@ class Guest:
     """One QEMU with a Linux guest."""
 
     def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
-                 append="", wrap=(), gdb=False):
+                 append="", wrap=(), gdb=False, own_session=False):
         self.log = pathlib.Path(log_dir)
         self.log.mkdir(parents=True, exist_ok=True)
         self.dir = tempfile.TemporaryDirectory(prefix="pbvm-")
@@ -154,6 +154,8 @@ class Guest:
             self.command += ["-gdb", f"unix:{self.gdb},server=on,wait=off"]
         self.process = self.console = self.qmp = None
         self.marks = 0
+        # Then a terminal's Ctrl-C is not for this machine.
+        self.own_session = own_session
 
     def __enter__(self):
         command = self.command
@@ -162,7 +164,7 @@ class Guest:
         self.errors = open(self.log / "qemu.log", "wb")
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self.errors,
-            stderr=self.errors)
+            stderr=self.errors, start_new_session=self.own_session)
         try:
             self._wait_for_socket("serial")
             self.console = Console(f"{self.dir.name}/serial",
