@@ -64,17 +64,20 @@ class Console:
             if left <= 0:
                 raise Failure(f"no {pattern!r} on the console in {patience} "
                               f"s; last: {self.text[-300:]!r}")
-            self.sock.settimeout(left)
-            try:
-                data = self.sock.recv(65536)
-            except TimeoutError:
-                continue
-            if not data:
-                raise Failure("the console closed; last: "
-                              f"{self.text[-300:]!r}")
-            self.log.write(data)
-            self.log.flush()
-            self.text += data.decode("utf-8", "replace").replace("\r", "")
+            self.read(left)
+
+    def read(self, patience):
+        """Take what comes next, if anything does."""
+        self.sock.settimeout(patience)
+        try:
+            data = self.sock.recv(65536)
+        except TimeoutError:
+            return
+        if not data:
+            raise Failure(f"the console closed; last: {self.text[-300:]!r}")
+        self.log.write(data)
+        self.log.flush()
+        self.text += data.decode("utf-8", "replace").replace("\r", "")
 
     def send(self, text):
         self.sock.sendall(text.encode())
