@@ -27,7 +27,8 @@ def paint(code, text):
     return f"\033[{code}m{text}\033[0m" if COLOUR else text
 
 
-def say(text):
+# Named unlike what pbkvm-gdb.py has: gdb's scripts share one namespace.
+def tell(text):
     gdb.write(paint("1;36", f"\n{text}\n"))
     gdb.flush()
 
@@ -68,7 +69,7 @@ def bad_pointer():
     if primary_alone():
         # No Backup (to try this script): the session has to be good yet.
         return int(gdb.parse_and_eval(f"&({SESSION})->ops")), None
-    say("The panicked Primary: what the crash dump would have.")
+    tell("The panicked Primary: what the crash dump would have.")
     do("inferior 1", quiet=True)
     MODULES.load(quiet=True)            # from pbkvm-gdb.py
     do("backtrace -frame-arguments none")
@@ -118,7 +119,7 @@ def guilty():
     function = gdb.block_for_pc(address)
     while function.function is None:
         function = function.superblock
-    say(f"The guilty instruction, at {address:#x} in {function.function}:")
+    tell(f"The guilty instruction, at {address:#x} in {function.function}:")
     gdb.write(f"   {insn}\n\n")
     return {"address": address, "instruction": insn,
             "function": str(function.function),
@@ -149,7 +150,7 @@ def find_write(stops, address, bad):
 
 def to_the_panic(stops):
     """The Backup goes on to where the Primary ended."""
-    say("And on, into the panic itself:")
+    tell("And on, into the panic itself:")
     if primary_alone():
         do("hbreak panic")
     do("continue")
@@ -161,10 +162,10 @@ def demo():
     stops = Stops()
     address, bad = bad_pointer()
     if not primary_alone():
-        say("The Backup, in the past: the same pointer is still good.")
+        tell("The Backup, in the past: the same pointer is still good.")
         do("pb-where")
     do(f"print/x *(unsigned int *){address:#x}")
-    say("Who will write it? A hardware watchpoint, and on we go.")
+    tell("Who will write it? A hardware watchpoint, and on we go.")
     value = find_write(stops, address, bad)
     if value is None:
         raise gdb.GdbError("demo: error: nobody wrote the bad pointer\n"
@@ -173,7 +174,7 @@ def demo():
                            "  to do:    start again with a longer lag")
     found = guilty()
     found["value"] = value
-    say("It is called by a timer, which was never stopped; what it takes for "
+    tell("It is called by a timer, which was never stopped; what it takes for "
         "its request\nwas freed, and is a session by now:")
     do("backtrace 4")
     do("print pb_pending")
@@ -184,7 +185,7 @@ def demo():
         with open(os.environ["PBKVM_DEMO_RESULT"], "w",
                   encoding="utf-8") as file:
             json.dump(found, file)
-    say(f"Found: {found['function']}, {found['file']}:{found['line']}: "
+    tell(f"Found: {found['function']}, {found['file']}:{found['line']}: "
         f"{found['source']}")
 
 

@@ -84,7 +84,11 @@ def rows(name, where, state, info, rates, width=30):
         result.append(("events/s", f"{rates['all']:.0f}"
                        + (": " + ", ".join(texts) if texts else "")))
     if "panic" in info:
-        result.append(("panic", panic_text(info["panic"])))
+        result.append(("panic", panic_text(
+            info["panic"], info["primary-time"] - info["backup-time"])))
+    if info.get("detached"):
+        result.append(("detached", "a debugger has changed the Backup: what "
+                       "it does now never happened"))
     if "history-ended" in info:
         result.append(("history", f"ended: {info['history-ended']}"))
     if "divergence" in info:
@@ -95,18 +99,18 @@ def rows(name, where, state, info, rates, width=30):
     return result
 
 
-def panic_text(panic):
-    """What PBKVM_PANIC tells, in one line."""
-    away = panic["distance-time"] / 1e6
-    return (f"found by {panic['detected-by']}; the Backup froze {away:.0f} "
-            "ms before it: pbkvm gdb")
+def panic_text(detected_by, away):
+    """A panic in one line; the Backup is @away ns before it."""
+    return (f"found by {detected_by}; the Backup is {away / 1e6:.0f} ms "
+            "before it: pbkvm gdb")
 
 
 def describe_event(event):
     """One line about a QMP event, or None if it is not ours."""
     name, data = event["event"], event.get("data", {})
     if name == "PBKVM_PANIC":
-        return panic_text(data)
+        return "panic " + panic_text(data["detected-by"],
+                                     data["distance-time"])
     if name == "PBKVM_DIVERGED":
         return f"the Backup diverged at event {data['event']}"
     if name in ("PBKVM_FROZEN", "PBKVM_RING_FULL", "SHUTDOWN",
