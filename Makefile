@@ -18,7 +18,7 @@ endif
 .PHONY: all qemu native guest lab demo bench help clean distclean \
         check check-unit check-qtest check-lab check-guests check-e2e
 
-all: qemu native guest lab
+all: qemu native guest lab build/pbkvm
 
 # A folder's time changes when a file in it comes or goes.
 CONFIG_DEPS = configure scripts/pb-apt scripts/pb-lib.sh meson.build \
@@ -43,8 +43,13 @@ guest: build/config
 lab: build/config
 	@scripts/pb-log lab lab/build
 
+# The front-end beside what it starts.
+build/pbkvm:
+	@mkdir -p build
+	@ln -sfn ../scripts/pbkvm $@
+
 demo: all
-	@scripts/demo
+	@scripts/demo $(if $(INTERACTIVE),--interactive)
 
 check: build/config
 	@$(TESTS) all
@@ -64,7 +69,8 @@ distclean: clean
 
 help:
 	@echo 'make              build everything (what is missing is fetched)'
-	@echo 'make demo         boot Linux under pbkvm and type into its console'
+	@echo 'make demo         a kernel panic, and the Backup walking into it'
+	@echo '                  (INTERACTIVE=1 leaves you in gdb)'
 	@echo 'make check        build everything and run all tests'
 	@echo 'make check-unit   only the unit tests (also: -qtest, -lab, -guests, -e2e)'
 	@echo 'make bench        measure what the README quotes'

@@ -140,7 +140,8 @@ class Guest:
     """
 
     def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
-                 append="", wrap=(), gdb=False, devices=False):
+                 append="", wrap=(), gdb=False, devices=False,
+                 own_session=False):
         self.log = pathlib.Path(log_dir)
         self.log.mkdir(parents=True, exist_ok=True)
         self.dir = tempfile.TemporaryDirectory(prefix="pbvm-")
@@ -166,6 +167,8 @@ class Guest:
         self.process = self.console = self.qmp = None
         self.backup_console = None
         self.marks = 0
+        # Then a terminal's Ctrl-C is not for this machine.
+        self.own_session = own_session
 
     def _own_devices(self):
         """pb-serial and pb-timer, without QEMU's."""
@@ -184,7 +187,7 @@ class Guest:
         self.errors = open(self.log / "qemu.log", "wb")
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self.errors,
-            stderr=self.errors)
+            stderr=self.errors, start_new_session=self.own_session)
         try:
             self._wait_for_socket("serial")
             self.console = Console(f"{self.dir.name}/serial",
