@@ -17,6 +17,9 @@
 
 #define MAX_LEN 15
 
+/* Instructions remembered, per thread. */
+#define KNOWN   512
+
 /* An instruction taken apart: prefixes, opcode, ModRM. */
 typedef struct Parts {
     bool op16, addr16;
@@ -287,15 +290,14 @@ static void classify_low(PbInsn *insn, const Parts *p)
     }
 }
 
-void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
-                    uint64_t pc, uint64_t cs_base, unsigned bits)
+static void decode(PbInsn *insn, const uint8_t *code, unsigned len,
+                   uint64_t pc, uint64_t cs_base, unsigned bits)
 {
     unsigned disp;
     Parts p;
 
     memset(insn, 0, sizeof(*insn));
     insn->kind = PB_INSN_UNKNOWN;
-    len = len < MAX_LEN ? len : MAX_LEN;
     insn->len = disassemble(insn, code, len, pc, bits);
     if (!insn->len || !take_apart(&p, code, insn->len, bits)) {
         insn->len = 0;
@@ -315,6 +317,42 @@ void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
     } else {
         classify_low(insn, &p);
     }
+}
+
+/*
+ * What was decoded before: a guest is interrupted in the same few places
+ * again and again, and a disassembler takes its time.
+ */
+typedef struct Known {
+    uint64_t pc, cs_base;
+    uint8_t code[MAX_LEN];
+    uint8_t len, bits;
+    PbInsn insn;
+} Known;
+
+static bool same(const Known *k, const uint8_t *code, unsigned len,
+                 uint64_t pc, uint64_t cs_base, unsigned bits)
+{
+    return k->bits == bits && k->pc == pc && k->cs_base == cs_base &&
+           k->len == len && memcmp(k->code, code, len) == 0;
+}
+
+void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
+                    uint64_t pc, uint64_t cs_base, unsigned bits)
+{
+    static __thread Known known[KNOWN];
+    Known *k = &known[(pc ^ pc >> 9) % KNOWN];
+
+    len = len < MAX_LEN ? len : MAX_LEN;
+    if (!same(k, code, len, pc, cs_base, bits)) {
+        k->pc = pc;
+        k->cs_base = cs_base;
+        k->len = len;
+        k->bits = bits;
+        memcpy(k->code, code, len);
+        decode(&k->insn, code, len, pc, cs_base, bits);
+    }
+    *insn = k->insn;
 }
 
 int pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,

@@ -47,7 +47,7 @@ static uint16_t due(const struct kvm_vcpu_events *e)
     return e->interrupt.injected ? 0x100 | e->interrupt.nr : 0;
 }
 
-int pb_position_take(PbVcpu *v, PbPosition *p)
+static int take(PbVcpu *v, PbPosition *p, bool with_loop)
 {
     struct kvm_vcpu_events events;
     struct kvm_sregs sregs;
@@ -71,7 +71,18 @@ int pb_position_take(PbVcpu *v, PbPosition *p)
     p->hash = pb_digest_bytes(hash_regs(&regs), stack, n) >> 32;
     p->resumed = regs.rflags & RFLAGS_RF;
     p->injected = due(&events);
+    p->loop = with_loop ? pb_loop_hash(v, &regs, &sregs) : 0;
     return 0;
+}
+
+int pb_position_take(PbVcpu *v, PbPosition *p)
+{
+    return take(v, p, false);
+}
+
+int pb_position_take_whole(PbVcpu *v, PbPosition *p)
+{
+    return take(v, p, true);
 }
 
 int pb_position_add_loop(PbVcpu *v, PbPosition *p)

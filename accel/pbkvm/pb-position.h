@@ -40,10 +40,11 @@ typedef struct PbPosition {
 } PbPosition;
 
 /*
- * Where @v stands, but for @loop, which costs more: 0 or -errno.
- * pb_position_add_loop() sets it.
+ * Where @v stands: 0 or -errno.  The first without @loop, which costs more;
+ * pb_position_add_loop() sets it later.
  */
 int pb_position_take(PbVcpu *v, PbPosition *p);
+int pb_position_take_whole(PbVcpu *v, PbPosition *p);
 int pb_position_add_loop(PbVcpu *v, PbPosition *p);
 
 /* The position an asynchronous event names. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pbkvm-hmp.c: the QMP commands for people, in the monitor. */
 #include "qemu/osdep.h"
+#include "qemu/cutils.h"
 #include "qapi/error.h"
+#include "qobject/qdict.h"
 #include "qapi/qapi-commands-pbkvm-target.h"
 #include "monitor/hmp.h"
 #include "monitor/hmp-target.h"
@@ -89,4 +91,67 @@ void hmp_pbkvm_verify(Monitor *mon, const QDict *qdict)
         monitor_printf(mon, "first difference: %s\n", q->first_difference);
     }
     qapi_free_PbkvmVerifyResult(q);
+}
+
+void hmp_pbkvm_panic(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+
+    qmp_pbkvm_panic(qdict_get_try_str(qdict, "reason"), &err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_pbkvm_set_lag(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+
+    qmp_pbkvm_set_lag(qdict_get_int(qdict, "lag"), &err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_pbkvm_save_evidence(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+    PbkvmEvidence *q =
+        qmp_pbkvm_save_evidence(qdict_get_str(qdict, "filename"), &err);
+
+    hmp_handle_error(mon, err);
+    qapi_free_PbkvmEvidence(q);
+}
+
+static void print_stop(Monitor *mon, PbkvmStop *q, Error *err)
+{
+    if (hmp_handle_error(mon, err)) {
+        return;
+    }
+    monitor_printf(mon, "%s: event %" PRIu64 ", %" PRIu64 " branches, rip 0x%"
+                   PRIx64 ", Primary time %" PRIu64 " ns\n",
+                   PbkvmStopReason_str(q->reason), q->place->event,
+                   q->place->branches, q->place->rip, q->place->time);
+    qapi_free_PbkvmStop(q);
+}
+
+void hmp_pbkvm_step(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+    int64_t n = qdict_get_try_int(qdict, "instructions", 1);
+
+    print_stop(mon, qmp_pbkvm_step(true, n, false, 0, &err), err);
+}
+
+/* "panic", or the number of an event. */
+void hmp_pbkvm_run_to(Monitor *mon, const QDict *qdict)
+{
+    const char *to = qdict_get_str(qdict, "to");
+    bool panic = strcmp(to, "panic") == 0;
+    uint64_t event = 0;
+    Error *err = NULL;
+
+    if (!panic && qemu_strtou64(to, NULL, 0, &event) < 0) {
+        monitor_printf(mon, "pbkvm_run_to: expected panic or the number of an "
+                       "event, got %s\n", to);
+        return;
+    }
+    print_stop(mon, qmp_pbkvm_run_to(!panic, event, false, 0, false, 0, panic,
+                                     panic, &err), err);
 }

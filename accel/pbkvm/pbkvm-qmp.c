@@ -117,6 +117,23 @@ static PbkvmCounter *get_counter(const PbkvmState *s, const PbBackupStats *b)
     return q;
 }
 
+static PbkvmKindList *get_kinds(const PbRecordStats *r)
+{
+    PbkvmKindList *list = NULL, **tail = &list;
+    unsigned i;
+
+    for (i = 0; i < PB_EVENT_KINDS; i++) {
+        if (r->by_kind[i]) {
+            PbkvmKind *q = g_new0(PbkvmKind, 1);
+
+            q->kind = g_strdup(pb_event_kind_name(i));
+            q->count = r->by_kind[i];
+            QAPI_LIST_APPEND(tail, q);
+        }
+    }
+    return list;
+}
+
 PbkvmInfo *qmp_query_pbkvm(Error **errp)
 {
     PbkvmState *s = get_state(errp);
@@ -145,6 +162,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
         q->replay = g_strdup(s->replay.file);
     }
     q->events_written = r.events;
+    q->events_by_kind = get_kinds(&r);
     q->events_read = b.events;
     q->ring_size = s->ring_events;
     q->primary_time = r.time_ns;

@@ -338,11 +338,8 @@ static int emit_here(PbRecorder *r, PbEventKind kind, uint16_t arg)
 {
     PbEvent e = { .kind = kind, .arg = arg };
     PbPosition p;
-    int ret = pb_position_take(r->v, &p);
+    int ret = pb_position_take_whole(r->v, &p);
 
-    if (ret == 0) {
-        ret = pb_position_add_loop(r->v, &p);
-    }
     if (ret < 0) {
         return ret;
     }

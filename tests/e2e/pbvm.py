@@ -217,7 +217,20 @@ class Guest:
         """What QEMU printed."""
         return (self.log / "qemu.log").read_text("utf-8", "replace")[-2000:]
 
-    def __exit__(self, *_):
+    def _keep_history(self):
+        """What a failed test leaves: the report, and the Backup as it stands
+        with the history before it (history.pbkvm, docs/evidence.md)."""
+        try:
+            (self.log / "query-pbkvm.log").write_text(str(self.query()))
+            self.qmp("pbkvm-freeze")
+            self.qmp("pbkvm-save-evidence",
+                     filename=str(self.log / "history.pbkvm"))
+        except Exception as error:        # as much as there is
+            (self.log / "no-history.log").write_text(f"{error}\n")
+
+    def __exit__(self, kind=None, *_):
+        if kind and self.qmp and self.process.poll() is None:
+            self._keep_history()
         if self.process and self.process.poll() is None:
             try:
                 if self.qmp:
