@@ -135,8 +135,9 @@ void hmp_pbkvm_step(Monitor *mon, const QDict *qdict)
 {
     Error *err = NULL;
     int64_t n = qdict_get_try_int(qdict, "instructions", 1);
+    PbkvmStop *q = qmp_pbkvm_step(true, n, false, 0, &err);
 
-    print_stop(mon, qmp_pbkvm_step(true, n, false, 0, &err), err);
+    print_stop(mon, q, err);
 }
 
 /* "panic", or the number of an event. */
@@ -146,12 +147,14 @@ void hmp_pbkvm_run_to(Monitor *mon, const QDict *qdict)
     bool panic = strcmp(to, "panic") == 0;
     uint64_t event = 0;
     Error *err = NULL;
+    PbkvmStop *q;
 
     if (!panic && qemu_strtou64(to, NULL, 0, &event) < 0) {
         monitor_printf(mon, "pbkvm_run_to: expected panic or the number of an "
                        "event, got %s\n", to);
         return;
     }
-    print_stop(mon, qmp_pbkvm_run_to(!panic, event, false, 0, false, 0, panic,
-                                     panic, &err), err);
+    q = qmp_pbkvm_run_to(!panic, event, false, 0, false, 0, panic, panic,
+                         &err);
+    print_stop(mon, q, err);
 }

@@ -27,6 +27,12 @@
 
 /* ---- entering: what goes in ---- */
 
+/* KVM says at an exit whether interrupts are enabled; QEMU has changed it. */
+static void note_if_flag(CPUState *cpu)
+{
+    cpu->kvm_run->if_flag = (cpu_env(cpu)->eflags & IF_MASK) != 0;
+}
+
 /* QEMU changed registers: if the guest could tell, so must the Backup. */
 static int put_registers(PbkvmState *s, CPUState *cpu)
 {
@@ -45,6 +51,7 @@ static int put_registers(PbkvmState *s, CPUState *cpu)
         return ret;
     }
     cpu->vcpu_dirty = false;
+    note_if_flag(cpu);
     if (!s->recording || s->ended) {
         return 0;
     }
@@ -150,12 +157,11 @@ static void say_ring_full(void *opaque)
                                     s->ring_events);
 }
 
-static void note_ring_full(PbkvmState *s, uint64_t since)
+static void note_ring_full(PbkvmState *s)
 {
     uint64_t now = get_clock();
 
     qatomic_set(&s->full_count, s->full_count + 1);
-    qatomic_set(&s->full_ns, s->full_ns + now - since);
     if (!s->full_said || now - s->full_said >= NANOSECONDS_PER_SECOND) {
         s->full_said = now;
         aio_bh_schedule_oneshot(qemu_get_aio_context(), say_ring_full, s);
@@ -165,14 +171,17 @@ static void note_ring_full(PbkvmState *s, uint64_t since)
 /* Wait for the Backup to make room; false when somebody wants the vCPU. */
 static bool wait_for_backup(PbkvmState *s, CPUState *cpu)
 {
-    uint64_t since = get_clock();
+    uint64_t before, now = get_clock();
     bool room;
 
+    note_ring_full(s);
     do {
+        before = now;
         room = pb_record_flush(s->rec, ROOM_WAIT_MS);
+        now = get_clock();
+        qatomic_set(&s->full_ns, s->full_ns + now - before);
     } while (!room && !qatomic_read(&cpu->exit_request) && !cpu->stop &&
              !s->ended);
-    note_ring_full(s, since);
     return room;
 }
 
@@ -376,6 +385,7 @@ static void record_reset(CPUState *cpu, run_on_cpu_data unused)
     g_autofree PbState *state = g_new(PbState, 1);
     int ret;
 
+    note_if_flag(cpu);
     if (!s->recording || s->ended) {
         return;
     }

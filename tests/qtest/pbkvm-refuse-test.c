@@ -21,6 +21,18 @@ static const Refusal refusals[] = {
     { "ring-small", "-accel pbkvm,ring-size=1024",
       "pbkvm: ring-size=1024: expected a power of two from 4096 to "
       "67108864 events" },
+    { "lag-min-range", "-accel pbkvm,lag-min=3600001",
+      "pbkvm: lag-min=3600001: expected 0 to 3600000 ms" },
+    { "panic-at-name", "-accel pbkvm,panic-at=panic -nic none",
+      "pbkvm: panic-at=panic: expected an address (0x...), or a name and "
+      "symbols=FILE to look it up in" },
+    { "panic-at-unknown", "-accel pbkvm,panic-at=panic,symbols=/dev/null "
+      "-nic none",
+      "pbkvm: panic-at=panic: no such symbol in symbols=/dev/null: expected "
+      "the guest's vmlinux (32-bit ELF) or System.map" },
+    { "symbols-file", "-accel pbkvm,panic-at=panic,symbols=/nowhere "
+      "-nic none",
+      "pbkvm: symbols=/nowhere: Failed to open file" },
     { "counter", "-accel pbkvm,counter=clock",
       "pbkvm: counter=clock: expected auto, pmu or step" },
     { "unknown-option", "-accel pbkvm,colour=red",
