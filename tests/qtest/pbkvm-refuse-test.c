@@ -26,9 +26,9 @@ static const Refusal refusals[] = {
     { "panic-at-name", "-accel pbkvm,panic-at=panic -nic none",
       "pbkvm: panic-at=panic: expected an address (0x...), or a name and "
       "symbols=FILE to look it up in" },
-    { "panic-at-unknown", "-accel pbkvm,panic-at=panic,symbols=/dev/null "
+    { "panic-at-unknown", "-accel pbkvm,panic-at=panic,symbols=/etc/passwd "
       "-nic none",
-      "pbkvm: panic-at=panic: no such symbol in symbols=/dev/null: expected "
+      "pbkvm: panic-at=panic: no such symbol in symbols=/etc/passwd: expected "
       "the guest's vmlinux (32-bit ELF) or System.map" },
     { "symbols-file", "-accel pbkvm,panic-at=panic,symbols=/nowhere "
       "-nic none",
