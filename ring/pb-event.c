@@ -24,29 +24,29 @@ typedef struct PbKindRule {
     uint16_t arg_min;
     uint16_t arg_max;
     uint8_t body_used;    /* the rest of the body is zero */
-    bool async;
+    enum { NOTHING, SYNC, ASYNC, CHANGE, MARK } is;
 } PbKindRule;
 
 static const PbKindRule rules[PB_EVENT_KINDS] = {
-    [PB_EVENT_INVALID]    = { "invalid",    0,         0, 0,      0,  false },
-    [PB_EVENT_PIO_IN]     = { "pio-in",     SIZE_PIO,  0, 0xffff, 24, false },
-    [PB_EVENT_MMIO_READ]  = { "mmio-read",  SIZE_MMIO, 0, 0,      16, false },
-    [PB_EVENT_RDMSR]      = { "rdmsr",      SIZE_NONE, 0, 0,      16, false },
-    [PB_EVENT_WRMSR]      = { "wrmsr",      SIZE_NONE, 0, 0,      16, false },
-    [PB_EVENT_HLT]        = { "hlt",        SIZE_NONE, 0, 0,      0,  false },
-    [PB_EVENT_SHUTDOWN]   = { "shutdown",   SIZE_NONE, 0, 0,      0,  false },
-    [PB_EVENT_READ_BEGIN] = { "read-begin", SIZE_NONE, 0, 0,      0,  false },
-    [PB_EVENT_IRQ]        = { "irq",        SIZE_NONE, 0, 255,    24, true },
-    [PB_EVENT_NMI]        = { "nmi",        SIZE_NONE, 0, 0,      24, true },
-    [PB_EVENT_POINT]      = { "point",      SIZE_NONE, 0, 0x1ff,  24, true },
-    [PB_EVENT_VERIFY]     = { "verify",     SIZE_NONE, 0, 0x1ff,  24, true },
-    [PB_EVENT_MEM_WRITE]  = { "mem-write",  SIZE_NONE, 0, 0,      16, false },
-    [PB_EVENT_MEM_SLOT]   = { "mem-slot",   SIZE_NONE, 0, 0xffff, 0,  false },
-    [PB_EVENT_STATE]      = { "state",      SIZE_NONE, 0, 0,      4,  false },
-    [PB_EVENT_MARK]       = { "mark",       SIZE_NONE, 0, 0,      0,  false },
-    [PB_EVENT_PANIC]      = { "panic",      SIZE_NONE, 0, 0,      0,  false },
+    [PB_EVENT_INVALID]    = { "invalid",    0,         0, 0,      0,  NOTHING },
+    [PB_EVENT_PIO_IN]     = { "pio-in",     SIZE_PIO,  0, 0xffff, 24, SYNC },
+    [PB_EVENT_MMIO_READ]  = { "mmio-read",  SIZE_MMIO, 0, 0,      16, SYNC },
+    [PB_EVENT_RDMSR]      = { "rdmsr",      SIZE_NONE, 0, 0,      16, SYNC },
+    [PB_EVENT_WRMSR]      = { "wrmsr",      SIZE_NONE, 0, 0,      16, SYNC },
+    [PB_EVENT_HLT]        = { "hlt",        SIZE_NONE, 0, 0,      0,  SYNC },
+    [PB_EVENT_SHUTDOWN]   = { "shutdown",   SIZE_NONE, 0, 0,      0,  SYNC },
+    [PB_EVENT_READ_BEGIN] = { "read-begin", SIZE_NONE, 0, 0,      0,  SYNC },
+    [PB_EVENT_IRQ]        = { "irq",        SIZE_NONE, 0, 255,    24, ASYNC },
+    [PB_EVENT_NMI]        = { "nmi",        SIZE_NONE, 0, 0,      24, ASYNC },
+    [PB_EVENT_POINT]      = { "point",      SIZE_NONE, 0, 0x1ff,  24, ASYNC },
+    [PB_EVENT_VERIFY]     = { "verify",     SIZE_NONE, 0, 0x1ff,  24, ASYNC },
+    [PB_EVENT_MEM_WRITE]  = { "mem-write",  SIZE_NONE, 0, 0,      16, CHANGE },
+    [PB_EVENT_MEM_SLOT]   = { "mem-slot",   SIZE_NONE, 0, 0xffff, 0,  CHANGE },
+    [PB_EVENT_STATE]      = { "state",      SIZE_NONE, 0, 0,      4,  CHANGE },
+    [PB_EVENT_MARK]       = { "mark",       SIZE_NONE, 0, 0,      0,  MARK },
+    [PB_EVENT_PANIC]      = { "panic",      SIZE_NONE, 0, 0,      0,  MARK },
     [PB_EVENT_END]        = { "end",        SIZE_NONE, PB_END_QUIT,
-                              PB_END_UNRECORDED, 0, false },
+                              PB_END_UNRECORDED, 0, MARK },
 };
 
 static bool all_zero(const uint8_t *p, size_t from, size_t to)
@@ -94,9 +94,19 @@ uint32_t pb_event_extra_slots(const PbEvent *e)
     return (len + PB_EVENT_SIZE - 1) / PB_EVENT_SIZE;
 }
 
+bool pb_event_is_sync(PbEventKind kind)
+{
+    return (unsigned)kind < PB_EVENT_KINDS && rules[kind].is == SYNC;
+}
+
 bool pb_event_is_async(PbEventKind kind)
 {
-    return (unsigned)kind < PB_EVENT_KINDS && rules[kind].async;
+    return (unsigned)kind < PB_EVENT_KINDS && rules[kind].is == ASYNC;
+}
+
+bool pb_event_is_change(PbEventKind kind)
+{
+    return (unsigned)kind < PB_EVENT_KINDS && rules[kind].is == CHANGE;
 }
 
 const char *pb_event_kind_name(PbEventKind kind)

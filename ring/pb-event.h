@@ -161,8 +161,14 @@ uint32_t pb_event_payload_len(const PbEvent *e);
 /* Slots after @e's own that its payload fills. */
 uint32_t pb_event_extra_slots(const PbEvent *e);
 
-/* Whether the Backup must land on body.pos before it applies @kind. */
+/*
+ * The groups of PbEventKind: the guest stands at an exit that @kind belongs
+ * to; the Backup must land on body.pos before it applies @kind; applied once
+ * the writes match.  Marks are none of these.
+ */
+bool pb_event_is_sync(PbEventKind kind);
 bool pb_event_is_async(PbEventKind kind);
+bool pb_event_is_change(PbEventKind kind);
 
 /*
  * The validity rule.  @e follows an event with seq @previous_seq (0: none):

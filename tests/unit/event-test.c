@@ -111,6 +111,16 @@ static void test_only_positions_are_async(void)
     }
 }
 
+static void test_kinds_come_in_groups(void)
+{
+    for (int kind = -1; kind <= PB_EVENT_KINDS; kind++) {
+        pb_check_u64(pb_event_is_sync(kind),
+                     kind >= PB_EVENT_PIO_IN && kind <= PB_EVENT_READ_BEGIN);
+        pb_check_u64(pb_event_is_change(kind),
+                     kind >= PB_EVENT_MEM_WRITE && kind <= PB_EVENT_STATE);
+    }
+}
+
 static void test_valid_event_of_each_kind_passes(void)
 {
     for (int kind = 1; kind < PB_EVENT_KINDS; kind++) {
@@ -466,6 +476,7 @@ int main(void)
         PB_TEST(kinds_of_version_1_keep_their_numbers),
         PB_TEST(unknown_kind_has_a_name),
         PB_TEST(only_positions_are_async),
+        PB_TEST(kinds_come_in_groups),
         PB_TEST(valid_event_of_each_kind_passes),
         PB_TEST(seq_must_follow),
         PB_TEST(unknown_kind_is_refused),
