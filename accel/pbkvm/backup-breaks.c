@@ -322,10 +322,7 @@ int pb_breaks_after_step(PbBackup *b)
     if (!b->walking || !b->breaks) {
         return 0;
     }
-    ret = pb_vcpu_get_regs(&b->v, &regs);
-    if (ret == 0) {
-        ret = pb_vcpu_get_sregs(&b->v, &sregs);
-    }
+    ret = pb_vcpu_get_both(&b->v, &regs, &sregs);
     if (ret < 0) {
         return ret;
     }

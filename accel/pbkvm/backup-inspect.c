@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* backup-inspect.c: the walks of a frozen Backup. */
 #include <errno.h>
-#include <string.h>
-#include <time.h>
 
 #include "backup-internal.h"
 #include "pb-step.h"
@@ -41,31 +39,22 @@ static bool is_due(PbBackup *b, const PbEvent *e, PbReplayEnd *end)
     int ret;
 
     *end = PB_REPLAY_DONE;
-    switch (e->kind) {
-    case PB_EVENT_PIO_IN:
-    case PB_EVENT_MMIO_READ:
-    case PB_EVENT_RDMSR:
-    case PB_EVENT_WRMSR:
-    case PB_EVENT_HLT:
-    case PB_EVENT_SHUTDOWN:
-    case PB_EVENT_READ_BEGIN:
+    if (pb_event_is_sync(e->kind)) {
         return b->asking;
-    case PB_EVENT_MARK:
-        return e->branches <= pb_counter_read(b->v.counter) + b->margin;
-    case PB_EVENT_MEM_WRITE:
-    case PB_EVENT_MEM_SLOT:
-    case PB_EVENT_STATE:
-    case PB_EVENT_PANIC:
-        return (int32_t)(b->writes - e->writes) >= 0;
-    case PB_EVENT_END:
-        return true;
-    default:
+    }
+    if (pb_event_is_async(e->kind)) {
         ret = b->asking ? 1 : pb_backup_at(b, e);
         if (ret < 0) {
             *end = pb_backup_fail(b, "reading where the Backup stands", ret);
         }
         return ret != 0;
     }
+    if (pb_event_is_change(e->kind) || e->kind == PB_EVENT_PANIC) {
+        return (int32_t)(b->writes - e->writes) >= 0;
+    }
+    /* The end is always due, and so is what is no event: it is refused. */
+    return e->kind != PB_EVENT_MARK ||
+           e->branches <= pb_counter_read(b->v.counter) + b->margin;
 }
 
 /* Live through @e, and say if a walk ends with it. */
@@ -84,17 +73,12 @@ static PbReplayEnd live(PbBackup *b, const PbEvent *e, uint8_t *buf)
     return end;
 }
 
-/* The next event; NULL with *@end when there is none (now). */
+/* The next event; NULL, and the walk is at its end, when there is none. */
 static const PbEvent *next(PbBackup *b, PbReplayEnd *end)
 {
     const PbEvent *e = pb_ring_peek(b->c.ring, 0);
 
-    *end = PB_REPLAY_DONE;
-    if (!e && b->walk.wait) {
-        pb_ring_wait_events(b->c.ring, 1, PB_BACKUP_NAP_MS);
-    } else if (!e) {
-        *end = stop(b, PB_STOP_HISTORY);
-    }
+    *end = e ? PB_REPLAY_DONE : stop(b, PB_STOP_HISTORY);
     return e;
 }
 
@@ -132,6 +116,7 @@ static PbReplayEnd step(PbBackup *b, uint8_t *buf)
 {
     PbReplayEnd end = PB_REPLAY_DONE;
     bool done = false;
+    int ret;
 
     while (end == PB_REPLAY_DONE && !done && !pb_backup_wanted(b)) {
         const PbEvent *e = next(b, &end);
@@ -150,24 +135,15 @@ static PbReplayEnd step(PbBackup *b, uint8_t *buf)
             end = step_guest(b, &done);
         }
     }
-    if (end == PB_REPLAY_DONE && done && pb_breaks_after_step(b) < 0) {
-        end = pb_backup_fail(b, "looking at the breakpoints", 0);
-    }
-    return end;
+    ret = end == PB_REPLAY_DONE && done ? pb_breaks_after_step(b) : 0;
+    return ret < 0 ? pb_backup_fail(b, "looking at the breakpoints", ret)
+                   : end;
 }
 
 static bool has_count(const PbEvent *e)
 {
-    switch (e->kind) {
-    case PB_EVENT_MEM_WRITE:
-    case PB_EVENT_MEM_SLOT:
-    case PB_EVENT_STATE:
-    case PB_EVENT_PANIC:
-    case PB_EVENT_END:
-        return false;
-    default:
-        return true;
-    }
+    return pb_event_is_sync(e->kind) || pb_event_is_async(e->kind) ||
+           e->kind == PB_EVENT_MARK;
 }
 
 /* The branches at which the next event takes place that says so; or 0. */
@@ -283,16 +259,9 @@ void pb_backup_halt(PbBackup *b)
 
 static bool wait_until(PbBackup *b, int timeout_ms)
 {
-    struct timespec until;
+    struct timespec until = pb_backup_after(timeout_ms * 1000000ll);
     int ret = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += timeout_ms % 1000 * 1000000l;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
     while (b->walking && ret == 0) {
         ret = timeout_ms < 0
             ? pthread_cond_wait(&b->changed, &b->lock)

@@ -44,7 +44,6 @@ typedef struct PbWalk {
     uint64_t event;         /* once this event has happened */
     uint64_t branches;      /* where this many have retired */
     uint64_t time_ns;       /* before the first event later than that */
-    bool wait;              /* at the end of the history, wait for more */
 } PbWalk;
 
 typedef enum PbStopReason {

@@ -4,6 +4,7 @@
 #define BACKUP_INTERNAL_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include "backup-inspect.h"
 #include "backup-replay.h"
@@ -86,7 +87,13 @@ struct PbBackup {
 /* Longest sleep without looking again. */
 #define PB_BACKUP_NAP_MS 10
 
-/* Sleep until something is changed, or for @ns at most. Called locked. */
+/* That long from now, for waits on PbBackup.changed. */
+struct timespec pb_backup_after(int64_t ns);
+
+/*
+ * Sleep until something is changed, or for @ns or PB_BACKUP_NAP_MS at most.
+ * Called locked.
+ */
 void pb_backup_nap(PbBackup *b, uint64_t ns);
 
 /* Tell everybody. */

@@ -134,10 +134,11 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
         /* Reasons for a kick are looked at after this, so none is lost. */
         b->v.run->immediate_exit = 0;
     }
-    if (ret == PB_STEP_DONE && pb_breaks_after_step(b) < 0) {
-        return -EIO;
+    if (ret == PB_STEP_EXIT) {
+        return 2;
     }
-    return ret == PB_STEP_EXIT ? 2 : 1;
+    ret = ret == PB_STEP_DONE ? pb_breaks_after_step(b) : 0;
+    return ret < 0 ? ret : 1;
 }
 
 static void note_landing(PbBackup *b, PbLanding *l)

@@ -129,10 +129,7 @@ int pb_rep_restore(PbRep *rep, PbVcpu *v)
     if (!rep->partial) {
         return 0;
     }
-    ret = pb_vcpu_get_regs(v, &regs);
-    if (ret == 0) {
-        ret = pb_vcpu_get_sregs(v, &sregs);
-    }
+    ret = pb_vcpu_get_both(v, &regs, &sregs);
     if (ret < 0) {
         return ret;
     }

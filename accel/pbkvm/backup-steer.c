@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* backup-steer.c: freeze, thaw, lag and verify: what others ask of the Backup. */
 #include <errno.h>
-#include <time.h>
 
 #include "backup-internal.h"
 
@@ -35,20 +34,25 @@ bool pb_backup_wanted(PbBackup *b)
            __atomic_load_n(&b->quit, __ATOMIC_ACQUIRE);
 }
 
-/* Sleep until something is changed, or PB_BACKUP_NAP_MS, or @ns. Called locked. */
-void pb_backup_nap(PbBackup *b, uint64_t ns)
+struct timespec pb_backup_after(int64_t ns)
 {
     struct timespec t;
 
-    if (ns > PB_BACKUP_NAP_MS * 1000000ull) {
-        ns = PB_BACKUP_NAP_MS * 1000000ull;
-    }
     clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += ns;
+    t.tv_sec += ns / 1000000000;
+    t.tv_nsec += ns % 1000000000;
     if (t.tv_nsec >= 1000000000) {
         t.tv_nsec -= 1000000000;
         t.tv_sec++;
     }
+    return t;
+}
+
+void pb_backup_nap(PbBackup *b, uint64_t ns)
+{
+    uint64_t most = PB_BACKUP_NAP_MS * 1000000ull;
+    struct timespec t = pb_backup_after(ns < most ? ns : most);
+
     pthread_cond_timedwait(&b->changed, &b->lock, &t);
 }
 
@@ -170,8 +174,9 @@ void pb_backup_stats(const PbBackup *b, PbBackupStats *s)
 /*
  * The event is published before its verifier can wait for it, so the Backup
  * may be here first.  The Primary stands still for a verify: once there is a
- * further event, whoever asked has given up.  0: somebody waits; -ENOENT:
- * nobody will; -EAGAIN: the thread is wanted elsewhere.
+ * further event, whoever asked has given up; and nobody waits for a Backup
+ * that walks.  0: somebody waits; -ENOENT: nobody will; -EAGAIN: the thread
+ * is wanted elsewhere.
  */
 static int wait_for_verifier(PbBackup *b)
 {
@@ -179,9 +184,9 @@ static int wait_for_verifier(PbBackup *b)
 
     pthread_mutex_lock(&b->lock);
     while (!b->verify_state && ret == 0) {
-        if (b->want_freeze || b->quit) {
+        if (pb_backup_wanted(b)) {
             ret = -EAGAIN;
-        } else if (pb_ring_peek(b->c.ring, 1)) {
+        } else if (b->walking || pb_ring_peek(b->c.ring, 1)) {
             ret = -ENOENT;
         } else {
             pb_backup_nap(b, PB_BACKUP_NAP_MS * 1000000ull);
@@ -225,16 +230,9 @@ PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e)
 int pb_backup_verify(PbBackup *b, const PbState *primary, PbVerify *result,
                      int timeout_ms)
 {
-    struct timespec until;
+    struct timespec until = pb_backup_after(timeout_ms * 1000000ll);
     int ret = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (timeout_ms % 1000) * 1000000l;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
     pthread_mutex_lock(&b->lock);
     b->verify_state = primary;
     b->verify_result = result;

@@ -202,14 +202,16 @@ static void do_work(PbBackup *b)
 static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
 {
     PbReplayEnd end;
+    int ret;
 
     pthread_mutex_unlock(&b->lock);
     end = pb_backup_go(b, buf);
     if (end != PB_REPLAY_FAILED) {
         end = pb_backup_settle(b);
     }
-    if (pb_vcpu_debug_off(&b->v) < 0 && end != PB_REPLAY_FAILED) {
-        end = pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", 0);
+    ret = pb_vcpu_debug_off(&b->v);
+    if (ret < 0 && end != PB_REPLAY_FAILED) {
+        end = pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", ret);
     }
     b->stats.branches = pb_counter_read(b->v.counter);
     pthread_mutex_lock(&b->lock);

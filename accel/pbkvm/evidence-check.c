@@ -58,20 +58,12 @@ static const char *check_question(const PbBackupStart *at)
 {
     const PbEvent *q = &at->question;
 
-    switch (q->kind) {
-    case PB_EVENT_INVALID:
+    if (q->kind == PB_EVENT_INVALID) {
         return !at->partials && all_zero(q, sizeof(*q))
                ? NULL : "an exit without a question";
-    case PB_EVENT_PIO_IN:
-    case PB_EVENT_MMIO_READ:
-    case PB_EVENT_RDMSR:
-    case PB_EVENT_WRMSR:
-    case PB_EVENT_HLT:
-    case PB_EVENT_SHUTDOWN:
-        return pb_event_check(q, at->seq);
-    default:
-        return "a question no exit asks";
     }
+    return pb_event_is_sync(q->kind) && q->kind != PB_EVENT_READ_BEGIN
+           ? pb_event_check(q, at->seq) : "a question no exit asks";
 }
 
 static const char *check_start(const PbBackupStart *at)

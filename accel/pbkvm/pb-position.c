@@ -56,8 +56,7 @@ static int take(PbVcpu *v, PbPosition *p, bool with_loop)
     unsigned n;
     int ret;
 
-    if ((ret = pb_vcpu_get_regs(v, &regs)) < 0 ||
-        (ret = pb_vcpu_get_sregs(v, &sregs)) < 0 ||
+    if ((ret = pb_vcpu_get_both(v, &regs, &sregs)) < 0 ||
         (ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &events)) < 0) {
         return ret;
     }
@@ -91,8 +90,7 @@ int pb_position_add_loop(PbVcpu *v, PbPosition *p)
     struct kvm_regs regs;
     int ret;
 
-    if ((ret = pb_vcpu_get_regs(v, &regs)) < 0 ||
-        (ret = pb_vcpu_get_sregs(v, &sregs)) < 0) {
+    if ((ret = pb_vcpu_get_both(v, &regs, &sregs)) < 0) {
         return ret;
     }
     p->loop = pb_loop_hash(v, &regs, &sregs);

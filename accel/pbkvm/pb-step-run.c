@@ -49,10 +49,7 @@ static int at_break(PbVcpu *v, const PbBreaks *b)
     if (!b->bps) {
         return 0;
     }
-    ret = pb_vcpu_get_regs(v, &regs);
-    if (ret == 0) {
-        ret = pb_vcpu_get_sregs(v, &sregs);
-    }
+    ret = pb_vcpu_get_both(v, &regs, &sregs);
     if (ret < 0) {
         return ret;
     }

@@ -54,10 +54,7 @@ static int gather(PbVcpu *v, PbStepInput *in)
 
     memset(in, 0, sizeof(*in));
     in->mem = v->mem;
-    ret = pb_vcpu_get_regs(v, &in->regs);
-    if (ret == 0) {
-        ret = pb_vcpu_get_sregs(v, &in->sregs);
-    }
+    ret = pb_vcpu_get_both(v, &in->regs, &in->sregs);
     if (ret == 0) {
         ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &in->events);
     }
@@ -125,10 +122,7 @@ static int mend_frame(PbVcpu *v, const PbStepInput *in, int vector)
     struct kvm_regs regs;
     int ret;
 
-    ret = pb_vcpu_get_regs(v, &regs);
-    if (ret == 0) {
-        ret = pb_vcpu_get_sregs(v, &sregs);
-    }
+    ret = pb_vcpu_get_both(v, &regs, &sregs);
     if (ret < 0) {
         return ret;
     }
@@ -283,10 +277,7 @@ static int after_signal(PbVcpu *v, const PbStepInput *in,
     uint64_t pc;
     int ret, bp;
 
-    ret = pb_vcpu_get_regs(v, &regs);
-    if (ret == 0) {
-        ret = pb_vcpu_get_sregs(v, &sregs);
-    }
+    ret = pb_vcpu_get_both(v, &regs, &sregs);
     if (ret < 0) {
         return ret;
     }

@@ -84,6 +84,14 @@ int pb_vcpu_get_sregs(PbVcpu *v, struct kvm_sregs *sregs)
     return pb_vcpu_ioctl(v, KVM_GET_SREGS, sregs);
 }
 
+int pb_vcpu_get_both(PbVcpu *v, struct kvm_regs *regs,
+                     struct kvm_sregs *sregs)
+{
+    int ret = pb_vcpu_get_regs(v, regs);
+
+    return ret < 0 ? ret : pb_vcpu_get_sregs(v, sregs);
+}
+
 int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
                             const PbDebugRegister *dr, unsigned n)
 {

@@ -57,6 +57,8 @@ int pb_vcpu_complete(PbVcpu *v);
 int pb_vcpu_get_regs(PbVcpu *v, struct kvm_regs *regs);
 int pb_vcpu_set_regs(PbVcpu *v, const struct kvm_regs *regs);
 int pb_vcpu_get_sregs(PbVcpu *v, struct kvm_sregs *sregs);
+int pb_vcpu_get_both(PbVcpu *v, struct kvm_regs *regs,
+                     struct kvm_sregs *sregs);
 
 /*
  * Guest debugging: @control is KVM_GUESTDBG_* or 0 for off; up to four
