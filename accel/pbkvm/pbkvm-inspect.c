@@ -24,10 +24,13 @@
 #include "hw/cpu/cluster.h"
 #include "hw/qdev-properties.h"
 #include "system/cpus.h"
+#include "system/dump.h"
+#include "system/memory_mapping.h"
 #include "system/runstate.h"
 
 #include "backup-inspect.h"
 #include "pbkvm.h"
+#include "pbkvm-dump.h"
 #include "pbkvm-inspect.h"
 
 /* gdb's process numbers are these and one more. */
@@ -175,7 +178,8 @@ void pbkvm_inspect_synchronize(CPUState *cpu)
     g_autofree PbState *p = NULL;
 
     s->inspect->froze = false;
-    if (cpu->vcpu_dirty || !s->backup) {
+    if (cpu->vcpu_dirty || !s->backup ||
+        (qemu_system_dump_in_progress() && !dump_has_cpu(cpu))) {
         return;
     }
     p = g_new0(PbState, 1);
@@ -439,4 +443,5 @@ void pbkvm_inspect_init(PbkvmState *s)
     cpu_address_space_init(cpu, 0, "pbkvm-backup", &s->inspect->memory);
     cpu_list_add(cpu);
     qemu_init_vcpu(cpu);
+    pbkvm_dump_init(s);
 }

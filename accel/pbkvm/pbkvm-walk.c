@@ -140,7 +140,8 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
                    "branches, time and panic");
         return NULL;
     }
-    if (has_panic && panic && !s->panic.seen) {
+    if (has_panic && panic && !s->panic.seen &&
+        !(s->replay.evidence && s->replay.evidence->panic_seq)) {
         error_setg(errp, "pbkvm-run-to: no panic was detected");
         return NULL;
     }
