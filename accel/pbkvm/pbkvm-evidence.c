@@ -7,6 +7,7 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-pbkvm-target.h"
+#include "hw/core/cpu.h"
 #include "system/runstate.h"
 #include "system/system.h"
 
@@ -205,14 +206,15 @@ static bool refuse_cont(Error **errp)
     return false;
 }
 
+/* A debugger that has resumed the Backup alone has not started the machine. */
 static void stop_again(void *unused)
 {
-    if (runstate_is_running()) {
+    if (runstate_is_running() && !first_cpu->stopped) {
         vm_stop(RUN_STATE_PAUSED);
     }
 }
 
-/* Whoever else starts it (a debugger's "continue") sees it stop again. */
+/* Whoever else starts it (a debugger that leaves) sees it stop again. */
 static void started(void *opaque, bool running, RunState state)
 {
     if (running) {

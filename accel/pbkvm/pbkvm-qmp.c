@@ -307,9 +307,11 @@ PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
                    "Primary to compare with", s->replay.file);
         return NULL;
     }
-    if (s->ended || pb_backup_status(s->backup) != PB_BACKUP_RUNNING) {
+    if (s->ended || pb_backup_walks(s->backup) ||
+        pb_backup_status(s->backup) != PB_BACKUP_RUNNING) {
         error_setg(errp, "cannot verify: expected a running Backup, it is "
-                   "%s", s->ended ?: PbkvmStatus_str(get_status(s)));
+                   "%s", pb_backup_walks(s->backup) ? "walked by a debugger"
+                   : s->ended ?: PbkvmStatus_str(get_status(s)));
         return NULL;
     }
     w = g_new0(VerifyWork, 1);
