@@ -7,7 +7,7 @@ import subprocess
 from pbvm import BUILD, Failure
 
 VMLINUX = BUILD / "guest" / "vmlinux"
-PATIENCE = 120
+PATIENCE = 90
 ATTACH = """
 set pagination off
 set confirm off
