@@ -19,7 +19,6 @@
 #include "cpu.h"
 #include "exec/address-spaces.h"
 #include "exec/gdbstub.h"
-#include "gdbstub/enums.h"
 #include "hw/boards.h"
 #include "hw/cpu/cluster.h"
 #include "hw/qdev-properties.h"
@@ -221,60 +220,6 @@ static void store(PbkvmState *s, CPUState *cpu)
         }
     }
     cpu->vcpu_dirty = false;
-}
-
-/* ---- its breakpoints ---- */
-
-static bool kind_of(int type, PbBreakKind *kind)
-{
-    switch (type) {
-    case GDB_BREAKPOINT_SW:
-        *kind = PB_BREAK_SOFT;
-        return true;
-    case GDB_BREAKPOINT_HW:
-        *kind = PB_BREAK_HARD;
-        return true;
-    case GDB_WATCHPOINT_WRITE:
-        *kind = PB_WATCH_WRITE;
-        return true;
-    case GDB_WATCHPOINT_ACCESS:
-        *kind = PB_WATCH_ACCESS;
-        return true;
-    default:
-        return false;
-    }
-}
-
-int pbkvm_inspect_insert(CPUState *cpu, int type, vaddr addr, vaddr len)
-{
-    PbkvmState *s = pbkvm_state();
-    PbBreakKind kind;
-
-    if (!kind_of(type, &kind) || !s->backup) {
-        return -ENOSYS;
-    }
-    pbkvm_inspect_synchronize(cpu);
-    return pb_backup_set_break(s->backup, kind, addr, len);
-}
-
-int pbkvm_inspect_remove(CPUState *cpu, int type, vaddr addr, vaddr len)
-{
-    PbkvmState *s = pbkvm_state();
-    PbBreakKind kind;
-
-    if (!kind_of(type, &kind) || !s->backup) {
-        return -ENOSYS;
-    }
-    return pb_backup_clear_break(s->backup, kind, addr, len);
-}
-
-void pbkvm_inspect_remove_all(CPUState *cpu)
-{
-    PbkvmState *s = pbkvm_state();
-
-    if (s->backup) {
-        pb_backup_clear_breaks(s->backup);
-    }
 }
 
 /* ---- its thread ---- */

@@ -34,6 +34,7 @@ bool pbkvm_inspect_is_idle(CPUState *cpu);
 void pbkvm_inspect_kick(CPUState *cpu);
 void pbkvm_inspect_synchronize(CPUState *cpu);
 void pbkvm_inspect_post_reset(CPUState *cpu);
+/* In pbkvm-breaks.c. */
 int pbkvm_inspect_insert(CPUState *cpu, int type, vaddr addr, vaddr len);
 int pbkvm_inspect_remove(CPUState *cpu, int type, vaddr addr, vaddr len);
 void pbkvm_inspect_remove_all(CPUState *cpu);
