@@ -247,13 +247,13 @@ static void record_verify(CPUState *cpu, run_on_cpu_data data)
     }
 }
 
-/* Stop the Primary at a position. */
-static bool stop_at_position(VerifyWork *w, Error **errp)
+/* Stop the Primary at a position; the machine's state is then @state. */
+static bool stop_at_position(VerifyWork *w, RunState state, Error **errp)
 {
     int tries;
 
     for (tries = 0; tries < VERIFY_TRIES; tries++) {
-        vm_stop(RUN_STATE_PAUSED);
+        vm_stop(state);
         run_on_cpu(w->s->cpu, record_verify, RUN_ON_CPU_HOST_PTR(w));
         if (w->ret != -EAGAIN) {
             break;
@@ -318,7 +318,7 @@ PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
     w->s = s;
     w->kind = PB_EVENT_VERIFY;
     ret = -EAGAIN;
-    if (stop_at_position(w, errp)) {
+    if (stop_at_position(w, RUN_STATE_PAUSED, errp)) {
         while (!pb_record_flush(s->rec, 20) &&
                pb_backup_status(s->backup) == PB_BACKUP_RUNNING) {
             /* The Backup makes room. */
@@ -356,7 +356,7 @@ void qmp_pbkvm_panic(const char *reason, Error **errp)
     if (s->backup) {
         pb_backup_freeze_soon(s->backup);
     }
-    if (s->ended || stop_at_position(w, errp)) {
+    if (s->ended || stop_at_position(w, RUN_STATE_GUEST_PANICKED, errp)) {
         pbkvm_panic(s, PBKVM_PANIC_SOURCE_QMP, reason ?: "no reason given");
         s->panic.stop = false;            /* it has */
         if (panic_action == PANIC_ACTION_NONE) {

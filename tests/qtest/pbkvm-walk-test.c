@@ -215,8 +215,8 @@ static void test_wrong_order_is_refused(void)
     assert_refused(qts, "{ 'execute': 'pbkvm-verify' }", "cannot verify: "
                    "expected a running Backup, it is frozen");
     assert_refused(qts, "{ 'execute': 'pbkvm-save-evidence', 'arguments': { "
-                   "'filename': '/nowhere/x' } }", "/nowhere/x: No such file "
-                   "or directory");
+                   "'filename': '/nowhere/x' } }", "/nowhere/x cannot be "
+                   "made: No such file or directory");
     assert_refused(qts, "{ 'execute': 'pbkvm-dump-guest-memory', 'arguments': "
                    "{ 'filename': '/nowhere/x' } }", "Could not open "
                    "'/nowhere/x': No such file or directory");
