@@ -222,6 +222,13 @@ static void store(PbkvmState *s, CPUState *cpu)
     cpu->vcpu_dirty = false;
 }
 
+void pbkvm_inspect_flush(PbkvmState *s)
+{
+    if (s->backup_cpu) {
+        store(s, s->backup_cpu);
+    }
+}
+
 /* ---- its thread ---- */
 
 static void stopped_at(PbkvmState *s, CPUState *cpu, const PbStop *stop)

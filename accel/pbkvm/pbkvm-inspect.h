@@ -28,6 +28,13 @@ bool pbkvm_is_backup(const CPUState *cpu);
 /* A debugger changes @what of the Backup. */
 void pbkvm_detach(PbkvmState *s, const char *what);
 
+/*
+ * What a debugger has changed in the registers goes into the Backup, and those
+ * it was given are looked at no more: before the Backup goes on, and before
+ * somebody asks whether it is changed.
+ */
+void pbkvm_inspect_flush(PbkvmState *s);
+
 /* AccelOps */
 void pbkvm_inspect_start_thread(CPUState *cpu);
 bool pbkvm_inspect_is_idle(CPUState *cpu);

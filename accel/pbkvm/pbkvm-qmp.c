@@ -146,6 +146,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
         return NULL;
     }
     q = g_new0(PbkvmInfo, 1);
+    pbkvm_inspect_flush(s);
     q->status = get_status(s);
     if (s->rec) {
         pb_record_stats(s->rec, &r);
@@ -200,6 +201,9 @@ void qmp_pbkvm_thaw(Error **errp)
 {
     PbkvmState *s = pbkvm_get_backup(errp);
 
+    if (s) {
+        pbkvm_inspect_flush(s);
+    }
     if (s && pb_backup_detached(s->backup)) {
         error_setg(errp, "the Backup cannot be thawed: a debugger has changed "
                    "it, so it cannot follow the record any more");

@@ -66,13 +66,13 @@ static PbkvmStop *walk(PbkvmState *s, const PbWalk *w, Error **errp)
     PbkvmStop *q;
     PbStop stop;
 
+    pbkvm_inspect_flush(s);
     if (s->walker || !pb_backup_walk(s->backup, w)) {
         error_setg(errp, "the Backup cannot walk: expected it frozen, it is "
                    "%s", s->walker ? "on its way already"
                    : pb_backup_status_name(pb_backup_status(s->backup)));
         return NULL;
     }
-    s->backup_cpu->vcpu_dirty = false;
     s->walker = qemu_coroutine_self();
     qemu_coroutine_yield();
     pb_backup_await(s->backup, &stop, -1);
