@@ -29,7 +29,7 @@ int pbkvm_primary_insert(CPUState *cpu, int type, vaddr addr, vaddr len)
     if (type == GDB_BREAKPOINT_SW && ret == -ENOBUFS) {
         /* gdb asks for it also when the Backup alone goes on. */
         warn_report_once("pbkvm: more than 4 breakpoints: the Primary stops "
-                         "at the first 4 only, the Backup at all");
+                         "at the first 4 only, the Backup at all of them");
         return 0;
     }
     return ret;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-dump.c: QEMU's own memory dump, of the Backup: an ELF core that gdb
- * and crash open.
+ * pbkvm-dump.c: QEMU's own memory dump, of the Backup: an ELF core for gdb
+ * and crash.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"

@@ -25,7 +25,8 @@ def tick_step(span, about=6):
 
 
 def number(value):
-    return f"{value:.6f}".rstrip("0").rstrip(".") or "0"
+    # Without the sign of a negative zero.
+    return f"{value + 0.0:.6f}".rstrip("0").rstrip(".") or "0"
 
 
 class Panel:
