@@ -136,6 +136,27 @@ class Modules:
 MODULES = Modules()
 
 
+def check_symbols(vmlinux):
+    """Say so if the guest's kernel is another one than @vmlinux."""
+    try:
+        banner = gdb.parse_and_eval("linux_banner").string("latin-1")
+        data = pathlib.Path(vmlinux).read_bytes()
+    except (gdb.error, OSError):
+        return                  # too early in the boot, or no such symbol
+    if not banner or banner.encode("latin-1") not in data:
+        say(f"warning: {vmlinux} does not belong to the guest's kernel, or "
+            "that has not started yet: what symbols tell is wrong\n"
+            f"  expected: {data_banner(data)}\n"
+            f"  got:      {banner.strip()!r}\n"
+            "  to do:    pbkvm gdb --symbols THE-GUEST'S-VMLINUX")
+
+
+def data_banner(data):
+    """The kernel's version in a vmlinux."""
+    start = data.find(b"Linux version ")
+    return repr(data[start:data.find(b"\n", start)].decode("latin-1"))
+
+
 def attach_backup(vmlinux):
     """Process 2 becomes inferior 2, which is selected."""
     words = f"-exec {vmlinux}" if vmlinux else ""
@@ -155,6 +176,8 @@ def attach(target, backup):
     gdb.execute(f"target extended-remote {target}", to_string=True)
     if backup:
         attach_backup(vmlinux)
+    if vmlinux:
+        check_symbols(vmlinux)
     try:
         MODULES.load()
     except gdb.error as error:
@@ -237,7 +260,7 @@ def main():
     backup = os.environ.get("PBKVM_GDB_SIDE") != "primary"
     vmlinux = os.environ.get("PBKVM_GDB_SYMBOLS")
     try:
-        if vmlinux:
+        if vmlinux and not gdb.current_progspace().filename:
             gdb.execute(f"file {vmlinux}", to_string=True)
         attach(target, backup)
         where()

@@ -246,6 +246,16 @@ bool pb_backup_walk(PbBackup *b, const PbWalk *w)
     return ok;
 }
 
+bool pb_backup_walks(PbBackup *b)
+{
+    bool walks;
+
+    pthread_mutex_lock(&b->lock);
+    walks = b->walking;
+    pthread_mutex_unlock(&b->lock);
+    return walks;
+}
+
 void pb_backup_halt(PbBackup *b)
 {
     pthread_mutex_lock(&b->lock);

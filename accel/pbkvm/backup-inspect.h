@@ -74,6 +74,9 @@ typedef struct PbStop {
  */
 bool pb_backup_walk(PbBackup *b, const PbWalk *w);
 
+/* Whether it is on a walk. */
+bool pb_backup_walks(PbBackup *b);
+
 /* End it where it is; does not wait. */
 void pb_backup_halt(PbBackup *b);
 

@@ -373,6 +373,9 @@ static bool check_event(Reader *r, History *h, const uint8_t *slot,
     h->seq = e.seq;
     h->time_ns = e.time_ns;
     h->events++;
+    if (e.kind == PB_EVENT_PANIC) {
+        r->e->panic_seq = e.seq;
+    }
     return true;
 }
 

@@ -21,6 +21,7 @@ typedef struct PbEvidence {
     uint64_t events;          /* whole ones, in all */
     uint64_t last_seq;        /* of the last one; info.at.seq: there is none */
     uint64_t last_time_ns;    /* its Primary time */
+    uint64_t panic_seq;       /* the event of the guest's panic, or 0 */
     char cut[160];            /* "" or why the history may be longer than the
                                  file: it was not written to its end */
 

@@ -18,6 +18,7 @@
 #include "pb-host.h"
 #include "pb-vm.h"
 #include "pbkvm.h"
+#include "pbkvm-breaks.h"
 
 /* Events per ms that a guest busy with port I/O makes; for a warning. */
 #define BUSY_EVENTS_PER_MS 50
@@ -363,19 +364,16 @@ static const AccelOpsClass *kvm_ops;
 
 static int insert_breakpoint(CPUState *cpu, int type, vaddr addr, vaddr len)
 {
-    if (pbkvm_is_backup(cpu)) {
-        return pbkvm_inspect_insert(cpu, type, addr, len);
-    }
-    /* An INT3 in the Primary's memory would be part of its history. */
-    return type == 0 ? -ENOSYS : kvm_ops->insert_breakpoint(cpu, type, addr,
-                                                            len);
+    return pbkvm_is_backup(cpu)
+         ? pbkvm_inspect_insert(cpu, type, addr, len)
+         : pbkvm_primary_insert(cpu, type, addr, len);
 }
 
 static int remove_breakpoint(CPUState *cpu, int type, vaddr addr, vaddr len)
 {
     return pbkvm_is_backup(cpu)
          ? pbkvm_inspect_remove(cpu, type, addr, len)
-         : kvm_ops->remove_breakpoint(cpu, type, addr, len);
+         : pbkvm_primary_remove(cpu, type, addr, len);
 }
 
 static void remove_all_breakpoints(CPUState *cpu)
@@ -383,7 +381,7 @@ static void remove_all_breakpoints(CPUState *cpu)
     if (pbkvm_is_backup(cpu)) {
         pbkvm_inspect_remove_all(cpu);
     } else {
-        kvm_ops->remove_all_breakpoints(cpu);
+        pbkvm_primary_remove_all(cpu);
     }
 }
 

@@ -7,6 +7,7 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-pbkvm-target.h"
+#include "hw/core/cpu.h"
 #include "system/runstate.h"
 #include "system/system.h"
 
@@ -36,6 +37,7 @@ bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,
                    s->replay.file);
         return false;
     }
+    pbkvm_inspect_flush(s);
     /* Else its thread may add to them; what is in the ring is saved. */
     if (!runstate_is_running() && !s->in_exec) {
         o.staged = pb_record_staged_events(s->rec, &o.staged_slots);
@@ -205,14 +207,15 @@ static bool refuse_cont(Error **errp)
     return false;
 }
 
+/* A debugger that has resumed the Backup alone has not started the machine. */
 static void stop_again(void *unused)
 {
-    if (runstate_is_running()) {
+    if (runstate_is_running() && !first_cpu->stopped) {
         vm_stop(RUN_STATE_PAUSED);
     }
 }
 
-/* Whoever else starts it (a debugger's "continue") sees it stop again. */
+/* Whoever else starts it (a debugger that leaves) sees it stop again. */
 static void started(void *opaque, bool running, RunState state)
 {
     if (running) {

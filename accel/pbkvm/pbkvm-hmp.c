@@ -119,6 +119,19 @@ void hmp_pbkvm_save_evidence(Monitor *mon, const QDict *qdict)
     qapi_free_PbkvmEvidence(q);
 }
 
+void hmp_pbkvm_dump_guest_memory(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+    PbkvmDump *q = qmp_pbkvm_dump_guest_memory(
+        qdict_get_str(qdict, "filename"), false, false, &err);
+
+    if (!hmp_handle_error(mon, err)) {
+        monitor_printf(mon, "%" PRIu64 " bytes, %s vmcoreinfo\n", q->bytes,
+                       q->vmcoreinfo ? "with" : "without");
+    }
+    qapi_free_PbkvmDump(q);
+}
+
 static void print_stop(Monitor *mon, PbkvmStop *q, Error *err)
 {
     if (hmp_handle_error(mon, err)) {

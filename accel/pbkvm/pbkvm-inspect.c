@@ -19,15 +19,17 @@
 #include "cpu.h"
 #include "exec/address-spaces.h"
 #include "exec/gdbstub.h"
-#include "gdbstub/enums.h"
 #include "hw/boards.h"
 #include "hw/cpu/cluster.h"
 #include "hw/qdev-properties.h"
 #include "system/cpus.h"
+#include "system/dump.h"
+#include "system/memory_mapping.h"
 #include "system/runstate.h"
 
 #include "backup-inspect.h"
 #include "pbkvm.h"
+#include "pbkvm-dump.h"
 #include "pbkvm-inspect.h"
 
 /* gdb's process numbers are these and one more. */
@@ -175,7 +177,8 @@ void pbkvm_inspect_synchronize(CPUState *cpu)
     g_autofree PbState *p = NULL;
 
     s->inspect->froze = false;
-    if (cpu->vcpu_dirty || !s->backup) {
+    if (cpu->vcpu_dirty || !s->backup ||
+        (qemu_system_dump_in_progress() && !dump_has_cpu(cpu))) {
         return;
     }
     p = g_new0(PbState, 1);
@@ -219,57 +222,10 @@ static void store(PbkvmState *s, CPUState *cpu)
     cpu->vcpu_dirty = false;
 }
 
-/* ---- its breakpoints ---- */
-
-static bool kind_of(int type, PbBreakKind *kind)
+void pbkvm_inspect_flush(PbkvmState *s)
 {
-    switch (type) {
-    case GDB_BREAKPOINT_SW:
-        *kind = PB_BREAK_SOFT;
-        return true;
-    case GDB_BREAKPOINT_HW:
-        *kind = PB_BREAK_HARD;
-        return true;
-    case GDB_WATCHPOINT_WRITE:
-        *kind = PB_WATCH_WRITE;
-        return true;
-    case GDB_WATCHPOINT_ACCESS:
-        *kind = PB_WATCH_ACCESS;
-        return true;
-    default:
-        return false;
-    }
-}
-
-int pbkvm_inspect_insert(CPUState *cpu, int type, vaddr addr, vaddr len)
-{
-    PbkvmState *s = pbkvm_state();
-    PbBreakKind kind;
-
-    if (!kind_of(type, &kind) || !s->backup) {
-        return -ENOSYS;
-    }
-    pbkvm_inspect_synchronize(cpu);
-    return pb_backup_set_break(s->backup, kind, addr, len);
-}
-
-int pbkvm_inspect_remove(CPUState *cpu, int type, vaddr addr, vaddr len)
-{
-    PbkvmState *s = pbkvm_state();
-    PbBreakKind kind;
-
-    if (!kind_of(type, &kind) || !s->backup) {
-        return -ENOSYS;
-    }
-    return pb_backup_clear_break(s->backup, kind, addr, len);
-}
-
-void pbkvm_inspect_remove_all(CPUState *cpu)
-{
-    PbkvmState *s = pbkvm_state();
-
-    if (s->backup) {
-        pb_backup_clear_breaks(s->backup);
+    if (s->backup_cpu) {
+        store(s, s->backup_cpu);
     }
 }
 
@@ -439,4 +395,5 @@ void pbkvm_inspect_init(PbkvmState *s)
     cpu_address_space_init(cpu, 0, "pbkvm-backup", &s->inspect->memory);
     cpu_list_add(cpu);
     qemu_init_vcpu(cpu);
+    pbkvm_dump_init(s);
 }

@@ -28,12 +28,20 @@ bool pbkvm_is_backup(const CPUState *cpu);
 /* A debugger changes @what of the Backup. */
 void pbkvm_detach(PbkvmState *s, const char *what);
 
+/*
+ * What a debugger has changed in the registers goes into the Backup, and those
+ * it was given are looked at no more: before the Backup goes on, and before
+ * somebody asks whether it is changed.
+ */
+void pbkvm_inspect_flush(PbkvmState *s);
+
 /* AccelOps */
 void pbkvm_inspect_start_thread(CPUState *cpu);
 bool pbkvm_inspect_is_idle(CPUState *cpu);
 void pbkvm_inspect_kick(CPUState *cpu);
 void pbkvm_inspect_synchronize(CPUState *cpu);
 void pbkvm_inspect_post_reset(CPUState *cpu);
+/* In pbkvm-breaks.c. */
 int pbkvm_inspect_insert(CPUState *cpu, int type, vaddr addr, vaddr len);
 int pbkvm_inspect_remove(CPUState *cpu, int type, vaddr addr, vaddr len);
 void pbkvm_inspect_remove_all(CPUState *cpu);

@@ -88,6 +88,18 @@ static int watch_address(PbkvmState *s, bool on)
     return ret;
 }
 
+static void watch_again(CPUState *cpu, run_on_cpu_data data)
+{
+    watch_address(data.host_ptr, true);
+}
+
+void pbkvm_panic_rearm(PbkvmState *s)
+{
+    if (s->recording && s->panic.at_addr && !s->panic.seen) {
+        run_on_cpu(s->cpu, watch_again, RUN_ON_CPU_HOST_PTR(s));
+    }
+}
+
 bool pbkvm_panic_at(PbkvmState *s, const struct kvm_run *run)
 {
     if (!s->panic.at_addr || s->panic.seen ||

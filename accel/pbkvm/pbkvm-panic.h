@@ -44,6 +44,12 @@ bool pbkvm_panic_check(PbkvmState *s, Error **errp);
 /* Before the first entry into the guest: all devices are there. */
 void pbkvm_panic_start(PbkvmState *s);
 
+/*
+ * BQL held, the Primary stopped: a debugger has used its debug registers, and
+ * does no more.
+ */
+void pbkvm_panic_rearm(PbkvmState *s);
+
 /* The Primary's thread: its guest writes to a port. */
 void pbkvm_panic_look(PbkvmState *s, const struct kvm_run *run);
 

@@ -407,6 +407,16 @@ void pbkvm_synchronize_post_reset(CPUState *cpu)
     run_on_cpu(cpu, record_reset, RUN_ON_CPU_NULL);
 }
 
+/*
+ * In a replay there is nothing to run, also when a debugger that leaves
+ * starts the machine: it would be looked for without end, the BQL held.
+ */
+static void stay_idle(CPUState *cpu)
+{
+    cpu->halted = 1;
+    cpu->interrupt_request = 0;
+}
+
 static void *primary_thread(void *arg)
 {
     CPUState *cpu = arg;
@@ -437,6 +447,9 @@ static void *primary_thread(void *arg)
             if (ret == EXCP_DEBUG) {
                 cpu_handle_guest_debug(cpu);
             }
+        }
+        if (s->replay.file) {
+            stay_idle(cpu);
         }
         if (cpu->stop) {
             rest(s);

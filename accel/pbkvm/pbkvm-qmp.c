@@ -146,6 +146,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
         return NULL;
     }
     q = g_new0(PbkvmInfo, 1);
+    pbkvm_inspect_flush(s);
     q->status = get_status(s);
     if (s->rec) {
         pb_record_stats(s->rec, &r);
@@ -200,6 +201,9 @@ void qmp_pbkvm_thaw(Error **errp)
 {
     PbkvmState *s = pbkvm_get_backup(errp);
 
+    if (s) {
+        pbkvm_inspect_flush(s);
+    }
     if (s && pb_backup_detached(s->backup)) {
         error_setg(errp, "the Backup cannot be thawed: a debugger has changed "
                    "it, so it cannot follow the record any more");
@@ -247,13 +251,13 @@ static void record_verify(CPUState *cpu, run_on_cpu_data data)
     }
 }
 
-/* Stop the Primary at a position. */
-static bool stop_at_position(VerifyWork *w, Error **errp)
+/* Stop the Primary at a position; the machine's state is then @state. */
+static bool stop_at_position(VerifyWork *w, RunState state, Error **errp)
 {
     int tries;
 
     for (tries = 0; tries < VERIFY_TRIES; tries++) {
-        vm_stop(RUN_STATE_PAUSED);
+        vm_stop(state);
         run_on_cpu(w->s->cpu, record_verify, RUN_ON_CPU_HOST_PTR(w));
         if (w->ret != -EAGAIN) {
             break;
@@ -307,16 +311,18 @@ PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
                    "Primary to compare with", s->replay.file);
         return NULL;
     }
-    if (s->ended || pb_backup_status(s->backup) != PB_BACKUP_RUNNING) {
+    if (s->ended || pb_backup_walks(s->backup) ||
+        pb_backup_status(s->backup) != PB_BACKUP_RUNNING) {
         error_setg(errp, "cannot verify: expected a running Backup, it is "
-                   "%s", s->ended ?: PbkvmStatus_str(get_status(s)));
+                   "%s", pb_backup_walks(s->backup) ? "walked by a debugger"
+                   : s->ended ?: PbkvmStatus_str(get_status(s)));
         return NULL;
     }
     w = g_new0(VerifyWork, 1);
     w->s = s;
     w->kind = PB_EVENT_VERIFY;
     ret = -EAGAIN;
-    if (stop_at_position(w, errp)) {
+    if (stop_at_position(w, RUN_STATE_PAUSED, errp)) {
         while (!pb_record_flush(s->rec, 20) &&
                pb_backup_status(s->backup) == PB_BACKUP_RUNNING) {
             /* The Backup makes room. */
@@ -354,7 +360,7 @@ void qmp_pbkvm_panic(const char *reason, Error **errp)
     if (s->backup) {
         pb_backup_freeze_soon(s->backup);
     }
-    if (s->ended || stop_at_position(w, errp)) {
+    if (s->ended || stop_at_position(w, RUN_STATE_GUEST_PANICKED, errp)) {
         pbkvm_panic(s, PBKVM_PANIC_SOURCE_QMP, reason ?: "no reason given");
         s->panic.stop = false;            /* it has */
         if (panic_action == PANIC_ACTION_NONE) {

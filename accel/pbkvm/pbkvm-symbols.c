@@ -18,7 +18,8 @@ static bool in_map(const char *text, size_t len, const char *name,
         const char *eol = memchr(line, '\n', end - line) ?: end;
         const char *at = eol - name_len;
 
-        if (at - line > 11 && !memcmp(at, name, name_len) && at[-1] == ' ') {
+        if (at - line == 11 && !memcmp(at, name, name_len) &&
+            at[-1] == ' ') {
             g_autofree char *hex = g_strndup(line, 8);
 
             return qemu_strtou64(hex, NULL, 16, addr) == 0;

@@ -66,13 +66,13 @@ static PbkvmStop *walk(PbkvmState *s, const PbWalk *w, Error **errp)
     PbkvmStop *q;
     PbStop stop;
 
+    pbkvm_inspect_flush(s);
     if (s->walker || !pb_backup_walk(s->backup, w)) {
         error_setg(errp, "the Backup cannot walk: expected it frozen, it is "
                    "%s", s->walker ? "on its way already"
                    : pb_backup_status_name(pb_backup_status(s->backup)));
         return NULL;
     }
-    s->backup_cpu->vcpu_dirty = false;
     s->walker = qemu_coroutine_self();
     qemu_coroutine_yield();
     pb_backup_await(s->backup, &stop, -1);
@@ -140,7 +140,8 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
                    "branches, time and panic");
         return NULL;
     }
-    if (has_panic && panic && !s->panic.seen) {
+    if (has_panic && panic && !s->panic.seen &&
+        !(s->replay.evidence && s->replay.evidence->panic_seq)) {
         error_setg(errp, "pbkvm-run-to: no panic was detected");
         return NULL;
     }

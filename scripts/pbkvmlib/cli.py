@@ -86,12 +86,14 @@ def _add_timeline(add):
     parser = add("timeline", help="draw Primary and Backup over time",
                  description="Sample a running machine until it panics or "
                  "ends, or Ctrl-C, and draw an SVG: both positions, lag, "
-                 "ring, and marks.")
+                 "ring, events by kind, and marks. Of an evidence file, draw "
+                 "the way from where its Backup stands to the panic.")
     parser.add_argument("source", nargs="?", metavar="MACHINE|SOCKET|FILE",
-                        help="a machine's name, a QMP socket, or a FILE "
-                        "written by --samples")
+                        help="a machine's name, a QMP socket, or a FILE: "
+                        "evidence, or written by --samples")
     parser.add_argument("-o", "--output", default="timeline.svg",
-                        metavar="SVG", help="where to (timeline.svg)")
+                        metavar="SVG", help="where to (timeline.svg; "
+                        "NAME.html: as a page)")
     parser.add_argument("--samples", metavar="FILE",
                         help="also keep the samples, as JSON")
     parser.add_argument("--seconds", type=_seconds, metavar="N",

@@ -42,9 +42,14 @@ def symbols(args, machine):
                           args.symbols, "check the path")
         return os.path.abspath(args.symbols)
     if machine:
-        return machine.info().get("symbols")
+        info = machine.info()
+        # A replay names no kernel whose symbols could be found.
+        if info.get("symbols") or not any(
+                "replay=" in word for word in info.get("command", ())):
+            return info.get("symbols")
     default = places.GUEST / "vmlinux"
     if default.exists():
+        # pbkvm-gdb.py sees whether they fit.
         print(f"pbkvm: taking our own guest's symbols ({default}); "
               "--symbols FILE for another kernel", file=sys.stderr)
         return str(default)
@@ -75,9 +80,10 @@ def command(args, address, vmlinux):
     if args.batch:
         words += ["-batch"]
     if vmlinux:
-        # Beside it stands the kernel's own vmlinux-gdb.py.
+        # Beside it stands the kernel's own vmlinux-gdb.py, which finds the
+        # rest of itself only if no other script loads it.
         folder = os.path.dirname(vmlinux)
-        words += ["-iex", f"add-auto-load-safe-path {folder}"]
+        words += ["-iex", f"add-auto-load-safe-path {folder}", vmlinux]
     words += ["-iex", "set pagination off", "-x", str(SIDE)]
     if args.script:
         if not os.path.isfile(args.script):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from pbkvmlib import places
+from pbkvmlib import evidence, places
 from pbkvmlib.errors import (FAILED, NOT_BUILT, NOT_OFFERED, WRONG_CALL,
                              PbError)
 from pbkvmlib.places import GUEST, LAB, QEMU, TOP, need
@@ -237,6 +237,18 @@ def offers(option):
     return f" {option}=" in done.stdout
 
 
+def like_the_saved(file, words):
+    """The machine of an evidence file, as far as @words leave that open."""
+    names = _names(words)
+    machine, ram = evidence.machine_of(file)
+    options = []
+    if ram and "m" not in names:
+        options += ["-m", f"{ram // 1024}K"]
+    if machine and not names & {"machine", "M"}:
+        options += ["-machine", machine]
+    return options
+
+
 def replay(args):
     own = Own(args)
     if not own.qemu or own.qemu[0].startswith("-"):
@@ -259,5 +271,6 @@ def replay(args):
     if _has_accel(words):
         raise PbError("-accel is set by pbkvm replay", "other options",
                       " ".join(words), "leave -accel out", WRONG_CALL)
-    accel = ["-accel", f"pbkvm,replay={path}"]
-    return launch(own, [*defaults([*accel, *words]), *accel, *words])
+    own_words = ["-accel", f"pbkvm,replay={path}",
+                 *like_the_saved(file, words)]
+    return launch(own, [*defaults([*own_words, *words]), *own_words, *words])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Draws samples of a machine as an SVG: three panels over one time axis."""
+"""Draws samples of a machine as an SVG: four panels over one time axis."""
 
 from xml.sax.saxutils import escape
 
@@ -25,7 +25,8 @@ def tick_step(span, about=6):
 
 
 def number(value):
-    return f"{value:.6f}".rstrip("0").rstrip(".") or "0"
+    # Without the sign of a negative zero.
+    return f"{value + 0.0:.6f}".rstrip("0").rstrip(".") or "0"
 
 
 class Panel:
@@ -129,45 +130,94 @@ def _top(*curves):
     return max((y for curve in curves for _, y in curve), default=1) * 1.08
 
 
+class Picture:
+    """Panels below each other."""
+
+    def __init__(self, samples):
+        self.samples = samples
+        self.x_range = 0, max(samples[-1]["t"], 1e-3)
+        self.y, self.panels = TOP + 20, []
+
+    def panel(self, title, height, low, high):
+        self.panels.append(Panel(title, self.y, height, self.x_range,
+                                 (low, high)))
+        self.y += height + GAP
+        return self.panels[-1]
+
+    def positions(self):
+        primary = _curve(self.samples, "primary-time", 1e9)
+        backup = _curve(self.samples, "backup-time", 1e9)
+        panel = self.panel("position, in s of Primary time", 220,
+                           min(v for _, v in backup), _top(primary))
+        panel.curve(primary, PRIMARY)
+        panel.curve(backup, BACKUP)
+        legend(panel, [("Primary", PRIMARY), ("Backup", BACKUP)])
+
+    def lag(self):
+        lag = _curve(self.samples, "lag-now")
+        curves, names = [lag], [("lag", BACKUP)]
+        if "lag-wanted" in self.samples[0]:
+            curves.append(_curve(self.samples, "lag-wanted"))
+            names.insert(0, ("wanted", WANTED))
+        panel = self.panel("lag, in ms", 110, 0, _top(*curves))
+        for wanted in curves[1:]:
+            panel.curve(wanted, WANTED, "stroke-dasharray='6 4'")
+        panel.curve(lag, BACKUP)
+        legend(panel, names)
+
+    def ring(self):
+        ring = [(s["t"], 100 * s["ring-used"] / s["ring-size"])
+                for s in self.samples]
+        self.panel("ring, in % full", 80, 0,
+                   max(1, _top(ring))).curve(ring, RING)
+
+    def branches(self):
+        """How busy the guest was."""
+        curve = rate(self.samples, lambda sample: sample["branches"] / 1e6)
+        self.panel("million branches per s", 80, 0,
+                   max(1, _top(curve))).curve(curve, RING)
+
+    def events(self):
+        rates = event_rates(self.samples)
+        panel = self.panel("events recorded per s", 110, 0,
+                           max(1, _top(*(curve for _, _, curve in rates))))
+        for _, colour, curve in reversed(rates):
+            panel.curve(curve, colour)
+        legend(panel, [(name, colour) for name, colour, _ in rates])
+
+
 def draw(data):
-    """The SVG of @data (see timeline.Sampler)."""
-    samples, marks = data["samples"], data["marks"]
-    x_range = 0, max(samples[-1]["t"], 1e-3)
-    primary = _curve(samples, "primary-time", 1e9)
-    backup = _curve(samples, "backup-time", 1e9)
-    lag, wanted = _curve(samples, "lag-now"), _curve(samples, "lag-wanted")
-    ring = [(s["t"], 100 * s["ring-used"] / s["ring-size"]) for s in samples]
-    rates = event_rates(samples)
-    y, panels = TOP + 20, []
-
-    def panel(title, height, low, high):
-        nonlocal y
-        panels.append(Panel(title, y, height, x_range, (low, high)))
-        y += height + GAP
-        return panels[-1]
-
-    first = panel("position, in s of Primary time", 220,
-                  min(v for _, v in backup), _top(primary))
-    first.curve(primary, PRIMARY)
-    first.curve(backup, BACKUP)
-    legend(first, [("Primary", PRIMARY), ("Backup", BACKUP)])
-    second = panel("lag, in ms", 110, 0, _top(lag, wanted))
-    second.curve(wanted, WANTED, "stroke-dasharray='6 4'")
-    second.curve(lag, BACKUP)
-    legend(second, [("wanted", WANTED), ("lag", BACKUP)])
-    panel("ring, in % full", 80, 0, max(1, _top(ring))).curve(ring, RING)
-    last = panel("events recorded per s", 110, 0,
-                 max(1, _top(*(curve for _, _, curve in rates))))
-    for _, colour, curve in reversed(rates):
-        last.curve(curve, colour)
-    legend(last, [(name, colour) for name, colour, _ in rates])
-    for one in panels:
-        one.marks(marks, one is first)
-    panels[-1].text(WIDTH - RIGHT, y - 12, "s since sampling began", "end")
-    body = "\n".join(part for one in panels for part in one.parts)
+    """The SVG of @data (see timeline.Sampler, timeline.draw_evidence)."""
+    picture = Picture(data["samples"])
+    picture.positions()
+    picture.lag()
+    if "ring-used" in data["samples"][0]:
+        picture.ring()
+    else:
+        picture.branches()
+    picture.events()
+    for one in picture.panels:
+        one.marks(data["marks"], one is picture.panels[0])
+    y = picture.y
+    picture.panels[-1].text(WIDTH - RIGHT, y - 12,
+                            data.get("axis", "s since sampling began"), "end")
+    body = "\n".join(part for one in picture.panels for part in one.parts)
     return (f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' "
             f"height='{y}' viewBox='0 0 {WIDTH} {y}'>\n"
             f"<rect width='{WIDTH}' height='{y}' fill='white'/>\n"
             f"<text x='{LEFT}' y='32' {FONT} style='font-size:18px'>pbkvm: "
-            f"machine {escape(str(data['machine']))}</text>\n"
+            f"{escape(title_of(data))}</text>\n"
             f"{body}\n</svg>\n")
+
+
+def title_of(data):
+    return data.get("title") or f"machine {data['machine']}"
+
+
+def page(data, picture):
+    """The @picture of @data in a page of HTML, with its marks in words."""
+    rows = "\n".join(f"<li>{mark['t']:.3f} s: {escape(mark['text'])}</li>"
+                     for mark in data["marks"])
+    return ("<!DOCTYPE html>\n<html lang='en'><meta charset='utf-8'>"
+            f"<title>pbkvm: {escape(title_of(data))}</title>\n"
+            f"<body>\n{picture}<ul>\n{rows}\n</ul>\n</body></html>\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pbkvm timeline: sample a machine, draw what was seen."""
+"""pbkvm timeline: draw what was seen of a machine, or an evidence file."""
 
 import json
 import pathlib
@@ -7,13 +7,16 @@ import stat
 import sys
 import time
 
-from pbkvmlib import status, svg
+from pbkvmlib import evidence, status, svg
 from pbkvmlib.errors import FAILED, NOT_OFFERED, OK, PbError
 from pbkvmlib.qmp import Gone, Qmp
 
 FORMAT = "pbkvm-samples-1"
 KEEP = ("status", "primary-time", "backup-time", "events-written",
         "events-read", "ring-used", "ring-size", "lag-now", "lag-wanted")
+# The parts into which the history of an evidence file is cut, and the
+# shortest: a progress mark comes every 10 ms.
+PARTS, SHORTEST = 200, 0.01
 # After a panic both stand still: a little of that shows it.
 AFTER_PANIC = 1.0
 
@@ -79,8 +82,57 @@ def sample(args):
         return sampler.data()
 
 
+def _sample_of(found, events, t, kinds, branches):
+    """What a look @t s after @found's Backup froze would have shown."""
+    return {"t": t, "primary-time": found.time + round(t * 1e9),
+            "backup-time": found.time, "events-written": found.seq + events,
+            "lag-now": t * 1e3, "branches": branches, "kinds": dict(kinds)}
+
+
+def samples_of(found):
+    """The history of Evidence @found, as though it had been sampled."""
+    span = max(found.events[-1][1] - found.time, 1) / 1e9 \
+        if found.events else 0
+    step, until = max(span / PARTS, SHORTEST), 0
+    kinds = dict.fromkeys(sorted({event[3] for event in found.events}), 0)
+    branches = found.branches
+    samples = [_sample_of(found, 0, 0, kinds, branches)]
+    for count, (_, time_ns, counted, kind) in enumerate(found.events, 1):
+        kinds[kind] += 1
+        if kind in evidence.COUNTED:
+            branches = counted
+        t = (time_ns - found.time) / 1e9
+        if t >= until + step or count == len(found.events):
+            samples.append(_sample_of(found, count, t, kinds, branches))
+            until = t
+    return samples
+
+
+def draw_evidence(path):
+    """The data of a picture of an evidence file."""
+    found = evidence.Evidence(path)
+    samples = samples_of(found)
+    marks = [{"t": 0, "kind": "freeze",
+              "text": f"Backup stands here, at event {found.seq}"}]
+    for seq, time_ns, _, kind in found.events:
+        if kind == "panic":
+            marks.append({"t": (time_ns - found.time) / 1e9, "kind": "panic",
+                          "text": f"panic, event {seq}"})
+    if not found.whole:
+        marks.append({"t": samples[-1]["t"], "kind": "end",
+                      "text": "the file was not written to its end"})
+    info = found.info
+    return {"format": FORMAT, "machine": pathlib.Path(path).name,
+            "title": f"evidence file {pathlib.Path(path).name} "
+            f"({info['machine']}, {info['cpu']})",
+            "axis": "s since the Backup froze",
+            "samples": samples, "marks": marks}
+
+
 def load(path):
-    """The samples in a file that --samples wrote."""
+    """What is in a file: evidence, or samples that --samples wrote."""
+    if evidence.is_one(path):
+        return draw_evidence(path)
     with open(path, "rb") as file:
         text = file.read()
     try:
@@ -90,9 +142,8 @@ def load(path):
     except (ValueError, AttributeError):
         pass
     raise PbError("that file cannot be drawn",
-                  "samples, as pbkvm timeline --samples FILE writes them",
-                  path, "evidence files cannot be drawn yet; run pbkvm "
-                  "timeline beside the machine that writes one", NOT_OFFERED)
+                  "an evidence file, or samples as pbkvm timeline --samples "
+                  "FILE writes them", path, "name another file", NOT_OFFERED)
 
 
 def source(args):
@@ -125,11 +176,15 @@ def write(path, text):
 def timeline(args):
     data = source(args)
     if len(data["samples"]) < 2:
-        raise PbError("too little was seen to draw", "two samples or more",
-                      len(data["samples"]), "sample for longer")
+        raise PbError("too little was seen to draw", "two samples, or one "
+                      "event, or more", len(data["samples"]) - 1,
+                      "sample for longer; save a Backup that is behind")
     if args.samples:
         write(args.samples, json.dumps(data))
-    write(args.output, svg.draw(data))
+    picture = svg.draw(data)
+    if args.output.endswith((".html", ".htm")):
+        picture = svg.page(data, picture)
+    write(args.output, picture)
     panics = sum(mark["kind"] == "panic" for mark in data["marks"])
     print(f"{args.output}: {len(data['samples'])} samples in "
           f"{data['samples'][-1]['t']:.1f} s, {panics} panics")

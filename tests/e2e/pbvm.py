@@ -24,7 +24,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = TOP / "build"
 sys.path.insert(0, str(TOP / "qemu" / "src" / "python"))
 
-from qemu.qmp import EventListener, QMPClient, qmp_client  # noqa: E402
+from qemu.qmp import (ConnectError, EventListener, QMPClient,  # noqa: E402
+                      qmp_client)
 
 PROMPT = "pbkvm# "
 PATIENCE = 120
@@ -198,6 +199,9 @@ class Guest:
                                               self.log / "backup.log")
             self._wait_for_socket("qmp")
             self.qmp = Qmp(f"{self.dir.name}/qmp", self.log / "qmp.log")
+        except ConnectError:
+            self.__exit__()
+            raise Failure("QEMU ended: " + self.said()) from None
         except BaseException:
             self.__exit__()
             raise

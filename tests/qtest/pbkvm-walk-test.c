@@ -83,17 +83,17 @@ static void test_steps_are_instructions(void)
     int64_t before = 0, moved = 0;
     int i;
 
-    for (i = 0; i < 40; i++) {
+    /* A REP string stays where it is, for as many steps as rounds. */
+    for (i = 0; i < 40 || (moved < 2 && i < 1000); i++) {
         QDict *place = walk(qts, "stepped",
                             qtest_qmp(qts, "{ 'execute': 'pbkvm-step', "
-                                      "'arguments': { 'instructions': 1 } "
-                                      "}"));
+                                      "'arguments': { 'instructions': %d } "
+                                      "}", i < 40 ? 1 : 500));
 
         moved += qdict_get_int(place, "rip") != before;
         before = qdict_get_int(place, "rip");
         qobject_unref(place);
     }
-    /* A REP string stays where it is for a while. */
     g_assert_cmpint(moved, >, 1);
     assert_follows(qts);
     qtest_quit(qts);
@@ -166,6 +166,29 @@ static void test_panic_by_qmp(void)
     qtest_quit(qts);
 }
 
+static void assert_state_after_panic(const char *action, const char *state)
+{
+    QTestState *qts = qtest_initf("-accel pbkvm,lag=0 -m 32 -nic none "
+                                  "-vga none%s", action);
+    QDict *reply;
+
+    wait_for(qts, "events-read", 20);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-panic' }");
+    qtest_qmp_eventwait(qts, "PBKVM_PANIC");
+    reply = qtest_qmp(qts, "{ 'execute': 'query-status' }");
+    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(reply, "return"),
+                                  "status"), ==, state);
+    qobject_unref(reply);
+    qtest_quit(qts);
+}
+
+static void test_panic_stops_as_the_action_says(void)
+{
+    assert_state_after_panic("", "guest-panicked");
+    assert_state_after_panic(" -action panic=pause", "guest-panicked");
+    assert_state_after_panic(" -action panic=none", "running");
+}
+
 static void test_wrong_order_is_refused(void)
 {
     QTestState *qts = qtest_init("-accel pbkvm,lag=0 -m 32 -nic none "
@@ -175,7 +198,31 @@ static void test_wrong_order_is_refused(void)
     assert_refused(qts, "{ 'execute': 'pbkvm-step', 'arguments': { "
                    "'instructions': 1 } }", "the Backup cannot walk: expected "
                    "it frozen, it is running");
+    assert_refused(qts, "{ 'execute': 'pbkvm-run-to', 'arguments': { 'event': "
+                   "1000000000 } }", "the Backup cannot walk: expected it "
+                   "frozen, it is running");
+    assert_refused(qts, "{ 'execute': 'pbkvm-thaw' }", "the Backup cannot be "
+                   "thawed: expected it frozen, it is running");
+    assert_refused(qts, "{ 'execute': 'pbkvm-save-evidence', 'arguments': { "
+                   "'filename': '/nowhere/x' } }", "the Backup must be frozen "
+                   "to be saved, it is running");
+    assert_refused(qts, "{ 'execute': 'pbkvm-dump-guest-memory', 'arguments': "
+                   "{ 'filename': '/nowhere/x' } }", "the Backup must stand "
+                   "to be dumped, it is running: pbkvm-freeze");
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
+    assert_refused(qts, "{ 'execute': 'pbkvm-freeze' }", "the Backup cannot "
+                   "be frozen: expected it running, it is frozen");
+    assert_refused(qts, "{ 'execute': 'pbkvm-verify' }", "cannot verify: "
+                   "expected a running Backup, it is frozen");
+    assert_refused(qts, "{ 'execute': 'pbkvm-save-evidence', 'arguments': { "
+                   "'filename': '/nowhere/x' } }", "/nowhere/x cannot be "
+                   "made: No such file or directory");
+    assert_refused(qts, "{ 'execute': 'pbkvm-dump-guest-memory', 'arguments': "
+                   "{ 'filename': '/nowhere/x' } }", "Could not open "
+                   "'/nowhere/x': No such file or directory");
+    assert_refused(qts, "{ 'execute': 'pbkvm-step', 'arguments': { "
+                   "'instructions': 0 } }", "pbkvm-step: expected either "
+                   "instructions or events, 1 or more");
     assert_refused(qts, "{ 'execute': 'pbkvm-step' }", "pbkvm-step: expected "
                    "either instructions or events, 1 or more");
     assert_refused(qts, "{ 'execute': 'pbkvm-step', 'arguments': { "
@@ -189,16 +236,58 @@ static void test_wrong_order_is_refused(void)
     qtest_quit(qts);
 }
 
+static void test_no_backup_yet(void)
+{
+    static const char *const commands[] = {
+        "{ 'execute': 'pbkvm-freeze' }", "{ 'execute': 'pbkvm-thaw' }",
+        "{ 'execute': 'pbkvm-verify' }",
+        "{ 'execute': 'pbkvm-step', 'arguments': { 'instructions': 1 } }",
+        "{ 'execute': 'pbkvm-run-to', 'arguments': { 'event': 1 } }",
+        "{ 'execute': 'pbkvm-save-evidence', 'arguments': { 'filename': "
+        "'/nowhere/x' } }",
+        "{ 'execute': 'pbkvm-dump-guest-memory', 'arguments': { 'filename': "
+        "'/nowhere/x' } }",
+    };
+    QTestState *waits = qtest_init("-accel pbkvm -m 32 -nic none -vga none "
+                                   "-S");
+    QTestState *none = qtest_init("-accel pbkvm,backup=off -m 32 -nic none "
+                                  "-vga none");
+    size_t i;
+
+    wait_for(none, "events-written", 20);
+    for (i = 0; i < G_N_ELEMENTS(commands); i++) {
+        assert_refused(waits, commands[i], "there is no Backup: the guest has "
+                       "not started yet");
+        assert_refused(none, commands[i], "there is no Backup: backup=off");
+    }
+    assert_refused(waits, "{ 'execute': 'pbkvm-panic' }", "the guest has not "
+                   "started yet");
+    qtest_quit(waits);
+    qtest_quit(none);
+}
+
+/* A run to @member's value 1, when the Backup stands at its @now. */
+static void assert_past(QTestState *qts, const char *member, const char *now)
+{
+    g_autofree char *expected =
+        g_strdup_printf("pbkvm-run-to: %s 1 lies in the Backup's past: it "
+                        "stands at %" PRId64 " and cannot go back", member,
+                        query_number(qts, now));
+    g_autofree char *command =
+        g_strdup_printf("{ 'execute': 'pbkvm-run-to', 'arguments': { '%s': 1 "
+                        "} }", member);
+
+    assert_refused(qts, command, expected);
+}
+
 static void test_the_past_is_past(void)
 {
     QTestState *qts = start_frozen("");
-    g_autofree char *expected =
-        g_strdup_printf("pbkvm-run-to: event 1 lies in the Backup's past: it "
-                        "stands at %" PRId64 " and cannot go back",
-                        query_number(qts, "events-read"));
 
-    assert_refused(qts, "{ 'execute': 'pbkvm-run-to', 'arguments': { 'event': "
-                   "1 } }", expected);
+    assert_past(qts, "event", "events-read");
+    assert_past(qts, "branches", "backup-branches");
+    assert_past(qts, "time", "backup-time");
+    assert_follows(qts);
     qtest_quit(qts);
 }
 
@@ -254,7 +343,9 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/walk/branches", test_branches_are_exact);
     qtest_add_func("/pbkvm/walk/end", test_end_of_history);
     qtest_add_func("/pbkvm/walk/panic", test_panic_by_qmp);
+    qtest_add_func("/pbkvm/walk/action", test_panic_stops_as_the_action_says);
     qtest_add_func("/pbkvm/walk/order", test_wrong_order_is_refused);
+    qtest_add_func("/pbkvm/walk/no-backup", test_no_backup_yet);
     qtest_add_func("/pbkvm/walk/past", test_the_past_is_past);
     qtest_add_func("/pbkvm/walk/monitor", test_monitor_walks_too);
     qtest_add_func("/pbkvm/lag/set", test_lag_changes);
