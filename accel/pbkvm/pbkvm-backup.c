@@ -113,6 +113,7 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
 
     c->kvm_fd = s->parent_obj.fd;
     c->ring = s->ring;
+    c->spill = s->full.spill;
     c->counter = s->counter;
     c->uarch = s->check.uarch;
     c->margin = s->check.margin;
@@ -138,9 +139,10 @@ static bool start_backup(PbkvmState *s, const PbState *state, Error **errp)
         .cpuid = cpuid,
         .primary_mem = &s->mem,
         .state = state,
-        .lag_ns = s->lag_ms * (uint64_t)SCALE_MS,
-        .lag_min_ns = s->lag_min_ms * (uint64_t)SCALE_MS,
+        .lag = pbkvm_lag_wanted(s),
+        .lag_min_ns = s->lag.min_ms * (uint64_t)SCALE_MS,
         .now = pbkvm_now,
+        .primary = pbkvm_lag_primary,
     };
 
     return cpuid && pbkvm_backup_start(s, &c, errp);
@@ -168,7 +170,11 @@ static bool start_recorder(PbkvmState *s, Error **errp)
                          s->ring_events);
         return false;
     }
-    s->rec = pb_record_new(s->ring, &s->primary, pbkvm_now, NULL);
+    if (s->with_backup && !pbkvm_spill_start(s, errp)) {
+        return false;
+    }
+    s->rec = pb_record_new(s->ring, s->full.spill, &s->primary, pbkvm_now,
+                           NULL);
     return true;
 }
 
@@ -218,6 +224,7 @@ void pbkvm_end(PbkvmState *s, const char *why)
     }
     s->ended = g_strdup(why);
     pb_record_note(s->rec, PB_EVENT_END, PB_END_UNRECORDED);
+    pbkvm_hand_over(s);
     error_report("pbkvm: the history ends here: %s", why);
     error_printf("The guest runs on; the Backup stops at this point.\n");
 }

@@ -66,6 +66,7 @@ static PbkvmStop *walk(PbkvmState *s, const PbWalk *w, Error **errp)
     PbkvmStop *q;
     PbStop stop;
 
+    pbkvm_hand_over(s);
     if (s->walker || !pb_backup_walk(s->backup, w)) {
         error_setg(errp, "the Backup cannot walk: expected it frozen, it is "
                    "%s", s->walker ? "on its way already"
