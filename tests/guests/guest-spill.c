@@ -49,6 +49,10 @@ void guest_spill_stop(GuestRun *r)
         if (!r->failed && s.all_events == 0) {
             guest_fail(r, "nothing was spilled: more --marks, more --lag");
         }
+        if (!r->failed && (r->o->lag.events || r->o->lag.branches) &&
+            r->result->lag_checks == 0) {
+            guest_fail(r, "the lag was never looked at: more --rounds");
+        }
         if (s.error) {
             guest_fail(r, "the spill's file: %s", strerror(s.error));
         }
