@@ -226,6 +226,21 @@ static const void *gather(PbBackup *b, const PbEvent *e,
     return buf;
 }
 
+/*
+ * A progress mark tells how far to go while nothing else does.  A Backup that
+ * is late, and may go on to what comes after the mark, need not stop there.
+ */
+static bool is_moot(PbBackup *b, const PbEvent *e)
+{
+    const PbEvent *after;
+
+    if (e->kind != PB_EVENT_MARK || pb_event_check(e, b->seq)) {
+        return false;
+    }
+    after = pb_ring_peek(b->c.ring, 1);
+    return after && lag_left(b, after) == 0;
+}
+
 PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf)
 {
     PbEvent e = *slot;            /* copied, checked, then used */
@@ -363,7 +378,11 @@ void pb_backup_run(PbBackup *b)
             }
             end = pb_backup_refill(b);
             e = end == PB_REPLAY_DONE ? next_event(b) : NULL;
-            if (e) {
+            if (e && is_moot(b, e)) {
+                PbEvent mark = *e;
+
+                consume(b, &mark);
+            } else if (e) {
                 end = pb_backup_live(b, e, buf);
             }
         }

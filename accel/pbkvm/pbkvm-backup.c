@@ -17,11 +17,11 @@
 #include "pbkvm-hw.h"
 #include "pbkvm.h"
 
-/* A computing guest gets a progress mark at least every other tick. */
-#define TICK_NS (5 * SCALE_MS)
+/* Primary time without an event after which a progress mark is due. */
+#define TICK_NS (10 * SCALE_MS)
 
 /* A Backup on its way is looked after this often. */
-#define POKE_TICKS 20
+#define POKE_TICKS 10
 
 #define CPUID_ENTRIES 256
 
@@ -30,16 +30,20 @@ static void tick(void *opaque)
     static unsigned ticks;
     PbkvmState *s = opaque;
     uint64_t now = pbkvm_now(NULL);
+    uint64_t due = pb_record_last_time(s->rec) + TICK_NS;
 
-    if (!s->ended && s->in_exec &&
-        now - pb_record_last_time(s->rec) >= TICK_NS) {
-        qatomic_set(&s->mark_due, true);
-        qemu_cpu_kick(s->cpu);
+    if (s->ended || !s->in_exec || now >= due) {
+        due = now + TICK_NS;
+        if (!s->ended && s->in_exec) {
+            qatomic_set(&s->mark_due, true);
+            qemu_cpu_kick(s->cpu);
+        }
     }
     if (s->backup && ++ticks % POKE_TICKS == 0) {
         pb_backup_poke(s->backup);
     }
-    timer_mod(s->ticker, now + TICK_NS);
+    /* Every event puts the next mark off: a busy guest needs none. */
+    timer_mod(s->ticker, due);
 }
 
 /* A device's timer has ticked. Main thread. */
