@@ -76,8 +76,13 @@ static PbReplayEnd live(PbBackup *b, const PbEvent *e, uint8_t *buf)
 /* The next event; NULL, and the walk is at its end, when there is none. */
 static const PbEvent *next(PbBackup *b, PbReplayEnd *end)
 {
-    const PbEvent *e = pb_ring_peek(b->c.ring, 0);
+    const PbEvent *e;
 
+    *end = pb_backup_refill(b);
+    if (*end != PB_REPLAY_DONE) {
+        return NULL;
+    }
+    e = pb_ring_peek(b->c.ring, 0);
     *end = e ? PB_REPLAY_DONE : stop(b, PB_STOP_HISTORY);
     return e;
 }
@@ -214,6 +219,9 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
     while (end == PB_REPLAY_DONE && !pb_backup_wanted(b)) {
         const PbEvent *e = next(b, &end);
 
+        if (end == PB_REPLAY_FAILED) {
+            break;
+        }
         if (at_limit(b, e)) {
             end = stop(b, PB_STOP_REACHED);
         } else if (e) {

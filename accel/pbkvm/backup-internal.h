@@ -56,6 +56,8 @@ struct PbBackup {
     uint32_t partials;        /* asks again; more than that: too many */
     PbEvent last[PB_LAST_EVENTS];
     unsigned lasts;           /* events ever noted there */
+    uint64_t now;             /* Primary time when it was looked at last */
+    uint64_t branches;        /* of the last event that tells them */
 
     /* Steering; under @lock. */
     pthread_mutex_t lock;
@@ -66,8 +68,8 @@ struct PbBackup {
     void (*work)(PbBackup *b, void *opaque);  /* to be done while frozen */
     void *work_opaque;
     bool work_done;
-    uint64_t lag_ns;
-    const PbState *verify_state;  /* set: somebody waits for a verify */
+    PbLag lag;                /* atomic, each member by itself */
+    const PbState *verify_state;  /* atomic; set: somebody waits for one */
     PbVerify *verify_result;
     bool verify_done;
 
@@ -158,6 +160,12 @@ PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e);
  */
 PbReplayEnd pb_backup_replay(PbBackup *b, const PbEvent *e,
                              const void *payload);
+
+/*
+ * Move what was spilled into the ring, so that it holds what comes next:
+ * PB_REPLAY_DONE, or it cannot be read, reported. backup-thread.c
+ */
+PbReplayEnd pb_backup_refill(PbBackup *b);
 
 /* Live through the ring's first event and consume it. backup-thread.c */
 PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf);

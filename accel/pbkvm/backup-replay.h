@@ -14,6 +14,7 @@
 #include "branch-counter.h"
 #include "divergence.h"
 #include "pb-state.h"
+#include "primary-spill.h"
 #include "ring/pb-ring.h"
 
 typedef struct PbBackup PbBackup;
@@ -43,6 +44,17 @@ typedef struct PbBackupStart {
     PbEvent partial[PB_MAX_PARTIAL];  /* its instruction's first answers */
 } PbBackupStart;
 
+/*
+ * How far to stay behind the Primary: at least all three, 0 not counting.
+ * Primary time passes by itself; events and branches only while the
+ * Primary records some.
+ */
+typedef struct PbLag {
+    uint64_t ns;              /* of Primary time */
+    uint64_t events;
+    uint64_t branches;        /* told by the Primary's last event */
+} PbLag;
+
 typedef struct PbBackupConfig {
     int kvm_fd;
     const struct kvm_cpuid2 *cpuid;   /* the Primary's; used during _new() */
@@ -52,13 +64,17 @@ typedef struct PbBackupConfig {
     const PbBackupStart *at;          /* or where it goes on; else NULL.
                                          Used during _new() */
     PbRing *ring;
+    PbSpill *spill;                   /* the ring's, or NULL */
     PbCounterKind counter;
     const PbUarch *uarch;             /* for PB_COUNTER_PMU */
     uint32_t margin;                  /* branches */
-    uint64_t lag_ns;
+    PbLag lag;
     uint64_t lag_min_ns;              /* kept even when the ring is full */
     bool frozen;                      /* begins so: pb_backup_await_start() */
     uint64_t (*now)(void *opaque);    /* Primary time, any thread */
+    /* pb_record_last() of the Primary, for a lag in events or branches; or
+       NULL: there is no such lag. Any thread. */
+    bool (*primary)(void *opaque, uint64_t *seq, uint64_t *branches);
     /* On the Backup's thread, once, when it diverges or fails. */
     void (*diverged)(void *opaque);
     /* Or NULL. On the Backup's thread: its guest has written to a port or
@@ -100,7 +116,7 @@ bool pb_backup_await_start(PbBackup *b);
 PbBackupStatus pb_backup_status(const PbBackup *b);
 const char *pb_backup_status_name(PbBackupStatus s);
 
-void pb_backup_set_lag(PbBackup *b, uint64_t lag_ns);
+void pb_backup_set_lag(PbBackup *b, const PbLag *lag);
 
 /* The report; only once the status is DIVERGED or FAILED. */
 const PbDivergence *pb_backup_divergence(const PbBackup *b);
@@ -124,7 +140,7 @@ typedef struct PbBackupStats {
     uint32_t landing_exits[32];   /* landings by exits; the last: or more */
     uint32_t skid_max;        /* branches, seen while landing */
     uint32_t margin;
-    uint64_t lag_ns;          /* wanted */
+    PbLag lag;                /* wanted */
     bool rdpmc;
 } PbBackupStats;
 void pb_backup_stats(const PbBackup *b, PbBackupStats *s);

@@ -18,7 +18,8 @@ typedef struct Save {
     const PbSaveOptions *o;
     PbEvidenceWriter *w;
     PbEvidenceWritten *written;
-    uint32_t slots;           /* in the ring */
+    uint32_t slots;           /* in the ring, */
+    PbSpillMark spilled;      /* and after those */
     bool ok;
     char *why;
     size_t len;
@@ -131,16 +132,23 @@ static const PbEvent *ring_slot(void *opaque, uint32_t i)
     return pb_ring_peek(a->ring, a->at + i);
 }
 
-static const PbEvent *staged_slot(void *opaque, uint32_t i)
+static const PbEvent *spilled_slot(void *opaque, uint32_t i)
 {
     return (const PbEvent *)opaque + i;
+}
+
+static bool write_spilled(void *opaque, const PbEvent *e, uint32_t n)
+{
+    Save *s = opaque;
+
+    return pb_evidence_write_event(s->w, e, spilled_slot, (void *)e);
 }
 
 static void write_history(PbBackup *b, Save *s)
 {
     RingAt a = { .ring = b->c.ring };
-    size_t i = 0;
     bool ok = true;
+    int ret;
 
     while (ok && a.at < s->slots) {
         PbEvent e = *pb_ring_peek(a.ring, a.at);
@@ -148,12 +156,27 @@ static void write_history(PbBackup *b, Save *s)
         ok = pb_evidence_write_event(s->w, &e, ring_slot, &a);
         a.at += 1 + pb_event_extra_slots(&e);
     }
-    while (ok && s->o->staged && i < s->o->staged_slots) {
-        const PbEvent *e = s->o->staged + i;
-
-        ok = pb_evidence_write_event(s->w, e, staged_slot, (void *)e);
-        i += 1 + pb_event_extra_slots(e);
+    if (ok && b->c.spill) {
+        ret = pb_spill_each(b->c.spill, &s->spilled, write_spilled, s);
+        if (ret < 0) {
+            pb_evidence_cut(s->w, "reading the spilled events", -ret);
+        }
     }
+}
+
+/*
+ * What there is to save.  The spill first: if it is not empty the ring only
+ * changes by us; else what the ring gets meanwhile just follows.
+ */
+static bool note_history(PbBackup *b, Save *s)
+{
+    if (b->c.spill && !pb_spill_mark(b->c.spill, &s->spilled)) {
+        snprintf(s->why, s->len, "no memory");
+        return false;
+    }
+    /* Whole events: they are published whole. */
+    s->slots = pb_ring_used(b->c.ring);
+    return true;
 }
 
 static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
@@ -161,9 +184,8 @@ static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
 {
     int ret;
 
-    /* Whole events: they are published whole. */
-    s->slots = pb_ring_used(b->c.ring);
-    if (!where(b, s, &info->at) || !fill_info(b, s, info)) {
+    if (!note_history(b, s) || !where(b, s, &info->at) ||
+        !fill_info(b, s, info)) {
         return false;
     }
     ret = pb_state_get(&b->v, state);
@@ -194,6 +216,7 @@ static void save(PbBackup *b, void *opaque)
     } else {
         snprintf(s->why, s->len, "no memory");
     }
+    pb_spill_unmark(&s->spilled);
     free(info);
     free(state);
 }

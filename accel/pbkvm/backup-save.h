@@ -15,15 +15,11 @@
 typedef struct PbSaveOptions {
     const char *program;      /* what writes, with its version; or NULL */
     const char *machine;      /* QEMU's machine; or NULL */
-    /* Events that follow those in the ring, or NULL; the caller sees to it
-       that they do not change meanwhile. */
-    const PbEvent *staged;
-    size_t staged_slots;
 } PbSaveOptions;
 
 /*
  * Any thread; waits until it is done.  @b must be frozen.  What is in the
- * ring when it begins is saved.  The instruction @b stands in is finished
+ * ring, and in its spill, when it begins is saved.  The instruction @b stands in is finished
  * first, where the history has all it needs for that.  False with @why; see
  * pb_evidence_finish() about what is left of the file then.
  */

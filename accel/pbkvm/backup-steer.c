@@ -154,10 +154,12 @@ bool pb_backup_do(PbBackup *b, void (*work)(PbBackup *b, void *opaque),
     return ok;
 }
 
-void pb_backup_set_lag(PbBackup *b, uint64_t lag_ns)
+void pb_backup_set_lag(PbBackup *b, const PbLag *lag)
 {
     pthread_mutex_lock(&b->lock);
-    b->lag_ns = lag_ns;
+    __atomic_store_n(&b->lag.ns, lag->ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->lag.events, lag->events, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->lag.branches, lag->branches, __ATOMIC_RELAXED);
     pthread_cond_broadcast(&b->changed);
     pthread_mutex_unlock(&b->lock);
 }
@@ -166,7 +168,7 @@ void pb_backup_stats(const PbBackup *b, PbBackupStats *s)
 {
     *s = b->stats;
     s->margin = b->margin;
-    s->lag_ns = b->lag_ns;
+    s->lag = b->lag;
 }
 
 /* ---- verify ---- */
@@ -184,6 +186,9 @@ static int wait_for_verifier(PbBackup *b)
 
     pthread_mutex_lock(&b->lock);
     while (!b->verify_state && ret == 0) {
+        if (b->c.spill) {
+            pb_spill_refill(b->c.spill);  /* fails again at the next event */
+        }
         if (pb_backup_wanted(b)) {
             ret = -EAGAIN;
         } else if (b->walking || pb_ring_peek(b->c.ring, 1)) {
@@ -219,7 +224,7 @@ PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e)
         pb_mem_compare(b->c.primary_mem, &b->mem, &v.mem);
         v.equal &= v.mem.differences == v.mem.accessed_bits;
         *b->verify_result = v;
-        b->verify_state = NULL;
+        __atomic_store_n(&b->verify_state, NULL, __ATOMIC_RELAXED);
         b->verify_done = true;
         pthread_cond_broadcast(&b->changed);
     }
@@ -234,14 +239,14 @@ int pb_backup_verify(PbBackup *b, const PbState *primary, PbVerify *result,
     int ret = 0;
 
     pthread_mutex_lock(&b->lock);
-    b->verify_state = primary;
+    __atomic_store_n(&b->verify_state, primary, __ATOMIC_RELEASE);
     b->verify_result = result;
     b->verify_done = false;
     pthread_cond_broadcast(&b->changed);
     while (!b->verify_done && b->status == PB_BACKUP_RUNNING && ret == 0) {
         ret = -pthread_cond_timedwait(&b->changed, &b->lock, &until);
     }
-    b->verify_state = NULL;
+    __atomic_store_n(&b->verify_state, NULL, __ATOMIC_RELAXED);
     if (b->verify_done) {
         ret = 0;
     } else if (ret == 0) {

@@ -14,6 +14,9 @@
 /* With less than 1/8 of the ring free, the lag gives way to the Primary. */
 #define RING_PRESSURE(slots) ((slots) - (slots) / 8)
 
+/* Shortest wait for the lag: a wake-up costs more than some events. */
+#define LAG_SLICE_NS 1000000
+
 static int keep_cpuid(PbBackup *b, const struct kvm_cpuid2 *cpuid)
 {
     size_t len = sizeof(*cpuid) + cpuid->nent * sizeof(cpuid->entries[0]);
@@ -44,12 +47,13 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     pthread_condattr_destroy(&attr);
     b->c = *c;
     b->start = *c->state;
-    b->lag_ns = c->lag_ns;
+    b->lag = c->lag;
     b->want_freeze = c->frozen;
     b->margin = c->counter == PB_COUNTER_STEP ? 0 : c->margin;
     b->digest = PB_DIGEST_START;
     if (c->at) {
         b->at = *c->at;
+        b->branches = b->at.branches;
         b->seq = b->stats.events = b->at.seq;
         b->digest = b->at.digest;
         b->writes = b->at.writes;
@@ -98,24 +102,73 @@ void pb_backup_set_status(PbBackup *b, PbBackupStatus status)
 
 /* ---- the thread ---- */
 
-/* How long the next event must still wait for the lag; 0: now. */
-static uint64_t lag_left(PbBackup *b, const PbEvent *e)
+PbReplayEnd pb_backup_refill(PbBackup *b)
 {
-    uint64_t now, due, lag = b->lag_ns;
+    int ret = b->c.spill ? pb_spill_refill(b->c.spill) : 0;
 
-    if (b->verify_state) {
-        return 0;
-    }
-    if (lag > b->c.lag_min_ns &&
-        pb_ring_used(b->c.ring) > RING_PRESSURE(pb_ring_slots(b->c.ring))) {
-        lag = b->c.lag_min_ns;
-    }
-    now = b->c.now(b->c.opaque);
-    due = e->time_ns + lag;
-    return now >= due ? 0 : due - now;
+    return ret < 0 ? pb_backup_fail(b, "reading the spilled events", ret)
+                   : PB_REPLAY_DONE;
 }
 
-/* The next event that may be lived through now, or NULL: look again. */
+static uint64_t relaxed(const uint64_t *value)
+{
+    return __atomic_load_n(value, __ATOMIC_RELAXED);
+}
+
+/* What comes is not for the spill's file: soon the Primary must wait. */
+static bool ring_is_short(PbBackup *b)
+{
+    return !(b->c.spill && pb_spill_usable(b->c.spill)) &&
+           pb_ring_used(b->c.ring) > RING_PRESSURE(pb_ring_slots(b->c.ring));
+}
+
+/* Primary time until @due, ns; 0: it has come. */
+static uint64_t time_left(PbBackup *b, uint64_t due)
+{
+    if (due > b->now) {
+        b->now = b->c.now(b->c.opaque);
+    }
+    return due > b->now ? due - b->now : 0;
+}
+
+/* Whether the Primary is that many events and branches ahead of @e. */
+static bool is_far(PbBackup *b, const PbEvent *e)
+{
+    uint64_t events = relaxed(&b->lag.events);
+    uint64_t branches = relaxed(&b->lag.branches);
+    uint64_t mine = e->branches ? e->branches : b->branches;
+    uint64_t seq, retired;
+
+    if (!(events | branches) || !b->c.primary ||
+        !b->c.primary(b->c.opaque, &seq, &retired)) {
+        return true;
+    }
+    return seq >= e->seq + events && retired >= mine + branches;
+}
+
+/* How long @e must still wait for the lag, ns; 0: now. */
+static uint64_t lag_left(PbBackup *b, const PbEvent *e)
+{
+    uint64_t left = time_left(b, e->time_ns + relaxed(&b->lag.ns));
+
+    if (!left && !is_far(b, e)) {
+        left = PB_BACKUP_NAP_MS * 1000000ull;
+    }
+    if (!left || __atomic_load_n(&b->verify_state, __ATOMIC_ACQUIRE)) {
+        return 0;
+    }
+    if (ring_is_short(b)) {
+        uint64_t least = time_left(b, e->time_ns + b->c.lag_min_ns);
+
+        return least < left ? least : left;
+    }
+    return left;
+}
+
+/*
+ * The next event that may be lived through now, or NULL: look again.  One
+ * nap lets many events come due, and no lock is taken for those.
+ */
 static const PbEvent *next_event(PbBackup *b)
 {
     const PbEvent *e = pb_ring_peek(b->c.ring, 0);
@@ -125,13 +178,16 @@ static const PbEvent *next_event(PbBackup *b)
         pb_ring_wait_events(b->c.ring, 1, PB_BACKUP_NAP_MS);
         return NULL;
     }
-    pthread_mutex_lock(&b->lock);
     left = lag_left(b, e);
-    if (left && !b->want_freeze && !b->quit) {
-        pb_backup_nap(b, left);
+    if (!left) {
+        return e;
+    }
+    pthread_mutex_lock(&b->lock);
+    if (!b->want_freeze && !b->quit && !b->verify_state) {
+        pb_backup_nap(b, left < LAG_SLICE_NS ? LAG_SLICE_NS : left);
     }
     pthread_mutex_unlock(&b->lock);
-    return left ? NULL : e;
+    return NULL;
 }
 
 static void publish_stats(PbBackup *b, const PbEvent *e)
@@ -150,6 +206,9 @@ static void consume(PbBackup *b, const PbEvent *e)
         b->lasts = PB_LAST_EVENTS;
     }
     b->seq = e->seq;
+    if (e->branches) {
+        b->branches = e->branches;
+    }
     publish_stats(b, e);
     pb_ring_release(b->c.ring, 1 + pb_event_extra_slots(e));
 }
@@ -165,6 +224,21 @@ static const void *gather(PbBackup *b, const PbEvent *e,
                PB_EVENT_SIZE);
     }
     return buf;
+}
+
+/*
+ * A progress mark tells how far to go while nothing else does.  A Backup that
+ * is late, and may go on to what comes after the mark, need not stop there.
+ */
+static bool is_moot(PbBackup *b, const PbEvent *e)
+{
+    const PbEvent *after;
+
+    if (e->kind != PB_EVENT_MARK || pb_event_check(e, b->seq)) {
+        return false;
+    }
+    after = pb_ring_peek(b->c.ring, 1);
+    return after && lag_left(b, after) == 0;
 }
 
 PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf)
@@ -302,8 +376,13 @@ void pb_backup_run(PbBackup *b)
                 end = freeze_here(b, buf);
                 continue;
             }
-            e = next_event(b);
-            if (e) {
+            end = pb_backup_refill(b);
+            e = end == PB_REPLAY_DONE ? next_event(b) : NULL;
+            if (e && is_moot(b, e)) {
+                PbEvent mark = *e;
+
+                consume(b, &mark);
+            } else if (e) {
                 end = pb_backup_live(b, e, buf);
             }
         }

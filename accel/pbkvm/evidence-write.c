@@ -407,6 +407,12 @@ bool pb_evidence_write_event(PbEvidenceWriter *w, const PbEvent *e,
     return true;
 }
 
+void pb_evidence_cut(PbEvidenceWriter *w, const char *what, int err)
+{
+    put_events(w);
+    fail(w, what, err);
+}
+
 /* ---- the end ---- */
 
 static void explain(const PbEvidenceWriter *w, char *why, size_t len)

@@ -43,6 +43,12 @@ bool pb_evidence_write_event(PbEvidenceWriter *w, const PbEvent *e,
                              const PbEvent *(*slot)(void *opaque, uint32_t i),
                              void *opaque);
 
+/*
+ * The rest of the history cannot be told, for reason @what and @err (errno,
+ * or 0): the file ends with the last event told.
+ */
+void pb_evidence_cut(PbEvidenceWriter *w, const char *what, int err);
+
 typedef struct PbEvidenceWritten {
     uint64_t bytes;
     uint64_t pages;

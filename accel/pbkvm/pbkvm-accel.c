@@ -20,12 +20,8 @@
 #include "pbkvm.h"
 #include "pbkvm-breaks.h"
 
-/* Events per ms that a guest busy with port I/O makes; for a warning. */
-#define BUSY_EVENTS_PER_MS 50
-
 #define PANIC_TEXT_DEFAULT "Kernel panic - not syncing"
 
-#define LAG_MS_DEFAULT 2000
 #define RING_DEFAULT   (1u << 18)
 
 PbkvmState *pbkvm_state(void)
@@ -87,19 +83,6 @@ static void devices_ready(Notifier *n, void *unused)
 
 static Notifier machine_done = { .notify = devices_ready };
 
-static void warn_small_ring(PbkvmState *s)
-{
-    uint64_t holds_ms = s->ring_events / BUSY_EVENTS_PER_MS;
-
-    if (s->with_backup && s->lag_ms > holds_ms) {
-        warn_report("pbkvm: lag=%" PRIu32 " is more than ring-size=%" PRIu32
-                    " holds of a busy guest (about %" PRIu64 " ms at %d "
-                    "events per ms): when the ring fills, the Backup comes "
-                    "closer", s->lag_ms, s->ring_events, holds_ms,
-                    BUSY_EVENTS_PER_MS);
-    }
-}
-
 /*
  * QEMU's own default, to end, would take the Backup with it just when it is
  * wanted.
@@ -121,12 +104,13 @@ static int pbkvm_init_machine(MachineState *ms)
     int ret;
 
     if (!pbkvm_check_options(s, ms, &err) || !self_check(s, &err) ||
-        !pbkvm_panic_check(s, &err) || !pbkvm_replay_open(s, ms, &err)) {
+        !pbkvm_panic_check(s, &err) || !pbkvm_replay_open(s, ms, &err) ||
+        !pbkvm_spill_open(s, &err)) {
         error_report_err(err);
         /* No falling back: another accelerator would not record. */
         exit(1);
     }
-    warn_small_ring(s);
+    pbkvm_lag_check(s);
     keep_panicked_machine();
     pbkvm_memory_init(s);
     ret = kvm_init_machine(ms);
@@ -157,7 +141,7 @@ static void get_u32(Object *obj, Visitor *v, const char *name, void *opaque,
     visit_type_uint32(v, name, &value, errp);
 }
 
-static bool not_yet_running(Error **errp)
+bool pbkvm_not_yet_running(Error **errp)
 {
     if (pbkvm_state() && pbkvm_state()->recording) {
         error_setg(errp, "pbkvm's options cannot change while it runs");
@@ -166,44 +150,12 @@ static bool not_yet_running(Error **errp)
     return true;
 }
 
-static void set_lag(Object *obj, Visitor *v, const char *name, void *opaque,
-                    Error **errp)
-{
-    uint32_t value;
-
-    if (!visit_type_uint32(v, name, &value, errp) || !not_yet_running(errp)) {
-        return;
-    }
-    if (value > PBKVM_LAG_MS_MAX) {
-        error_setg(errp, "pbkvm: lag=%" PRIu32 ": expected 0 to %d ms", value,
-                   PBKVM_LAG_MS_MAX);
-        return;
-    }
-    PBKVM_ACCEL(obj)->lag_ms = value;
-}
-
-static void set_lag_min(Object *obj, Visitor *v, const char *name,
-                        void *opaque, Error **errp)
-{
-    uint32_t value;
-
-    if (!visit_type_uint32(v, name, &value, errp) || !not_yet_running(errp)) {
-        return;
-    }
-    if (value > PBKVM_LAG_MS_MAX) {
-        error_setg(errp, "pbkvm: lag-min=%" PRIu32 ": expected 0 to %d ms",
-                   value, PBKVM_LAG_MS_MAX);
-        return;
-    }
-    PBKVM_ACCEL(obj)->lag_min_ms = value;
-}
-
 static void set_ring(Object *obj, Visitor *v, const char *name, void *opaque,
                      Error **errp)
 {
     uint32_t value;
 
-    if (!visit_type_uint32(v, name, &value, errp) || !not_yet_running(errp)) {
+    if (!visit_type_uint32(v, name, &value, errp) || !pbkvm_not_yet_running(errp)) {
         return;
     }
     if (value < PB_RING_MIN_SLOTS || value > PB_RING_MAX_SLOTS ||
@@ -225,7 +177,7 @@ static void set_counter(Object *obj, const char *value, Error **errp)
 {
     PbCounterKind kind;
 
-    if (!not_yet_running(errp)) {
+    if (!pbkvm_not_yet_running(errp)) {
         return;
     }
     for (kind = PB_COUNTER_AUTO; kind <= PB_COUNTER_STEP; kind++) {
@@ -244,7 +196,7 @@ static bool get_backup(Object *obj, Error **errp)
 
 static void set_backup(Object *obj, bool value, Error **errp)
 {
-    if (not_yet_running(errp)) {
+    if (pbkvm_not_yet_running(errp)) {
         PBKVM_ACCEL(obj)->with_backup = value;
     }
 }
@@ -256,7 +208,7 @@ static char *get_panic_text(Object *obj, Error **errp)
 
 static void set_panic_text(Object *obj, const char *value, Error **errp)
 {
-    if (not_yet_running(errp)) {
+    if (pbkvm_not_yet_running(errp)) {
         pbkvm_panic_set_text(&PBKVM_ACCEL(obj)->panic, value);
     }
 }
@@ -268,7 +220,7 @@ static char *get_panic_at(Object *obj, Error **errp)
 
 static void set_panic_at(Object *obj, const char *value, Error **errp)
 {
-    if (not_yet_running(errp)) {
+    if (pbkvm_not_yet_running(errp)) {
         g_free(PBKVM_ACCEL(obj)->panic.at_name);
         PBKVM_ACCEL(obj)->panic.at_name = g_strdup(value);
     }
@@ -281,7 +233,7 @@ static char *get_symbols(Object *obj, Error **errp)
 
 static void set_symbols(Object *obj, const char *value, Error **errp)
 {
-    if (not_yet_running(errp)) {
+    if (pbkvm_not_yet_running(errp)) {
         g_free(PBKVM_ACCEL(obj)->panic.symbols);
         PBKVM_ACCEL(obj)->panic.symbols = g_strdup(value);
     }
@@ -293,7 +245,8 @@ static void pbkvm_instance_init(Object *obj)
 
     pbkvm_panic_set_text(&s->panic, PANIC_TEXT_DEFAULT);
 
-    s->lag_ms = LAG_MS_DEFAULT;
+    s->lag.ms = PBKVM_LAG_MS_DEFAULT;
+    s->full.fd = -1;
     s->ring_events = RING_DEFAULT;
     s->with_backup = true;
     /* An interrupt controller in the kernel would act unseen. */
@@ -310,17 +263,7 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     ac->name = "pbkvm";
     ac->init_machine = pbkvm_init_machine;
 
-    object_class_property_add(oc, "lag", "uint32", get_u32, set_lag, NULL,
-                              (void *)offsetof(PbkvmState, lag_ms));
-    object_class_property_set_description(oc, "lag",
-        "How far the Backup stays behind, in ms of Primary time "
-        "(0 to 3600000, default: 2000)");
-    object_class_property_add(oc, "lag-min", "uint32", get_u32, set_lag_min,
-                              NULL,
-                              (void *)offsetof(PbkvmState, lag_min_ms));
-    object_class_property_set_description(oc, "lag-min",
-        "Stay at least this far behind even when the ring is nearly full, in "
-        "ms (default: 0); the Primary then waits");
+    pbkvm_lag_class_init(oc);
     object_class_property_add(oc, "ring-size", "uint32", get_u32, set_ring,
                               NULL,
                               (void *)offsetof(PbkvmState, ring_events));
@@ -343,6 +286,7 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     object_class_property_add_str(oc, "symbols", get_symbols, set_symbols);
     object_class_property_set_description(oc, "symbols",
         "The guest's vmlinux or System.map, to find panic-at in");
+    pbkvm_spill_class_init(oc);
     pbkvm_evidence_class_init(oc);
     object_class_property_add_bool(oc, "backup", get_backup, set_backup);
     object_class_property_set_description(oc, "backup",

@@ -17,11 +17,11 @@
 #include "pbkvm-hw.h"
 #include "pbkvm.h"
 
-/* A computing guest gets a progress mark at least every other tick. */
-#define TICK_NS (5 * SCALE_MS)
+/* Primary time without an event after which a progress mark is due. */
+#define TICK_NS (10 * SCALE_MS)
 
 /* A Backup on its way is looked after this often. */
-#define POKE_TICKS 20
+#define POKE_TICKS 10
 
 #define CPUID_ENTRIES 256
 
@@ -30,16 +30,20 @@ static void tick(void *opaque)
     static unsigned ticks;
     PbkvmState *s = opaque;
     uint64_t now = pbkvm_now(NULL);
+    uint64_t due = pb_record_last_time(s->rec) + TICK_NS;
 
-    if (!s->ended && s->in_exec &&
-        now - pb_record_last_time(s->rec) >= TICK_NS) {
-        qatomic_set(&s->mark_due, true);
-        qemu_cpu_kick(s->cpu);
+    if (s->ended || !s->in_exec || now >= due) {
+        due = now + TICK_NS;
+        if (!s->ended && s->in_exec) {
+            qatomic_set(&s->mark_due, true);
+            qemu_cpu_kick(s->cpu);
+        }
     }
     if (s->backup && ++ticks % POKE_TICKS == 0) {
         pb_backup_poke(s->backup);
     }
-    timer_mod(s->ticker, now + TICK_NS);
+    /* Every event puts the next mark off: a busy guest needs none. */
+    timer_mod(s->ticker, due);
 }
 
 /* A device's timer has ticked. Main thread. */
@@ -113,6 +117,7 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
 
     c->kvm_fd = s->parent_obj.fd;
     c->ring = s->ring;
+    c->spill = s->full.spill;
     c->counter = s->counter;
     c->uarch = s->check.uarch;
     c->margin = s->check.margin;
@@ -138,9 +143,10 @@ static bool start_backup(PbkvmState *s, const PbState *state, Error **errp)
         .cpuid = cpuid,
         .primary_mem = &s->mem,
         .state = state,
-        .lag_ns = s->lag_ms * (uint64_t)SCALE_MS,
-        .lag_min_ns = s->lag_min_ms * (uint64_t)SCALE_MS,
+        .lag = pbkvm_lag_wanted(s),
+        .lag_min_ns = s->lag.min_ms * (uint64_t)SCALE_MS,
         .now = pbkvm_now,
+        .primary = pbkvm_lag_primary,
     };
 
     return cpuid && pbkvm_backup_start(s, &c, errp);
@@ -168,7 +174,11 @@ static bool start_recorder(PbkvmState *s, Error **errp)
                          s->ring_events);
         return false;
     }
-    s->rec = pb_record_new(s->ring, &s->primary, pbkvm_now, NULL);
+    if (s->with_backup && !pbkvm_spill_start(s, errp)) {
+        return false;
+    }
+    s->rec = pb_record_new(s->ring, s->full.spill, &s->primary, pbkvm_now,
+                           NULL);
     return true;
 }
 
@@ -218,6 +228,7 @@ void pbkvm_end(PbkvmState *s, const char *why)
     }
     s->ended = g_strdup(why);
     pb_record_note(s->rec, PB_EVENT_END, PB_END_UNRECORDED);
+    pbkvm_hand_over(s);
     error_report("pbkvm: the history ends here: %s", why);
     error_printf("The guest runs on; the Backup stops at this point.\n");
 }

@@ -38,10 +38,7 @@ bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,
         return false;
     }
     pbkvm_inspect_flush(s);
-    /* Else its thread may add to them; what is in the ring is saved. */
-    if (!runstate_is_running() && !s->in_exec) {
-        o.staged = pb_record_staged_events(s->rec, &o.staged_slots);
-    }
+    pbkvm_hand_over(s);
     if (!pb_backup_save(s->backup, file, &o, written, why, ERROR_LEN)) {
         error_setg(errp, "%s", why);
         return false;

@@ -21,6 +21,15 @@ static void print_divergence(Monitor *mon, const PbkvmDivergence *d)
     }
 }
 
+static void print_spill(Monitor *mon, const PbkvmSpill *p)
+{
+    monitor_printf(mon, "spilled:  %" PRIu64 " events now, %" PRIu64
+                   " in all; %" PRIu64 " bytes in the file%s%s\n", p->events,
+                   p->all_events, p->file_bytes,
+                   p->error ? ", which is no longer used: " : "",
+                   p->error ?: "");
+}
+
 void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
 {
     Error *err = NULL;
@@ -35,8 +44,16 @@ void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
                    "%" PRIu32 " of %" PRIu32 " in the ring\n",
                    q->events_written, q->events_read, q->ring_used,
                    q->ring_size);
-    monitor_printf(mon, "lag:      %" PRIu32 " ms, wanted %" PRIu32 " ms\n",
+    if (q->spill) {
+        print_spill(mon, q->spill);
+    }
+    monitor_printf(mon, "lag:      %" PRIu32 " ms, wanted %" PRIu32 " ms",
                    q->lag_now, q->lag_wanted);
+    if (q->lag_events_wanted || q->lag_branches_wanted) {
+        monitor_printf(mon, ", %" PRIu64 " events, %" PRIu64 " branches",
+                       q->lag_events_wanted, q->lag_branches_wanted);
+    }
+    monitor_printf(mon, "\n");
     monitor_printf(mon, "counter:  %s (%s), %s, margin %" PRIu32 ", skid "
                    "measured %" PRIu32 ", seen %" PRIu32 "\n",
                    q->counter->kind, q->counter->microarchitecture ?: "-",
@@ -103,9 +120,14 @@ void hmp_pbkvm_panic(Monitor *mon, const QDict *qdict)
 
 void hmp_pbkvm_set_lag(Monitor *mon, const QDict *qdict)
 {
+    bool events = qdict_haskey(qdict, "events");
+    bool branches = qdict_haskey(qdict, "branches");
     Error *err = NULL;
 
-    qmp_pbkvm_set_lag(qdict_get_int(qdict, "lag"), &err);
+    qmp_pbkvm_set_lag(true, qdict_get_int(qdict, "lag"),
+                      events, qdict_get_try_int(qdict, "events", 0),
+                      branches, qdict_get_try_int(qdict, "branches", 0),
+                      &err);
     hmp_handle_error(mon, err);
 }
 

@@ -284,6 +284,7 @@ static void walk(PbkvmState *s, CPUState *cpu)
     PbStop stop;
 
     store(s, cpu);
+    pbkvm_hand_over(s);
     if (!pb_backup_walk(s->backup, &w)) {
         return;
     }

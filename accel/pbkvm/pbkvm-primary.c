@@ -9,7 +9,6 @@
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 #include "qapi/error.h"
-#include "qapi/qapi-events-pbkvm-target.h"
 #include "cpu.h"
 #include "exec/address-spaces.h"
 #include "gdbstub/enums.h"
@@ -21,9 +20,6 @@
 #include "branch-counter.h"
 #include "pb-inject.h"
 #include "pbkvm.h"
-
-/* Look this often whether somebody wants the vCPU while the ring is full. */
-#define ROOM_WAIT_MS 20
 
 /* ---- entering: what goes in ---- */
 
@@ -137,69 +133,6 @@ static int before_run(PbkvmState *s, CPUState *cpu)
     return 0;
 }
 
-/* Without a Backup the Primary is its own consumer. */
-static void drop_history(PbkvmState *s)
-{
-    uint32_t used = pb_ring_used(s->ring);
-
-    if (used && pb_ring_peek(s->ring, used - 1)) {
-        pb_ring_release(s->ring, used);
-    }
-}
-
-/* At most once a second, however often the ring fills. */
-static void say_ring_full(void *opaque)
-{
-    PbkvmState *s = opaque;
-
-    qapi_event_send_pbkvm_ring_full(qatomic_read(&s->full_count),
-                                    qatomic_read(&s->full_ns),
-                                    s->ring_events);
-}
-
-static void note_ring_full(PbkvmState *s)
-{
-    uint64_t now = get_clock();
-
-    qatomic_set(&s->full_count, s->full_count + 1);
-    if (!s->full_said || now - s->full_said >= NANOSECONDS_PER_SECOND) {
-        s->full_said = now;
-        aio_bh_schedule_oneshot(qemu_get_aio_context(), say_ring_full, s);
-    }
-}
-
-/* Wait for the Backup to make room; false when somebody wants the vCPU. */
-static bool wait_for_backup(PbkvmState *s, CPUState *cpu)
-{
-    uint64_t before, now = get_clock();
-    bool room;
-
-    note_ring_full(s);
-    do {
-        before = now;
-        room = pb_record_flush(s->rec, ROOM_WAIT_MS);
-        now = get_clock();
-        qatomic_set(&s->full_ns, s->full_ns + now - before);
-    } while (!room && !qatomic_read(&cpu->exit_request) && !cpu->stop &&
-             !s->ended);
-    return room;
-}
-
-/*
- * The guest goes on only when everything recorded is in the ring.  False
- * when somebody wants the vCPU meanwhile.
- */
-static bool wait_for_room(PbkvmState *s, CPUState *cpu)
-{
-    while (!pb_record_flush(s->rec, 0)) {
-        if (s->with_backup) {
-            return wait_for_backup(s, cpu);
-        }
-        drop_history(s);
-    }
-    return true;
-}
-
 /* ---- leaving: what came out ---- */
 
 static void answer_pio(struct kvm_run *run, MemTxAttrs attrs)
@@ -296,7 +229,7 @@ static int run_once(PbkvmState *s, CPUState *cpu)
         return ret;
     }
     if (ret == 0) {
-        if (!wait_for_room(s, cpu)) {
+        if (!pbkvm_wait_for_room(s, cpu)) {
             return EXCP_INTERRUPT;
         }
         if (qatomic_read(&cpu->exit_request)) {

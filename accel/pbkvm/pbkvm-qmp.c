@@ -137,7 +137,7 @@ static PbkvmKindList *get_kinds(const PbRecordStats *r)
 PbkvmInfo *qmp_query_pbkvm(Error **errp)
 {
     PbkvmState *s = get_state(errp);
-    PbBackupStats b = { .lag_ns = 0 };
+    PbBackupStats b = { .events = 0 };
     PbRecordStats r = { .events = 0 };
     uint64_t now = pbkvm_now(NULL);
     PbkvmInfo *q;
@@ -148,13 +148,14 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q = g_new0(PbkvmInfo, 1);
     pbkvm_inspect_flush(s);
     q->status = get_status(s);
-    if (s->rec) {
-        pb_record_stats(s->rec, &r);
-        q->ring_used = pb_ring_used(s->ring);
-    }
+    /* In this order the distance never looks shorter than it is. */
     if (s->backup) {
         pb_backup_stats(s->backup, &b);
         q->lag_now = now > b.time_ns ? (now - b.time_ns) / SCALE_MS : 0;
+    }
+    if (s->rec) {
+        pb_record_stats(s->rec, &r);
+        q->ring_used = pb_ring_used(s->ring);
     }
     if (s->replay.evidence) {
         r.events = s->replay.evidence->last_seq;
@@ -171,11 +172,15 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->backup_time = b.time_ns;
     q->backup_branches = b.branches;
     q->backup_rip = b.rip;
-    q->lag_wanted = s->lag_ms;
+    q->lag_wanted = s->lag.ms;
+    q->lag_events_wanted = s->lag.events;
+    q->lag_branches_wanted = s->lag.branches;
     q->counter = get_counter(s, &b);
     q->landings = get_landings(&b);
-    q->ring_full = qatomic_read(&s->full_count);
-    q->ring_full_time = qatomic_read(&s->full_ns);
+    q->ring_full = qatomic_read(&s->full.count);
+    q->ring_full_time = qatomic_read(&s->full.ns);
+    q->ring_policy = pbkvm_ring_policy(s);
+    q->spill = pbkvm_spill_info(s);
     q->detached = s->backup && pb_backup_detached(s->backup);
     q->has_panic = s->panic.seen;
     q->panic = s->panic.source;
@@ -213,22 +218,6 @@ void qmp_pbkvm_thaw(Error **errp)
         error_setg(errp, "the Backup cannot be thawed: expected it frozen, "
                    "it is %s", PbkvmStatus_str(get_status(s)));
     }
-}
-
-void qmp_pbkvm_set_lag(uint32_t lag, Error **errp)
-{
-    PbkvmState *s = pbkvm_get_backup(errp);
-
-    if (!s) {
-        return;
-    }
-    if (lag > PBKVM_LAG_MS_MAX) {
-        error_setg(errp, "pbkvm-set-lag: lag %" PRIu32 ": expected 0 to %d ms",
-                   lag, PBKVM_LAG_MS_MAX);
-        return;
-    }
-    s->lag_ms = lag;
-    pb_backup_set_lag(s->backup, lag * (uint64_t)SCALE_MS);
 }
 
 /* ---- verify ---- */
@@ -363,6 +352,7 @@ void qmp_pbkvm_panic(const char *reason, Error **errp)
     if (s->ended || stop_at_position(w, RUN_STATE_GUEST_PANICKED, errp)) {
         pbkvm_panic(s, PBKVM_PANIC_SOURCE_QMP, reason ?: "no reason given");
         s->panic.stop = false;            /* it has */
+        pbkvm_hand_over(s);
         if (panic_action == PANIC_ACTION_NONE) {
             vm_start();
         }

@@ -67,6 +67,7 @@ static PbkvmStop *walk(PbkvmState *s, const PbWalk *w, Error **errp)
     PbStop stop;
 
     pbkvm_inspect_flush(s);
+    pbkvm_hand_over(s);
     if (s->walker || !pb_backup_walk(s->backup, w)) {
         error_setg(errp, "the Backup cannot walk: expected it frozen, it is "
                    "%s", s->walker ? "on its way already"

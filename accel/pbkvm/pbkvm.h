@@ -23,20 +23,19 @@
 #include "backup-replay.h"
 #include "pbkvm-evidence.h"
 #include "pbkvm-inspect.h"
+#include "pbkvm-lag.h"
 #include "pbkvm-panic.h"
+#include "pbkvm-spill.h"
 #include "primary-record.h"
 
 #define TYPE_PBKVM_ACCEL ACCEL_CLASS_NAME("pbkvm")
 OBJECT_DECLARE_SIMPLE_TYPE(PbkvmState, PBKVM_ACCEL)
 
-#define PBKVM_LAG_MS_MAX 3600000
-
 struct PbkvmState {
     KVMState parent_obj;
 
     /* Options. */
-    uint32_t lag_ms;
-    uint32_t lag_min_ms;
+    PbkvmLag lag;
     uint32_t ring_events;
     PbCounterKind counter;
     bool with_backup;
@@ -60,10 +59,7 @@ struct PbkvmState {
     char *ended;              /* why the history ended, or NULL */
 
     PbkvmPanic panic;
-
-    /* The Primary waited for room in the ring; its thread, read by others. */
-    uint64_t full_count, full_ns;
-    uint64_t full_said;       /* when PBKVM_RING_FULL was sent last */
+    PbkvmFull full;           /* what happens when the ring is full */
 
     PbBackup *backup;
     QemuThread backup_thread;
@@ -79,6 +75,9 @@ PbkvmState *pbkvm_state(void);
 
 /* The accelerator, if it has a Backup; else NULL and an error. */
 PbkvmState *pbkvm_get_backup(Error **errp);
+
+/* Whether options may still change; else an error. */
+bool pbkvm_not_yet_running(Error **errp);
 
 /* Primary time, ns: QEMU's virtual clock.  Any thread. */
 uint64_t pbkvm_now(void *opaque);
@@ -105,8 +104,8 @@ bool pbkvm_memory_start(PbkvmState *s, Error **errp);
 bool pbkvm_start(PbkvmState *s, Error **errp);
 
 /*
- * Make the Backup of @c, whose cpuid, primary_mem, state, at, now and lag_ns
- * the caller has set, on the ring there is, and start its thread.
+ * Make the Backup of @c, whose cpuid, primary_mem, state, at, now and lag the
+ * caller has set, on the ring there is, and start its thread.
  */
 bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp);
 

@@ -13,6 +13,7 @@
 
 struct PbRecorder {
     PbRing *ring;
+    PbSpill *spill;
     PbVcpu *v;
     uint64_t (*now)(void *opaque);
     void *opaque;
@@ -29,16 +30,18 @@ struct PbRecorder {
     size_t stage_used, stage_size;
     size_t stage_out;     /* of these, already moved to the ring */
     uint64_t staged;
+    bool ended;           /* atomic: PB_EVENT_END is recorded */
     uint64_t by_kind[PB_EVENT_KINDS];
 };
 
-PbRecorder *pb_record_new(PbRing *ring, PbVcpu *primary,
+PbRecorder *pb_record_new(PbRing *ring, PbSpill *spill, PbVcpu *primary,
                           uint64_t (*now)(void *opaque), void *opaque)
 {
     PbRecorder *r = calloc(1, sizeof(*r));
 
     if (r) {
         r->ring = ring;
+        r->spill = spill;
         r->v = primary;
         r->now = now;
         r->opaque = opaque;
@@ -60,10 +63,11 @@ bool pb_record_staged(const PbRecorder *r)
     return r->stage_used != 0;
 }
 
-const PbEvent *pb_record_staged_events(const PbRecorder *r, size_t *slots)
+bool pb_record_last(const PbRecorder *r, uint64_t *seq, uint64_t *branches)
 {
-    *slots = r->stage_used - r->stage_out;
-    return *slots ? r->stage + r->stage_out : NULL;
+    *seq = __atomic_load_n(&r->seq, __ATOMIC_RELAXED);
+    *branches = __atomic_load_n(&r->last_branches, __ATOMIC_RELAXED);
+    return !__atomic_load_n(&r->ended, __ATOMIC_RELAXED);
 }
 
 uint64_t pb_record_last_time(const PbRecorder *r)
@@ -100,26 +104,61 @@ static PbEvent *stage_slots(PbRecorder *r, uint32_t n)
     return at;
 }
 
+/* The ring's producer is somebody else: see primary-spill.h. */
+static bool spills(const PbRecorder *r)
+{
+    return r->spill && pb_spill_active(r->spill);
+}
+
 /* Whole events only: the consumer may see an event with its payload. */
-bool pb_record_flush(PbRecorder *r, int timeout_ms)
+static bool to_ring(PbRecorder *r, const PbEvent *e, uint32_t n)
+{
+    uint32_t i;
+
+    if (spills(r) || !pb_ring_reserve(r->ring, n)) {
+        return false;
+    }
+    for (i = 0; i < n; i++) {
+        *pb_ring_slot(r->ring, i) = e[i];
+    }
+    pb_ring_publish(r->ring, n);
+    return true;
+}
+
+static bool wait_room(PbRecorder *r, uint32_t n, int timeout_ms)
+{
+    return spills(r) ? pb_spill_wait(r->spill, timeout_ms)
+                     : pb_ring_wait_room(r->ring, n, timeout_ms);
+}
+
+/* With @must, what nobody else takes waits in the spill's memory. */
+static bool unstage(PbRecorder *r, int timeout_ms, bool must)
 {
     while (r->stage_out < r->stage_used) {
         const PbEvent *e = r->stage + r->stage_out;
-        uint32_t i, n = 1 + pb_event_extra_slots(e);
+        uint32_t n = 1 + pb_event_extra_slots(e);
 
-        if (!pb_ring_reserve(r->ring, n) &&
-            !(pb_ring_wait_room(r->ring, n, timeout_ms) &&
-              pb_ring_reserve(r->ring, n))) {
+        if (!to_ring(r, e, n) &&
+            !(r->spill && pb_spill_put(r->spill, e, n, must)) &&
+            !(wait_room(r, n, timeout_ms) && to_ring(r, e, n))) {
             return false;
         }
-        for (i = 0; i < n; i++) {
-            *pb_ring_slot(r->ring, i) = e[i];
-        }
-        pb_ring_publish(r->ring, n);
         r->stage_out += n;
     }
     r->stage_used = r->stage_out = 0;
     return true;
+}
+
+bool pb_record_flush(PbRecorder *r, int timeout_ms)
+{
+    return unstage(r, timeout_ms, false);
+}
+
+void pb_record_rest(PbRecorder *r)
+{
+    if (r->spill) {
+        unstage(r, 0, true);
+    }
 }
 
 static void put_payload(PbRecorder *r, PbEvent *staged, uint32_t slots,
@@ -144,7 +183,11 @@ static void emit(PbRecorder *r, PbEvent *e, const void *payload)
     uint32_t extra = pb_event_extra_slots(e);
     PbEvent *staged = NULL;
 
-    e->seq = ++r->seq;
+    if (r->ended) {
+        return;
+    }
+    e->seq = r->seq + 1;
+    __atomic_store_n(&r->seq, e->seq, __ATOMIC_RELAXED);
     e->time_ns = r->now(r->opaque);
     e->digest = r->digest;
     e->writes = r->writes;
@@ -153,7 +196,7 @@ static void emit(PbRecorder *r, PbEvent *e, const void *payload)
         __atomic_store_n(&r->last_branches, e->branches, __ATOMIC_RELAXED);
     }
     r->by_kind[e->kind]++;
-    if (r->stage_used || !pb_ring_reserve(r->ring, 1 + extra)) {
+    if (r->stage_used || spills(r) || !pb_ring_reserve(r->ring, 1 + extra)) {
         staged = stage_slots(r, 1 + extra);
         *staged = *e;
     } else {
@@ -401,4 +444,7 @@ void pb_record_note(PbRecorder *r, PbEventKind kind, uint16_t arg)
     PbEvent e = { .kind = kind, .arg = arg };
 
     emit(r, &e, NULL);
+    if (kind == PB_EVENT_END) {
+        __atomic_store_n(&r->ended, true, __ATOMIC_RELAXED);
+    }
 }

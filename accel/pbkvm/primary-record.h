@@ -5,8 +5,8 @@
  *
  * No QEMU.  All functions belong to the thread that runs the Primary's vCPU,
  * or to another while that vCPU is stopped and cannot start (the two never
- * at once).  None of them blocks: what the full ring cannot take is staged
- * in memory, in order, and the vCPU must not enter the guest before
+ * at once).  None of them waits for the Backup: what the full ring cannot take
+ * is staged in memory, in order, and the vCPU must not enter the guest before
  * pb_record_flush() has emptied the stage.
  */
 #ifndef PRIMARY_RECORD_H
@@ -17,27 +17,38 @@
 
 #include "pb-position.h"
 #include "pb-state.h"
+#include "primary-spill.h"
 #include "ring/pb-ring.h"
 
 typedef struct PbRecorder PbRecorder;
 
 /*
- * A recorder of @primary into @ring; @now tells Primary time in ns and must
- * be callable from any thread that records.  Both outlive the recorder.
+ * A recorder of @primary into @ring, and into @spill (or NULL) what that
+ * cannot take; @now tells Primary time in ns and must be callable from any
+ * thread that records.  All of them outlive the recorder.
  */
-PbRecorder *pb_record_new(PbRing *ring, PbVcpu *primary,
+PbRecorder *pb_record_new(PbRing *ring, PbSpill *spill, PbVcpu *primary,
                           uint64_t (*now)(void *opaque), void *opaque);
 void pb_record_free(PbRecorder *r);
 
 /*
- * Move staged events to the ring, waiting up to @timeout_ms for room.
- * True when nothing is staged any more.
+ * Move staged events to the ring, or to the spill if its file takes them;
+ * else wait up to @timeout_ms for room.  True when nothing is staged any more.
  */
 bool pb_record_flush(PbRecorder *r, int timeout_ms);
 bool pb_record_staged(const PbRecorder *r);
 
-/* The staged events, in order, with their payloads: *@slots slots, or NULL. */
-const PbEvent *pb_record_staged_events(const PbRecorder *r, size_t *slots);
+/*
+ * The Primary rests, and nobody flushes: what is staged goes to the spill,
+ * without a file too, so that the Backup gets all that was recorded.
+ */
+void pb_record_rest(PbRecorder *r);
+
+/*
+ * How far the Primary has come: seq and branches of what it recorded last.
+ * False once the history has ended.  Any thread.
+ */
+bool pb_record_last(const PbRecorder *r, uint64_t *seq, uint64_t *branches);
 
 /* Figures, any thread; a moment's view. */
 typedef struct PbRecordStats {

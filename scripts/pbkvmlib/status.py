@@ -77,6 +77,12 @@ def rows(name, where, state, info, rates, width=30):
         ("landings", f"{landings['count']}, KVM exits each: median "
          f"{landings['exits-median']}, p99 {landings['exits-p99']}"),
     ]
+    if "spill" in info:
+        spill = info["spill"]
+        result.insert(5, ("spilled", f"{spill['events']} events now, "
+                          f"{spill['all-events']} in all"
+                          + (f"; no longer: {spill['error']}"
+                             if "error" in spill else "")))
     if rates:
         texts = [f"{rate:.0f} {kind}" for kind, rate in
                  sorted(rates.items(), key=lambda item: -item[1])

@@ -92,7 +92,8 @@ static bool start_backup(GuestRun *r, const struct kvm_cpuid2 *cpuid)
         .kvm_fd = r->o->kvm_fd, .cpuid = cpuid, .primary_mem = &r->mem,
         .state = &state, .ring = r->ring, .counter = r->o->backup_counter,
         .uarch = r->o->uarch, .margin = r->o->margin,
-        .lag_ns = r->o->lag_ms * 1000000ull, .now = guest_now,
+        .spill = r->spill, .lag = r->o->lag, .now = guest_now,
+        .primary = guest_primary, .opaque = r,
     };
     int ret = pb_state_get(&r->v, &state);
 
@@ -158,6 +159,7 @@ static int verify_locked(GuestRun *r)
         return ret;
     }
     r->result->verifies++;
+    guest_check_lag(r, true);
     /* A verify takes long: the guest would see nothing but interrupts. */
     guest_source_take(r);
     if (!v.equal) {
@@ -195,6 +197,8 @@ static void take_ticks(GuestRun *r)
 {
     while (guest_source_take(r)) {
         r->result->ticks++;
+        guest_marks(r);
+        guest_check_lag(r, false);
         r->want_verify |= r->o->verify_all;
         switch (r->mode) {
         case MODE_BURST:
@@ -371,7 +375,7 @@ static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
         guest_fail(r, "%s", why);
         return;
     }
-    r->rec = pb_record_new(r->ring, &r->v, guest_now, NULL);
+    r->rec = pb_record_new(r->ring, r->spill, &r->v, guest_now, NULL);
     if (r->rec && start_backup(r, cpuid) && guest_source_start(r)) {
         guest_walk_start(r);
         run_primary(r);
@@ -405,14 +409,16 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     r->random = o->seed * 0x2545f4914f6cdd1dull + 3;
     pthread_mutex_init(&r->walk_lock, NULL);
     r->deadline_ns = guest_now(NULL) + o->timeout_s * 1000000000ull;
-    r->ring = pb_ring_new(o->evidence ? LONG_RING : RING_SLOTS);
+    r->ring = pb_ring_new(o->evidence && !o->spill ? LONG_RING : RING_SLOTS);
     r->final = calloc(1, sizeof(*r->final));
     r->freeze_at = o->rounds ? guest_random(&r->random) % o->rounds : 0;
     if (!cpuid || !r->ring || !r->final) {
         guest_fail(r, "no ring or no CPUID of this host");
-    } else if (guest_vm_new(r, cpuid)) {
+    } else if (guest_vm_new(r, cpuid) && guest_spill_start(r)) {
         run_with_counter(r, cpuid);
     }
+    guest_spill_stop(r);
+    result->ok = result->ok && !r->failed;
     guest_vm_free(r);
     pb_ring_free(r->ring);
     pthread_mutex_destroy(&r->walk_lock);

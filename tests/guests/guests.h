@@ -75,7 +75,9 @@ typedef struct GuestOptions {
     uint64_t seed;
     uint32_t rounds;          /* interrupts a guest waits for */
     uint32_t rate;            /* of the source, per second */
-    uint32_t lag_ms;
+    PbLag lag;
+    bool spill;               /* a file beside the ring, which is small */
+    uint32_t marks;           /* more progress marks at each tick */
     bool verify_all;          /* at every tick, to see where it begins */
     bool walk;                /* debug the Backup all the time */
     uint32_t evidence;        /* save the Backup, and replays of the file at
@@ -98,6 +100,8 @@ typedef struct GuestResult {
     unsigned verifies;
     unsigned walks[WALK_KINDS];   /* that found what they looked for */
     PbBackupStats backup;
+    uint64_t spills, spilled; /* with `spill`: how often, and events */
+    uint64_t lag_checks;      /* that saw the Backup go on */
     uint64_t saved_events;    /* with `evidence`: in the first file, */
     unsigned questions;       /* files of a Backup at an exit, */
     unsigned partials;        /* and of these, in the middle of an access */
@@ -135,6 +139,7 @@ struct GuestRun {
     PbMem mem;
     PbVcpu v;
     PbRing *ring;
+    PbSpill *spill;
     PbRecorder *rec;
     PbBackup *backup;
     pthread_t backup_thread;
@@ -150,6 +155,7 @@ struct GuestRun {
     int end_code;
     uint64_t deadline_ns;
     uint64_t next_mark_ns;
+    uint64_t lag_seen;        /* events the Backup had lived through */
 
     pthread_mutex_t walk_lock;    /* the Backup is the debugger's, or not */
     pthread_t walk_thread;
@@ -188,6 +194,24 @@ static inline bool guest_is_stepped(const GuestOptions *o)
 
 /* The Primary has ended, its Backup is frozen: save and replay it. */
 void guest_evidence(GuestRun *r);
+
+/* ---- guest-spill.c ---- */
+
+/* The spill, if GuestOptions.spill; and its figures, and its end. */
+bool guest_spill_start(GuestRun *r);
+void guest_spill_stop(GuestRun *r);
+
+/* GuestOptions.marks: events of no effect that fill the ring. */
+void guest_marks(GuestRun *r);
+
+/* PbBackupConfig.primary; @opaque is the GuestRun. */
+bool guest_primary(void *opaque, uint64_t *seq, uint64_t *branches);
+
+/*
+ * A lag in events or branches must hold, if the Backup has gone on since
+ * the last look.  @verified: it was let closer.
+ */
+void guest_check_lag(GuestRun *r, bool verified);
 
 /* ---- guest-vm.c ---- */
 

@@ -29,6 +29,10 @@ static const char usage[] =
     "  --rounds N          interrupts a guest waits for (30, pmu: 200)\n"
     "  --rate N            interrupts per second, for pmu (2000)\n"
     "  --lag MS            how far the Backup stays behind (0)\n"
+    "  --lag-events N      and at least so many events (0)\n"
+    "  --lag-branches N    and at least so many branches (0)\n"
+    "  --spill             when the ring is full, go on into a file\n"
+    "  --marks N           more progress marks at each tick, to fill it (0)\n"
     "  --margin N          branches, for pmu (default: by self-check)\n"
     "  --verify-all        compare at every tick, not only at the end\n"
     "  --walk              debug the Backup all the time\n"
@@ -49,6 +53,7 @@ typedef struct Wanted {
 typedef struct Sums {
     uint64_t events, landings, steps, verifies, exits_max;
     uint64_t saved_events, questions, partials;
+    uint64_t spills, spilled, lag_checks;
     uint64_t by_exits[32];
     unsigned walks[WALK_KINDS];
     uint32_t skid_max;
@@ -106,6 +111,10 @@ static const struct option options[] = {
     { "rounds", required_argument, NULL, 'r' },
     { "rate", required_argument, NULL, 'f' },
     { "lag", required_argument, NULL, 'a' },
+    { "lag-events", required_argument, NULL, 'A' },
+    { "lag-branches", required_argument, NULL, 'B' },
+    { "spill", no_argument, NULL, 'S' },
+    { "marks", required_argument, NULL, 'M' },
     { "margin", required_argument, NULL, 'm' },
     { "timeout", required_argument, NULL, 't' },
     { "verify-all", no_argument, NULL, 'v' },
@@ -148,7 +157,19 @@ static void one_option(Wanted *w, int c, const char *name)
         w->o.rate = number(name, optarg);
         break;
     case 'a':
-        w->o.lag_ms = number(name, optarg);
+        w->o.lag.ns = number(name, optarg) * 1000000;
+        break;
+    case 'A':
+        w->o.lag.events = number(name, optarg);
+        break;
+    case 'B':
+        w->o.lag.branches = number(name, optarg);
+        break;
+    case 'S':
+        w->o.spill = true;
+        break;
+    case 'M':
+        w->o.marks = number(name, optarg);
         break;
     case 'm':
         w->o.margin = number(name, optarg);
@@ -282,6 +303,9 @@ static void add(Sums *s, const GuestResult *r)
     s->saved_events += r->saved_events;
     s->questions += r->questions;
     s->partials += r->partials;
+    s->spills += r->spills;
+    s->spilled += r->spilled;
+    s->lag_checks += r->lag_checks;
     s->landings += r->backup.landings;
     s->steps += r->backup.steps;
     for (i = 0; i < 32; i++) {
@@ -333,6 +357,12 @@ static void print_sums(const Guest *g, const Sums *s, unsigned runs)
            percentile(s, 50), percentile(s, 99),
            (unsigned long long)s->exits_max, (unsigned long long)s->steps,
            s->skid_max);
+    if (s->spilled || s->lag_checks) {
+        printf("# %s: %llu events spilled, %llu times; the lag seen to hold "
+               "%llu times\n", g->name, (unsigned long long)s->spilled,
+               (unsigned long long)s->spills,
+               (unsigned long long)s->lag_checks);
+    }
     if (s->saved_events) {
         printf("# %s: %llu events in files; %llu Backups saved at an exit, "
                "%llu in the middle of an access\n", g->name,

@@ -23,6 +23,19 @@ static const Refusal refusals[] = {
       "67108864 events" },
     { "lag-min-range", "-accel pbkvm,lag-min=3600001",
       "pbkvm: lag-min=3600001: expected 0 to 3600000 ms" },
+    { "lag-events-range", "-accel pbkvm,lag-events=1000000000001",
+      "pbkvm: lag-events=1000000000001: expected 0 to 1000000000000" },
+    { "lag-branches-range", "-accel pbkvm,lag-branches=1000000000001",
+      "pbkvm: lag-branches=1000000000001: expected 0 to 1000000000000" },
+    { "spill-exists", "-accel pbkvm,spill=/etc/passwd -nic none",
+      "pbkvm: spill=/etc/passwd: it is there already and is not overwritten: "
+      "name a new file" },
+    { "spill-folder", "-accel pbkvm,spill=/nowhere/spill -nic none",
+      "pbkvm: spill=/nowhere/spill: it cannot be made: No such file or "
+      "directory" },
+    { "spill-no-backup", "-accel pbkvm,backup=off,spill=/tmp/spill -nic none",
+      "pbkvm: spill=/tmp/spill: with backup=off there is no Backup to keep "
+      "events for" },
     { "panic-at-name", "-accel pbkvm,panic-at=panic -nic none",
       "pbkvm: panic-at=panic: expected an address (0x...), or a name and "
       "symbols=FILE to look it up in" },
@@ -125,21 +138,46 @@ static void test_help_lists_options(void)
     g_assert(strstr(out, "lag=<uint32>"));
     g_assert(strstr(out, "default: 2000"));
     g_assert(strstr(out, "ring-size=<uint32>"));
+    g_assert(strstr(out, "lag-events=<uint64>"));
+    g_assert(strstr(out, "lag-branches=<uint64>"));
+    g_assert(strstr(out, "spill=<string>"));
     g_assert(strstr(out, "counter=<string>"));
     g_assert(strstr(out, "backup=<bool>"));
 }
 
 static void test_small_ring_warns(void)
 {
-    g_autofree char *errors = NULL;
-    int status;
+    static const char *const cases[][2] = {
+        { "lag=60000", "pbkvm: lag=60000 is more than ring-size=4096 holds of "
+          "a busy guest (about 81 ms at 50 events per ms): when the ring "
+          "fills, the Backup comes closer; a larger ring or spill=FILE "
+          "prevents that" },
+        { "lag=1,lag-events=3585", "pbkvm: lag-events=3585 is more than "
+          "ring-size=4096 holds (at most 3584 events while the Backup keeps "
+          "its lag)" },
+        { "lag=1,lag-branches=716801", "pbkvm: lag-branches=716801 is more "
+          "than ring-size=4096 holds of a busy guest (about 716800 branches "
+          "at 200 per event)" },
+        /* These fit. */
+        { "lag=81,lag-events=3584,lag-branches=716800", NULL },
+    };
+    size_t i;
 
-    /* Refused in the end, for a reason that comes after the warning. */
-    errors = run("-accel pbkvm,ring-size=4096,lag=60000 "
-                 "-nic none -device piix3-usb-uhci -nic none", &status);
-    g_assert(strstr(errors, "pbkvm: lag=60000 is more than ring-size=4096 "
-                    "holds of a busy guest (about 81 ms at 50 events per "
-                    "ms)"));
+    for (i = 0; i < G_N_ELEMENTS(cases); i++) {
+        /* Refused in the end, for a reason that comes after the warning. */
+        g_autofree char *args =
+            g_strdup_printf("-accel pbkvm,ring-size=4096,%s -nic none "
+                            "-device piix3-usb-uhci -nic none", cases[i][0]);
+        g_autofree char *errors = NULL;
+        int status;
+
+        errors = run(args, &status);
+        if (cases[i][1]) {
+            g_assert_nonnull(strstr(errors, cases[i][1]));
+        } else {
+            g_assert_null(strstr(errors, "is more than ring-size"));
+        }
+    }
 }
 
 int main(int argc, char **argv)

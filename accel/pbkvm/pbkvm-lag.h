@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-lag.h: how far the Backup stays behind: the options lag, lag-events,
+ * lag-branches and lag-min, and pbkvm-set-lag.
+ *
+ * Main thread, BQL held.
+ */
+#ifndef PBKVM_LAG_H
+#define PBKVM_LAG_H
+
+#include "qom/object.h"
+#include "backup-replay.h"
+
+#define PBKVM_LAG_MS_DEFAULT 2000
+#define PBKVM_LAG_MS_MAX     3600000
+#define PBKVM_LAG_COUNT_MAX  1000000000000ull   /* events, branches */
+
+/* The Backup keeps at least ms, events and branches; 0: not looked at. */
+typedef struct PbkvmLag {
+    uint32_t ms;
+    uint32_t min_ms;          /* kept even when the ring is nearly full */
+    uint64_t events;
+    uint64_t branches;
+} PbkvmLag;
+
+typedef struct PbkvmState PbkvmState;
+
+void pbkvm_lag_class_init(ObjectClass *oc);
+
+/* Warn if the ring is too small for the lag wanted. */
+void pbkvm_lag_check(PbkvmState *s);
+
+/* The lag as the Backup takes it. */
+PbLag pbkvm_lag_wanted(const PbkvmState *s);
+
+/* PbBackupConfig.primary; @opaque is the PbkvmState. Any thread. */
+bool pbkvm_lag_primary(void *opaque, uint64_t *seq, uint64_t *branches);
+
+#endif /* PBKVM_LAG_H */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-spill.h: what happens when the ring is full: the Primary waits
+ * (policy block), or its events go on into a file (policy spill: spill=FILE).
+ * Nothing is lost in either.
+ *
+ * Main thread with the BQL held, where nothing else is said.
+ */
+#ifndef PBKVM_SPILL_H
+#define PBKVM_SPILL_H
+
+#include "qapi/qapi-types-pbkvm-target.h"
+#include "qom/object.h"
+#include "primary-spill.h"
+
+typedef struct PbkvmFull {
+    char *file;               /* spill=FILE, or NULL: policy block */
+    int fd;                   /* of it, until there is a spill; else -1 */
+    PbSpill *spill;           /* if there is a Backup */
+
+    /* The Primary's thread; read by others. */
+    uint64_t count;           /* how often the ring was full */
+    uint64_t ns;              /* how long the Primary waited for room */
+    uint64_t times;           /* spills that were noted */
+    uint64_t said;            /* when PBKVM_RING_FULL was sent last */
+    bool failed;              /* it was said that the file failed */
+} PbkvmFull;
+
+typedef struct PbkvmState PbkvmState;
+
+/* Option spill. */
+void pbkvm_spill_class_init(ObjectClass *oc);
+
+/* Before the machine is made: make the file, if there shall be one. */
+bool pbkvm_spill_open(PbkvmState *s, Error **errp);
+
+/* The ring is made, a Backup is to come: make the spill. */
+bool pbkvm_spill_start(PbkvmState *s, Error **errp);
+
+/*
+ * The Primary's thread, in pbkvm_cpu_exec(): the guest goes on only when
+ * everything recorded is in the ring or the file.  False when somebody wants
+ * the vCPU meanwhile.
+ */
+bool pbkvm_wait_for_room(PbkvmState *s, CPUState *cpu);
+
+/*
+ * The Primary rests (PbkvmState.in_exec is false, else nothing is done): let
+ * the Backup have all that is recorded.  Any thread with the BQL held.
+ */
+void pbkvm_hand_over(PbkvmState *s);
+
+/* For query-pbkvm. */
+PbkvmRingPolicy pbkvm_ring_policy(const PbkvmState *s);
+PbkvmSpill *pbkvm_spill_info(const PbkvmState *s);
+
+#endif /* PBKVM_SPILL_H */
