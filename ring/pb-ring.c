@@ -16,9 +16,9 @@
 /* Pauses before the last look without a system call: a few microseconds. */
 #define PB_RING_MAX_PAUSES  64
 
-PbRing *pb_ring_new_at(uint32_t slots, uint64_t first)
+PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
 {
-    size_t bytes = (size_t)slots * PB_EVENT_SIZE;
+    size_t bytes = slots * size;
     PbRing *r;
 
     if (slots < PB_RING_MIN_SLOTS || slots > PB_RING_MAX_SLOTS ||
@@ -32,10 +32,12 @@ PbRing *pb_ring_new_at(uint32_t slots, uint64_t first)
         return NULL;
     }
     *r = (PbRing) {
-        .slots = slots, .mask = slots - 1, .nap_ns = PB_RING_NAP_NS,
-        .head = first, .tail_seen = first,
-        .tail = first, .head_seen = first,
+        .slots = slots, .mask = slots - 1, .batch = slots / 8,
+        .bytes = bytes, .nap_ns = PB_RING_NAP_NS,
+        .head = first, .room_end = first + slots,
+        .head_seen = first, .told = first,
     };
+    atomic_init(&r->tail, first);
     atomic_init(&r->published, first);
     atomic_init(&r->released, first);
     r->slot = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -48,6 +50,11 @@ PbRing *pb_ring_new_at(uint32_t slots, uint64_t first)
     return r;
 }
 
+PbRing *pb_ring_new_at(uint32_t slots, uint64_t first)
+{
+    return pb_ring_new_of(slots, PB_EVENT_SIZE, first);
+}
+
 PbRing *pb_ring_new(uint32_t slots)
 {
     return pb_ring_new_at(slots, 0);
@@ -56,7 +63,7 @@ PbRing *pb_ring_new(uint32_t slots)
 void pb_ring_free(PbRing *r)
 {
     if (r) {
-        munmap(r->slot, (size_t)r->slots * PB_EVENT_SIZE);
+        munmap(r->slot, r->bytes);
         free(r);
     }
 }
@@ -69,10 +76,9 @@ uint32_t pb_ring_slots(const PbRing *r)
 uint32_t pb_ring_used(const PbRing *r)
 {
     /* In this order the difference cannot fall below zero. */
-    uint64_t released = atomic_load_explicit(&r->released,
-                                             memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
     uint64_t used = atomic_load_explicit(&r->published,
-                                         memory_order_acquire) - released;
+                                         memory_order_acquire) - tail;
 
     return used < r->slots ? used : r->slots;
 }
@@ -193,7 +199,7 @@ static bool has_events(PbRing *r, uint32_t n)
 
 bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
 {
-    uint64_t wanted = r->tail + n;
+    uint64_t wanted = atomic_load_explicit(&r->tail, memory_order_relaxed) + n;
 
     assert(n <= r->slots / 2);
     if (!has_events(r, n) && !spin(&r->published, wanted)) {

@@ -18,16 +18,17 @@
  *
  * Speed: publish and release many slots with one call where that is possible;
  * a producer that found the ring full does best to wait for room for slots / 8.
+ * What the consumer releases reaches the producer slots / 8 at a time, or
+ * sooner: with the first call that finds less published than it asked for,
+ * with the first release while the producer sleeps, or with pb_ring_flush().
+ * So a consumer that polls or waits on the ring holds nothing back; one that
+ * stops for anything else calls pb_ring_flush() first.
  */
 #ifndef PB_RING_H
 #define PB_RING_H
 
 #include "pb-event.h"
-
-#define PB_RING_MIN_SLOTS  4096u          /* > the largest payload's slots */
-#define PB_RING_MAX_SLOTS  (1u << 26)     /* 4 GiB */
-
-typedef struct PbRing PbRing;   /* opaque: pb-ring-impl.h is for inlining */
+#include "pb-spsc.h"            /* for inlining: PbRing is opaque to users */
 
 /*
  * A new, empty ring of @slots events: a power of two from PB_RING_MIN_SLOTS
@@ -41,7 +42,10 @@ void pb_ring_free(PbRing *r);
 /* For tests: both indices start at @first. */
 PbRing *pb_ring_new_at(uint32_t slots, uint64_t first);
 
-/* Any thread: a moment's view, exact when the other sides are at rest. */
+/*
+ * Any thread: a moment's view, exact when the other sides are at rest.  Used
+ * are the slots published and not released, whether the producer knows or not.
+ */
 uint32_t pb_ring_slots(const PbRing *r);
 uint32_t pb_ring_used(const PbRing *r);
 
@@ -82,9 +86,16 @@ static inline const PbEvent *pb_ring_peek(PbRing *r, uint32_t i);
 /*
  * Give the first @n slots back to the producer, and wake it if it waits for
  * no more than what is free now.  All of them must have been seen by
- * pb_ring_peek() or pb_ring_wait_events().
+ * pb_ring_peek() or pb_ring_wait_events().  While the producer is awake, less
+ * than slots / 8 of them may be kept from it for a while: see pb_ring_flush().
  */
 static inline void pb_ring_release(PbRing *r, uint32_t n);
+
+/*
+ * Let the producer have all that was released, now, and wake it as above.
+ * For a consumer that will not soon look for events again.
+ */
+static inline void pb_ring_flush(PbRing *r);
 
 /*
  * Sleep until at least @n slots are published, pb_ring_close(), a

@@ -128,6 +128,7 @@ static const PbEvent *next_event(PbBackup *b)
     pthread_mutex_lock(&b->lock);
     left = lag_left(b, e);
     if (left && !b->want_freeze && !b->quit) {
+        pb_ring_flush(b->c.ring);
         pb_backup_nap(b, left);
     }
     pthread_mutex_unlock(&b->lock);
@@ -209,6 +210,7 @@ static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
     if (end != PB_REPLAY_FAILED) {
         end = pb_backup_settle(b);
     }
+    pb_ring_flush(b->c.ring);
     ret = pb_vcpu_debug_off(&b->v);
     if (ret < 0 && end != PB_REPLAY_FAILED) {
         end = pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", ret);
@@ -232,6 +234,7 @@ static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
 {
     PbReplayEnd end = pb_backup_settle(b);
 
+    pb_ring_flush(b->c.ring);
     if (end == PB_REPLAY_FAILED) {
         return end;
     }
@@ -280,6 +283,7 @@ static bool start(PbBackup *b)
 
 static void wait_for_quit(PbBackup *b)
 {
+    pb_ring_flush(b->c.ring);
     pthread_mutex_lock(&b->lock);
     while (!b->quit) {
         pthread_cond_wait(&b->changed, &b->lock);
