@@ -28,4 +28,15 @@ static inline void pb_ring_release(PbRing *r, uint32_t n)
     pb_ring_release_of(r, n, PB_EVENT_SIZE);
 }
 
+static inline PbEvent *pb_ring_slot_run(PbRing *r, uint32_t i, uint32_t *n)
+{
+    return pb_ring_slot_run_of(r, i, n, PB_EVENT_SIZE);
+}
+
+static inline const PbEvent *pb_ring_peek_run(PbRing *r, uint32_t i,
+                                              uint32_t *n)
+{
+    return pb_ring_peek_run_of(r, i, n, PB_EVENT_SIZE);
+}
+
 #endif /* PB_RING_IMPL_H */

@@ -32,10 +32,10 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
         return NULL;
     }
     *r = (PbRing) {
-        .slots = slots, .mask = slots - 1, .batch = slots / 8,
-        .bytes = bytes, .nap_ns = PB_RING_NAP_NS,
+        .slots = slots, .mask = slots - 1, .bytes = bytes,
+        .nap_ns = PB_RING_NAP_NS,
         .head = first, .room_end = first + slots,
-        .head_seen = first, .told = first,
+        .head_seen = first, .tell_at = first + slots / 8,
     };
     atomic_init(&r->tail, first);
     atomic_init(&r->published, first);

@@ -63,6 +63,12 @@ static inline PbEvent *pb_ring_reserve(PbRing *r, uint32_t n);
 static inline PbEvent *pb_ring_slot(PbRing *r, uint32_t i);
 
 /*
+ * The same, for reserved slots @i to @i + *n - 1: *n becomes how many of them,
+ * from @i on, lie in one piece.
+ */
+static inline PbEvent *pb_ring_slot_run(PbRing *r, uint32_t i, uint32_t *n);
+
+/*
  * Hand the first @n reserved slots to the consumer, and wake it if it waits
  * for no more than what is published now.
  */
@@ -82,6 +88,13 @@ bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms);
  * Costs no access to shared memory when the slot has been seen before.
  */
 static inline const PbEvent *pb_ring_peek(PbRing *r, uint32_t i);
+
+/*
+ * The same for up to *n (not 0) slots from the @i-th on: *n becomes how many
+ * there are in one piece, one at least unless the result is NULL.
+ */
+static inline const PbEvent *pb_ring_peek_run(PbRing *r, uint32_t i,
+                                              uint32_t *n);
 
 /*
  * Give the first @n slots back to the producer, and wake it if it waits for

@@ -59,7 +59,6 @@ struct PbRing {
     alignas(PB_RING_APART) uint8_t *slot;
     uint64_t mask;
     uint32_t slots;
-    uint32_t batch;                            /* released at once: slots / 8 */
     size_t bytes;                              /* mapped at @slot */
     uint64_t nap_ns;                           /* PB_RING_NAP_NS */
 
@@ -70,7 +69,7 @@ struct PbRing {
     /* Consumer's own; @tail is read by pb_ring_used() too. */
     alignas(PB_RING_APART) _Atomic uint64_t tail;
     uint64_t head_seen;                        /* <= published */
-    uint64_t told;                             /* = released, <= tail */
+    uint64_t tell_at;          /* released + slots / 8: a @tail to tell of */
 
     /* Shared, each written by one side, and read by the other when needed. */
     alignas(PB_RING_APART) _Atomic uint64_t published;
@@ -91,7 +90,12 @@ void pb_ring_wake_sleeper(PbRingSleeper *s, uint64_t index);
 
 static inline void *pb_ring_at(const PbRing *r, uint64_t index, size_t size)
 {
-    return r->slot + (index & r->mask) * size;
+    uint8_t *at = r->slot + (index & r->mask) * size;
+
+    if (!at) {
+        __builtin_unreachable();   /* so that callers' NULL checks cost nothing */
+    }
+    return at;
 }
 
 /* Slots known to be free, without asking the consumer. */
@@ -120,6 +124,22 @@ static inline void *pb_ring_slot_of(PbRing *r, uint32_t i, size_t size)
     return pb_ring_at(r, r->head + i, size);
 }
 
+static inline uint32_t pb_ring_piece(const PbRing *r, uint64_t index,
+                                     uint64_t n)
+{
+    uint64_t piece = r->slots - (index & r->mask);
+
+    return n < piece ? n : piece;
+}
+
+static inline void *pb_ring_slot_run_of(PbRing *r, uint32_t i, uint32_t *n,
+                                        size_t size)
+{
+    assert((uint64_t)i + *n <= pb_ring_room_seen(r));
+    *n = pb_ring_piece(r, r->head + i, *n);
+    return pb_ring_at(r, r->head + i, size);
+}
+
 /*
  * The index is stored before the sleeper is looked at, but without a fence
  * (it would cost more than all the rest) the processor may look first: then
@@ -140,11 +160,14 @@ static inline void pb_ring_tell(PbRingSleeper *s, uint64_t index)
 
 static inline void pb_ring_publish(PbRing *r, uint32_t n)
 {
-    assert(n <= pb_ring_room_seen(r));
-    r->head += n;
+    uint64_t head = r->head;
+
+    assert(n <= r->room_end - head);
+    head += n;
+    r->head = head;
     /* From here on the consumer may read and overwrite these slots. */
-    atomic_store_explicit(&r->published, r->head, memory_order_release);
-    pb_ring_tell(&r->consumer, r->head);
+    atomic_store_explicit(&r->published, head, memory_order_release);
+    pb_ring_tell(&r->consumer, head);
 }
 
 /* Let the producer have all that has been released. */
@@ -152,8 +175,8 @@ static inline void pb_ring_flush(PbRing *r)
 {
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
 
-    if (tail != r->told) {
-        r->told = tail;
+    if (tail != r->tell_at - r->slots / 8) {
+        r->tell_at = tail + r->slots / 8;
         /* From here on the producer may overwrite these slots. */
         atomic_store_explicit(&r->released, tail, memory_order_release);
         pb_ring_tell(&r->producer, tail);
@@ -176,6 +199,22 @@ static inline const void *pb_ring_peek_of(PbRing *r, uint32_t i, size_t size)
     return pb_ring_at(r, tail + i, size);
 }
 
+static inline const void *pb_ring_peek_run_of(PbRing *r, uint32_t i,
+                                              uint32_t *n, size_t size)
+{
+    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+    uint64_t seen = r->head_seen - tail;
+
+    if ((uint64_t)i + *n > seen) {
+        if (!pb_ring_peek_of(r, i + *n - 1, size) && i >= r->head_seen - tail) {
+            return NULL;
+        }
+        seen = r->head_seen - tail;
+    }
+    *n = pb_ring_piece(r, tail + i, *n < seen - i ? *n : seen - i);
+    return pb_ring_at(r, tail + i, size);
+}
+
 /*
  * The store that PB_RING_TOUCH stands for, into each line whose last slot is
  * among the @n from @at on: the line has then been read to its end, and that
@@ -185,7 +224,7 @@ static inline void pb_ring_touch(PbRing *r, uint64_t at, uint32_t n,
                                  size_t size)
 {
     const uint64_t per_line = PB_RING_LINE / size;
-    uint64_t i = ~at & (per_line - 1);
+    uint64_t i = per_line - 1 - (at & (per_line - 1));
 
     for (; PB_RING_TOUCH && i < n; i += per_line) {
         memset(pb_ring_at(r, at + i, size), 0, size < 8 ? size : 8);
@@ -201,7 +240,10 @@ static inline void pb_ring_release_of(PbRing *r, uint32_t n, size_t size)
     tail += n;
     /* Release: whoever sees this sees a @published that is not below it. */
     atomic_store_explicit(&r->tail, tail, memory_order_release);
-    if (__builtin_expect(tail - r->told >= r->batch ||
+    if ((tail & (PB_RING_LINE / size - 1)) >= n) {
+        return;                    /* not at, nor past, the end of a line */
+    }
+    if (__builtin_expect((int64_t)(tail - r->tell_at) >= 0 ||
                          atomic_load_explicit(&r->producer.sleeping,
                                               memory_order_relaxed), 0)) {
         pb_ring_flush(r);

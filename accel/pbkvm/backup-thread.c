@@ -159,11 +159,12 @@ static void consume(PbBackup *b, const PbEvent *e)
 static const void *gather(PbBackup *b, const PbEvent *e,
                           uint8_t buf[PB_EVENT_MAX_PAYLOAD])
 {
-    uint32_t i, slots = pb_event_extra_slots(e);
+    uint32_t i, n, slots = pb_event_extra_slots(e);
 
-    for (i = 0; i < slots; i++) {
-        memcpy(buf + i * PB_EVENT_SIZE, pb_ring_peek(b->c.ring, i + 1),
-               PB_EVENT_SIZE);
+    for (i = 0; i < slots; i += n) {
+        n = slots - i;
+        memcpy(buf + i * PB_EVENT_SIZE, pb_ring_peek_run(b->c.ring, i + 1, &n),
+               n * PB_EVENT_SIZE);
     }
     return buf;
 }

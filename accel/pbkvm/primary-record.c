@@ -105,15 +105,17 @@ bool pb_record_flush(PbRecorder *r, int timeout_ms)
 {
     while (r->stage_out < r->stage_used) {
         const PbEvent *e = r->stage + r->stage_out;
-        uint32_t i, n = 1 + pb_event_extra_slots(e);
+        uint32_t i, run, n = 1 + pb_event_extra_slots(e);
 
         if (!pb_ring_reserve(r->ring, n) &&
             !(pb_ring_wait_room(r->ring, n, timeout_ms) &&
               pb_ring_reserve(r->ring, n))) {
             return false;
         }
-        for (i = 0; i < n; i++) {
-            *pb_ring_slot(r->ring, i) = e[i];
+        for (i = 0; i < n; i += run) {
+            run = n - i;
+            memcpy(pb_ring_slot_run(r->ring, i, &run), e + i,
+                   run * PB_EVENT_SIZE);
         }
         pb_ring_publish(r->ring, n);
         r->stage_out += n;

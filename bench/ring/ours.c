@@ -4,14 +4,22 @@
 #include "pb-ring.h"
 
 
-/* The next @n slots: a producer that finds the ring full waits for an eighth. */
+/*
+ * The next @n slots: a producer that finds the ring full waits for an eighth.
+ * Both wait as the peers do (bench_relax()), not by pb_ring_wait_*(), which
+ * sleep after a few microseconds.
+ */
 static inline __attribute__((always_inline))
 uint8_t *room(PbRing *r, uint32_t n, size_t size)
 {
     uint8_t *slot = pb_ring_reserve_of(r, n, size);
 
-    while (__builtin_expect(!slot, 0)) {
-        pb_ring_wait_room(r, r->slots / 8, -1);
+    if (__builtin_expect(!slot, 0)) {
+        unsigned pauses = 1;
+
+        while (!pb_ring_reserve_of(r, r->slots / 8, size)) {
+            bench_relax(&pauses);
+        }
         slot = pb_ring_reserve_of(r, n, size);
     }
     return slot;
@@ -22,9 +30,12 @@ const void *next(PbRing *r, size_t size)
 {
     const void *slot = pb_ring_peek_of(r, 0, size);
 
-    while (__builtin_expect(!slot, 0)) {
-        pb_ring_wait_events(r, 1, -1);
-        slot = pb_ring_peek_of(r, 0, size);
+    if (__builtin_expect(!slot, 0)) {
+        unsigned pauses = 1;
+
+        while (!(slot = pb_ring_peek_of(r, 0, size))) {
+            bench_relax(&pauses);
+        }
     }
     return slot;
 }
@@ -56,10 +67,12 @@ uint64_t produce_many(PbRing *r, uint64_t first, uint64_t n, size_t size)
 {
     while (n) {
         uint32_t some = n < BENCH_BATCH ? n : BENCH_BATCH;
+        uint8_t *slot;
 
         room(r, some, size);
+        slot = pb_ring_slot_run_of(r, 0, &some, size);
         for (uint32_t i = 0; i < some; i++) {
-            bench_fill(pb_ring_slot_of(r, i, size), first + i, size);
+            bench_fill(slot + i * size, first + i, size);
         }
         pb_ring_publish(r, some);
         first += some;
@@ -74,15 +87,17 @@ uint64_t consume_many(PbRing *r, uint64_t first, uint64_t n, size_t size)
     BenchPair bad = { 0, 0 };
 
     while (n) {
-        uint32_t i = 0, want = n < BENCH_BATCH ? n : BENCH_BATCH;
-        const void *slot = next(r, size);
+        uint32_t some = n < BENCH_BATCH ? n : BENCH_BATCH;
+        const uint8_t *slot;
 
-        do {
-            bad |= bench_differs(slot, first + i, size);
-        } while (++i < want && (slot = pb_ring_peek_of(r, i, size)));
-        pb_ring_release_of(r, i, size);
-        first += i;
-        n -= i;
+        next(r, size);
+        slot = pb_ring_peek_run_of(r, 0, &some, size);
+        for (uint32_t i = 0; i < some; i++) {
+            bad |= bench_differs(slot + i * size, first + i, size);
+        }
+        pb_ring_release_of(r, some, size);
+        first += some;
+        n -= some;
     }
     return bad[0] | bad[1];
 }

@@ -101,7 +101,7 @@ static void test_sides_are_two_lines_apart(void)
              offsetof(struct PbRing, head) + 64);
     pb_check(offsetof(struct PbRing, head_seen) <
              offsetof(struct PbRing, tail) + 64);
-    pb_check(offsetof(struct PbRing, told) <
+    pb_check(offsetof(struct PbRing, tell_at) <
              offsetof(struct PbRing, tail) + 64);
     pb_ring_free(r);
 }
@@ -369,6 +369,34 @@ static void test_payload_across_the_end_is_whole(void)
     pb_ring_free(r);
 }
 
+static void test_runs_end_at_the_end_and_begin_again(void)
+{
+    PbRing *r = pb_ring_new_at(SLOTS, SLOTS - 5);
+    PbEvent *first = pb_ring_reserve(r, 12);
+    uint32_t n = 12;
+
+    pb_check(pb_ring_slot_run(r, 0, &n) == first);
+    pb_check_u64(n, 5);
+    n = 7;
+    pb_check(pb_ring_slot_run(r, 5, &n) == (void *)r->slot);
+    pb_check_u64(n, 7);
+    push(r, 1, 12);
+    n = 12;
+    pb_check(pb_ring_peek_run(r, 0, &n) == first);
+    pb_check_u64(n, 5);
+    n = UINT32_MAX / 2;
+    pb_check(pb_ring_peek_run(r, 3, &n) == first + 3);
+    pb_check_u64(n, 2);
+    n = 100;
+    pb_check(pb_ring_peek_run(r, 5, &n) == (void *)r->slot);
+    pb_check_u64(n, 7);
+    n = 1;
+    pb_check(pb_ring_peek_run(r, 12, &n) == NULL);
+    n = 100;
+    pb_check(pb_ring_peek_run(r, 12, &n) == NULL);
+    pb_ring_free(r);
+}
+
 static void test_largest_payload_fits_the_smallest_ring(void)
 {
     PbRing *r = pb_ring_new(PB_RING_MIN_SLOTS);
@@ -462,6 +490,7 @@ int main(void)
         PB_TEST(order_survives_index_wrap),
         PB_TEST(full_and_empty_hold_across_index_wrap),
         PB_TEST(payload_across_the_end_is_whole),
+        PB_TEST(runs_end_at_the_end_and_begin_again),
         PB_TEST(largest_payload_fits_the_smallest_ring),
         PB_TEST(broken_rules_abort),
     };
