@@ -13,8 +13,16 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Pauses before the last look without a system call: a few microseconds. */
-#define PB_RING_MAX_PAUSES  64
+/* Pauses before the last look without a system call: some microseconds. */
+#define PB_RING_MAX_PAUSES  256
+
+/*
+ * A consumer faster than the producer would take the line with the index away
+ * from it for each event; so it comes back less and less often, up to this
+ * many pauses, until it finds at least PB_RING_MANY events at once.
+ */
+#define PB_RING_LONG_PAUSE  64
+#define PB_RING_MANY        64
 
 PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
 {
@@ -35,7 +43,7 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
         .slots = slots, .mask = slots - 1, .bytes = bytes,
         .nap_ns = PB_RING_NAP_NS,
         .head = first, .room_end = first + slots,
-        .head_seen = first, .tell_at = first + slots / 8,
+        .head_seen = first, .pauses = 1, .tell_at = first + slots / 8,
     };
     atomic_init(&r->tail, first);
     atomic_init(&r->published, first);
@@ -151,6 +159,27 @@ static bool spin(const _Atomic uint64_t *index, uint64_t wanted)
     return false;
 }
 
+/*
+ * The consumer's spin().  Only a first look that finds something says that the
+ * producer is at work: who has to look twice waits for a slow one, and is
+ * then to see its next event soon.
+ */
+static bool spin_for_events(PbRing *r, uint64_t wanted)
+{
+    uint64_t published;
+
+    pause_cpu(r->pauses);
+    published = atomic_load_explicit(&r->published, memory_order_acquire);
+    if (!reached(published, wanted)) {
+        r->pauses = r->pauses > 1 ? r->pauses / 2 : 1;
+        return spin(&r->published, wanted);
+    }
+    if (published - wanted < PB_RING_MANY && r->pauses < PB_RING_LONG_PAUSE) {
+        r->pauses *= 2;
+    }
+    return true;
+}
+
 /* Sleep as @s until @index, the other side's, reaches @wanted. */
 static void sleep_until(PbRing *r, PbRingSleeper *s,
                         const _Atomic uint64_t *index, uint64_t wanted,
@@ -202,7 +231,7 @@ bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
     uint64_t wanted = atomic_load_explicit(&r->tail, memory_order_relaxed) + n;
 
     assert(n <= r->slots / 2);
-    if (!has_events(r, n) && !spin(&r->published, wanted)) {
+    if (!has_events(r, n) && !spin_for_events(r, wanted)) {
         sleep_until(r, &r->consumer, &r->published, wanted, timeout_ms);
     }
     return has_events(r, n);

@@ -69,6 +69,7 @@ struct PbRing {
     /* Consumer's own; @tail is read by pb_ring_used() too. */
     alignas(PB_RING_APART) _Atomic uint64_t tail;
     uint64_t head_seen;                        /* <= published */
+    uint32_t pauses;           /* of the next wait before its first look */
     uint64_t tell_at;          /* released + slots / 8: a @tail to tell of */
 
     /* Shared, each written by one side, and read by the other when needed. */

@@ -94,7 +94,12 @@ BenchPair bench_differs(const void *from, uint64_t number, size_t size)
     return bad;
 }
 
-/* How peers wait, as our ring does: pauses, doubling to 64. */
+/*
+ * How peers wait: pauses, doubling to 64, from bench_pauses on, which for each
+ * kind of sample is what suits the peers best.
+ */
+extern unsigned bench_pauses;
+
 static inline void bench_relax(unsigned *pauses)
 {
     for (unsigned i = 0; i < *pauses; i++) {

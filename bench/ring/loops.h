@@ -18,7 +18,7 @@ static uint64_t F(produce)(void *opaque, uint64_t first, uint64_t n)
     Q *q = (Q *)opaque;
 
     for (uint64_t i = first; i < first + n; i++) {
-        unsigned pauses = 1;
+        unsigned pauses = bench_pauses;
         REC rec;
 
         bench_fill(&rec, i, SIZE);
@@ -35,7 +35,7 @@ static uint64_t F(consume)(void *opaque, uint64_t first, uint64_t n)
     BenchPair bad = { 0, 0 };
 
     for (uint64_t i = first; i < first + n; i++) {
-        unsigned pauses = 1;
+        unsigned pauses = bench_pauses;
         REC rec;
 
         while (!GET(q, &rec)) {
@@ -50,7 +50,7 @@ static uint64_t F(consume)(void *opaque, uint64_t first, uint64_t n)
 static uint64_t F(produce_many)(void *opaque, uint64_t first, uint64_t n)
 {
     Q *q = (Q *)opaque;
-    unsigned pauses = 1;
+    unsigned pauses = bench_pauses;
 
     while (n) {
         unsigned want = n < BENCH_BATCH ? n : BENCH_BATCH, done = 0;
@@ -64,7 +64,7 @@ static uint64_t F(produce_many)(void *opaque, uint64_t first, uint64_t n)
 
             done += some;
             if (some) {
-                pauses = 1;
+                pauses = bench_pauses;
             } else {
                 bench_relax(&pauses);
             }
@@ -79,7 +79,7 @@ static uint64_t F(consume_many)(void *opaque, uint64_t first, uint64_t n)
 {
     Q *q = (Q *)opaque;
     BenchPair bad = { 0, 0 };
-    unsigned pauses = 1;
+    unsigned pauses = bench_pauses;
 
     while (n) {
         REC rec[BENCH_BATCH];
@@ -92,7 +92,7 @@ static uint64_t F(consume_many)(void *opaque, uint64_t first, uint64_t n)
         first += some;
         n -= some;
         if (some) {
-            pauses = 1;
+            pauses = bench_pauses;
         } else {
             bench_relax(&pauses);
         }

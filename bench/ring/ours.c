@@ -6,20 +6,15 @@
 
 /*
  * The next @n slots: a producer that finds the ring full waits for an eighth.
- * Both wait as the peers do (bench_relax()), not by pb_ring_wait_*(), which
- * sleep after a few microseconds.
+ * Both wait as the Primary and the Backup do.
  */
 static inline __attribute__((always_inline))
 uint8_t *room(PbRing *r, uint32_t n, size_t size)
 {
     uint8_t *slot = pb_ring_reserve_of(r, n, size);
 
-    if (__builtin_expect(!slot, 0)) {
-        unsigned pauses = 1;
-
-        while (!pb_ring_reserve_of(r, r->slots / 8, size)) {
-            bench_relax(&pauses);
-        }
+    while (__builtin_expect(!slot, 0)) {
+        pb_ring_wait_room(r, r->slots / 8, -1);
         slot = pb_ring_reserve_of(r, n, size);
     }
     return slot;
@@ -30,12 +25,9 @@ const void *next(PbRing *r, size_t size)
 {
     const void *slot = pb_ring_peek_of(r, 0, size);
 
-    if (__builtin_expect(!slot, 0)) {
-        unsigned pauses = 1;
-
-        while (!(slot = pb_ring_peek_of(r, 0, size))) {
-            bench_relax(&pauses);
-        }
+    while (__builtin_expect(!slot, 0)) {
+        pb_ring_wait_events(r, 1, -1);
+        slot = pb_ring_peek_of(r, 0, size);
     }
     return slot;
 }

@@ -25,14 +25,14 @@ static uint64_t consume_place(void *q, uint64_t first, uint64_t n)
 {
     BenchPair bad = { 0, 0 };
     uint64_t end = first + n;
-    unsigned pauses = 1;
+    unsigned pauses = bench_pauses;
 
     while (first < end) {
         if (static_cast<Queue<size> *>(q)->consume_all(
                 [&](const Rec<size> &rec) {
                     bad |= bench_differs(&rec, first++, size);
                 })) {
-            pauses = 1;
+            pauses = bench_pauses;
         } else {
             bench_relax(&pauses);
         }

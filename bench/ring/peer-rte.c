@@ -27,7 +27,7 @@ static inline __attribute__((always_inline))
 uint64_t produce_place(struct rte_ring *r, uint64_t first, uint64_t n,
                        size_t size)
 {
-    unsigned pauses = 1;
+    unsigned pauses = bench_pauses;
 
     while (n) {
         struct rte_ring_zc_data z;
@@ -38,7 +38,7 @@ uint64_t produce_place(struct rte_ring *r, uint64_t first, uint64_t n,
             bench_relax(&pauses);
             continue;
         }
-        pauses = 1;
+        pauses = bench_pauses;
         for (unsigned i = 0; i < z.n1; i++) {
             bench_fill((char *)z.ptr1 + i * size, first + i, size);
         }
@@ -57,7 +57,7 @@ uint64_t consume_place(struct rte_ring *r, uint64_t first, uint64_t n,
                        size_t size)
 {
     BenchPair bad = { 0, 0 };
-    unsigned pauses = 1;
+    unsigned pauses = bench_pauses;
 
     while (n) {
         struct rte_ring_zc_data z;
@@ -68,7 +68,7 @@ uint64_t consume_place(struct rte_ring *r, uint64_t first, uint64_t n,
             bench_relax(&pauses);
             continue;
         }
-        pauses = 1;
+        pauses = bench_pauses;
         for (unsigned i = 0; i < z.n1; i++) {
             bad |= bench_differs((char *)z.ptr1 + i * size, first + i, size);
         }
