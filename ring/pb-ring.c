@@ -43,9 +43,9 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
         .slots = slots, .mask = slots - 1, .bytes = bytes,
         .nap_ns = PB_RING_NAP_NS,
         .head = first, .room_end = first + slots,
-        .head_seen = first, .pauses = 1, .tell_at = first + slots / 8,
+        .tail = first, .head_seen = first, .pauses = 1,
+        .tell_at = first + slots / 8,
     };
-    atomic_init(&r->tail, first);
     atomic_init(&r->published, first);
     atomic_init(&r->released, first);
     r->slot = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -84,7 +84,7 @@ uint32_t pb_ring_slots(const PbRing *r)
 uint32_t pb_ring_used(const PbRing *r)
 {
     /* In this order the difference cannot fall below zero. */
-    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+    uint64_t tail = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
     uint64_t used = atomic_load_explicit(&r->published,
                                          memory_order_acquire) - tail;
 
@@ -228,7 +228,7 @@ static bool has_events(PbRing *r, uint32_t n)
 
 bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
 {
-    uint64_t wanted = atomic_load_explicit(&r->tail, memory_order_relaxed) + n;
+    uint64_t wanted = r->tail + n;
 
     assert(n <= r->slots / 2);
     if (!has_events(r, n) && !spin_for_events(r, wanted)) {

@@ -66,8 +66,11 @@ struct PbRing {
     alignas(PB_RING_APART) uint64_t head;      /* = published */
     uint64_t room_end;                         /* <= released + slots */
 
-    /* Consumer's own; @tail is read by pb_ring_used() too. */
-    alignas(PB_RING_APART) _Atomic uint64_t tail;
+    /*
+     * Consumer's own.  pb_ring_used() reads @tail too, so it is stored to as
+     * an atomic; the consumer itself needs none to read it.
+     */
+    alignas(PB_RING_APART) uint64_t tail;
     uint64_t head_seen;                        /* <= published */
     uint32_t pauses;           /* of the next wait before its first look */
     uint64_t tell_at;          /* released + slots / 8: a @tail to tell of */
@@ -94,7 +97,7 @@ static inline void *pb_ring_at(const PbRing *r, uint64_t index, size_t size)
     uint8_t *at = r->slot + (index & r->mask) * size;
 
     if (!at) {
-        __builtin_unreachable();   /* so that callers' NULL checks cost nothing */
+        __builtin_unreachable();   /* callers' NULL checks cost nothing */
     }
     return at;
 }
@@ -174,7 +177,7 @@ static inline void pb_ring_publish(PbRing *r, uint32_t n)
 /* Let the producer have all that has been released. */
 static inline void pb_ring_flush(PbRing *r)
 {
-    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+    uint64_t tail = r->tail;
 
     if (tail != r->tell_at - r->slots / 8) {
         r->tell_at = tail + r->slots / 8;
@@ -186,7 +189,7 @@ static inline void pb_ring_flush(PbRing *r)
 
 static inline const void *pb_ring_peek_of(PbRing *r, uint32_t i, size_t size)
 {
-    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+    uint64_t tail = r->tail;
 
     if (__builtin_expect(i >= r->head_seen - tail, 0)) {
         /* Slots before this index are ours: the producer has filled them. */
@@ -203,7 +206,7 @@ static inline const void *pb_ring_peek_of(PbRing *r, uint32_t i, size_t size)
 static inline const void *pb_ring_peek_run_of(PbRing *r, uint32_t i,
                                               uint32_t *n, size_t size)
 {
-    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+    uint64_t tail = r->tail;
     uint64_t seen = r->head_seen - tail;
 
     if ((uint64_t)i + *n > seen) {
@@ -234,13 +237,13 @@ static inline void pb_ring_touch(PbRing *r, uint64_t at, uint32_t n,
 
 static inline void pb_ring_release_of(PbRing *r, uint32_t n, size_t size)
 {
-    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+    uint64_t tail = r->tail;
 
     assert(n <= r->head_seen - tail);
     pb_ring_touch(r, tail, n, size);
     tail += n;
     /* Release: whoever sees this sees a @published that is not below it. */
-    atomic_store_explicit(&r->tail, tail, memory_order_release);
+    __atomic_store_n(&r->tail, tail, __ATOMIC_RELEASE);
     if ((tail & (PB_RING_LINE / size - 1)) >= n) {
         return;                    /* not at, nor past, the end of a line */
     }

@@ -107,8 +107,10 @@ uint64_t consume_place(struct rte_ring *r, uint64_t first, uint64_t n,
 
 #define PUT(q, rec) (rte_ring_sp_enqueue_elem(q, rec, SIZE) == 0)
 #define GET(q, rec) (rte_ring_sc_dequeue_elem(q, rec, SIZE) == 0)
-#define PUT_MANY(q, rec, n) rte_ring_sp_enqueue_burst_elem(q, rec, SIZE, n, NULL)
-#define GET_MANY(q, rec, n) rte_ring_sc_dequeue_burst_elem(q, rec, SIZE, n, NULL)
+#define PUT_MANY(q, rec, n) \
+    rte_ring_sp_enqueue_burst_elem(q, rec, SIZE, n, NULL)
+#define GET_MANY(q, rec, n) \
+    rte_ring_sc_dequeue_burst_elem(q, rec, SIZE, n, NULL)
 #define Q struct rte_ring
 PEER(4)
 PEER(8)
