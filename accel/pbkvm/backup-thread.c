@@ -162,9 +162,11 @@ static const void *gather(PbBackup *b, const PbEvent *e,
     uint32_t i, n, slots = pb_event_extra_slots(e);
 
     for (i = 0; i < slots; i += n) {
+        const PbEvent *from;
+
         n = slots - i;
-        memcpy(buf + i * PB_EVENT_SIZE, pb_ring_peek_run(b->c.ring, i + 1, &n),
-               n * PB_EVENT_SIZE);
+        from = pb_ring_peek_run(b->c.ring, i + 1, &n);
+        memcpy(buf + i * PB_EVENT_SIZE, from, n * PB_EVENT_SIZE);
     }
     return buf;
 }

@@ -113,9 +113,11 @@ bool pb_record_flush(PbRecorder *r, int timeout_ms)
             return false;
         }
         for (i = 0; i < n; i += run) {
+            PbEvent *to;
+
             run = n - i;
-            memcpy(pb_ring_slot_run(r->ring, i, &run), e + i,
-                   run * PB_EVENT_SIZE);
+            to = pb_ring_slot_run(r->ring, i, &run);
+            memcpy(to, e + i, run * PB_EVENT_SIZE);
         }
         pb_ring_publish(r->ring, n);
         r->stage_out += n;
