@@ -8,6 +8,8 @@
 #ifndef PB_RING_IMPL_H
 #define PB_RING_IMPL_H
 
+#include "pb-spsc.h"
+
 static inline PbEvent *pb_ring_reserve(PbRing *r, uint32_t n)
 {
     return pb_ring_reserve_of(r, n, PB_EVENT_SIZE);

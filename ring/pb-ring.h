@@ -28,7 +28,11 @@
 #define PB_RING_H
 
 #include "pb-event.h"
-#include "pb-spsc.h"            /* for inlining: PbRing is opaque to users */
+
+#define PB_RING_MIN_SLOTS  4096u          /* > the largest payload's slots */
+#define PB_RING_MAX_SLOTS  (1u << 26)     /* 4 GiB */
+
+typedef struct PbRing PbRing;   /* opaque: pb-ring-impl.h is for inlining */
 
 /*
  * A new, empty ring of @slots events: a power of two from PB_RING_MIN_SLOTS

@@ -3,11 +3,12 @@
  * pb-spsc.h: the ring's engine, for slots of any size: its memory layout and
  * its fast paths.
  *
- * Private to ring/ and to what measures or tests it.  Each function says what
- * the one of pb-ring.h with the same name does; @size, the same in every call
- * on one ring, is a power of two of bytes from 4 to 64, and must be a constant
- * where speed matters: all of this is inlined (a call per event halves the
- * throughput).  pb-ring-impl.h gives it the size of an event.
+ * Private to ring/ and to what measures or tests it; pb-ring.h includes it
+ * after its own declarations.  Each function does what the one of pb-ring.h
+ * with the same name does; @size, the same in every call on one ring, is a
+ * power of two of bytes from 4 to 64, and must be a constant where speed
+ * matters: all of this is inlined (a call per event halves the throughput).
+ * pb-ring-impl.h gives it the size of an event.
  */
 #ifndef PB_SPSC_H
 #define PB_SPSC_H
@@ -20,9 +21,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define PB_RING_LINE       64
-#define PB_RING_MIN_SLOTS  4096u       /* > the largest payload's slots */
-#define PB_RING_MAX_SLOTS  (1u << 26)  /* 4 GiB of events */
+#define PB_RING_LINE 64
 
 /*
  * The consumer stores one word into each line it has read.  The producer's
@@ -51,8 +50,6 @@ typedef struct PbRingSleeper {
     _Atomic uint32_t woken;        /* a pb_ring_wake() not yet answered */
     _Atomic uint64_t wanted;       /* value of the other side's index */
 } PbRingSleeper;
-
-typedef struct PbRing PbRing;
 
 struct PbRing {
     /* Constant after pb_ring_new(). */
