@@ -15,7 +15,7 @@ endif
 # GNU make's own parallelism is of no use here: ninja has its own.
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
-.PHONY: all qemu native guest lab demo bench help clean distclean \
+.PHONY: all qemu native guest lab demo bench bench-ring soak-ring help clean distclean \
         check check-unit check-qtest check-lab check-guests check-e2e
 
 all: qemu native guest lab build/pbkvm
@@ -60,6 +60,14 @@ check-unit check-qtest check-lab check-guests check-e2e: check-%: build/config
 bench: all
 	@bench/run
 
+# Its peers are fetched when they are first needed; nothing else is built.
+bench-ring:
+	@bench/ring/run $(if $(SECONDS),--seconds $(SECONDS))
+
+# A thousand million events, every byte checked.
+soak-ring: native
+	@bench/ring/soak $(EVENTS)
+
 # Downloads stay in the cache, and so does QEMU's source.
 clean:
 	rm -rf build
@@ -74,6 +82,8 @@ help:
 	@echo 'make check        build everything and run all tests'
 	@echo 'make check-unit   only the unit tests (also: -qtest, -lab, -guests, -e2e)'
 	@echo 'make bench        measure what the README quotes'
+	@echo 'make bench-ring   the ring beside its peers and the limit (SECONDS=60)'
+	@echo 'make soak-ring    stream and check 10^9 events (EVENTS=N)'
 	@echo 'make clean        remove build/'
 	@echo 'make distclean    remove also QEMU'"'"'s unpacked source'
 	@echo

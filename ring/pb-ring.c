@@ -13,12 +13,20 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Pauses before the last look without a system call: a few microseconds. */
-#define PB_RING_MAX_PAUSES  64
+/* Pauses before the last look without a system call: some microseconds. */
+#define PB_RING_MAX_PAUSES  256
 
-PbRing *pb_ring_new_at(uint32_t slots, uint64_t first)
+/*
+ * A consumer faster than the producer would take the line with the index away
+ * from it for each event; so it comes back less and less often, up to this
+ * many pauses, until it finds at least PB_RING_MANY events at once.
+ */
+#define PB_RING_LONG_PAUSE  64
+#define PB_RING_MANY        64
+
+PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
 {
-    size_t bytes = (size_t)slots * PB_EVENT_SIZE;
+    size_t bytes = slots * size;
     PbRing *r;
 
     if (slots < PB_RING_MIN_SLOTS || slots > PB_RING_MAX_SLOTS ||
@@ -32,9 +40,11 @@ PbRing *pb_ring_new_at(uint32_t slots, uint64_t first)
         return NULL;
     }
     *r = (PbRing) {
-        .slots = slots, .mask = slots - 1, .nap_ns = PB_RING_NAP_NS,
-        .head = first, .tail_seen = first,
-        .tail = first, .head_seen = first,
+        .slots = slots, .mask = slots - 1, .bytes = bytes,
+        .nap_ns = PB_RING_NAP_NS,
+        .head = first, .room_end = first + slots,
+        .tail = first, .head_seen = first, .pauses = 1,
+        .tell_at = first + slots / 8,
     };
     atomic_init(&r->published, first);
     atomic_init(&r->released, first);
@@ -48,6 +58,11 @@ PbRing *pb_ring_new_at(uint32_t slots, uint64_t first)
     return r;
 }
 
+PbRing *pb_ring_new_at(uint32_t slots, uint64_t first)
+{
+    return pb_ring_new_of(slots, PB_EVENT_SIZE, first);
+}
+
 PbRing *pb_ring_new(uint32_t slots)
 {
     return pb_ring_new_at(slots, 0);
@@ -56,7 +71,7 @@ PbRing *pb_ring_new(uint32_t slots)
 void pb_ring_free(PbRing *r)
 {
     if (r) {
-        munmap(r->slot, (size_t)r->slots * PB_EVENT_SIZE);
+        munmap(r->slot, r->bytes);
         free(r);
     }
 }
@@ -69,10 +84,9 @@ uint32_t pb_ring_slots(const PbRing *r)
 uint32_t pb_ring_used(const PbRing *r)
 {
     /* In this order the difference cannot fall below zero. */
-    uint64_t released = atomic_load_explicit(&r->released,
-                                             memory_order_acquire);
+    uint64_t tail = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
     uint64_t used = atomic_load_explicit(&r->published,
-                                         memory_order_acquire) - released;
+                                         memory_order_acquire) - tail;
 
     return used < r->slots ? used : r->slots;
 }
@@ -145,6 +159,27 @@ static bool spin(const _Atomic uint64_t *index, uint64_t wanted)
     return false;
 }
 
+/*
+ * The consumer's spin().  Only a first look that finds something says that the
+ * producer is at work: who has to look twice waits for a slow one, and is
+ * then to see its next event soon.
+ */
+static bool spin_for_events(PbRing *r, uint64_t wanted)
+{
+    uint64_t published;
+
+    pause_cpu(r->pauses);
+    published = atomic_load_explicit(&r->published, memory_order_acquire);
+    if (!reached(published, wanted)) {
+        r->pauses = r->pauses > 1 ? r->pauses / 2 : 1;
+        return spin(&r->published, wanted);
+    }
+    if (published - wanted < PB_RING_MANY && r->pauses < PB_RING_LONG_PAUSE) {
+        r->pauses *= 2;
+    }
+    return true;
+}
+
 /* Sleep as @s until @index, the other side's, reaches @wanted. */
 static void sleep_until(PbRing *r, PbRingSleeper *s,
                         const _Atomic uint64_t *index, uint64_t wanted,
@@ -196,7 +231,7 @@ bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
     uint64_t wanted = r->tail + n;
 
     assert(n <= r->slots / 2);
-    if (!has_events(r, n) && !spin(&r->published, wanted)) {
+    if (!has_events(r, n) && !spin_for_events(r, wanted)) {
         sleep_until(r, &r->consumer, &r->published, wanted, timeout_ms);
     }
     return has_events(r, n);

@@ -18,6 +18,11 @@
  *
  * Speed: publish and release many slots with one call where that is possible;
  * a producer that found the ring full does best to wait for room for slots / 8.
+ * What the consumer releases reaches the producer slots / 8 at a time, or
+ * sooner: with the first call that finds less published than it asked for,
+ * with the first release while the producer sleeps, or with pb_ring_flush().
+ * So a consumer that polls or waits on the ring holds nothing back; one that
+ * stops for anything else calls pb_ring_flush() first.
  */
 #ifndef PB_RING_H
 #define PB_RING_H
@@ -41,7 +46,10 @@ void pb_ring_free(PbRing *r);
 /* For tests: both indices start at @first. */
 PbRing *pb_ring_new_at(uint32_t slots, uint64_t first);
 
-/* Any thread: a moment's view, exact when the other sides are at rest. */
+/*
+ * Any thread: a moment's view, exact when the other sides are at rest.  Used
+ * are the slots published and not released, whether the producer knows or not.
+ */
 uint32_t pb_ring_slots(const PbRing *r);
 uint32_t pb_ring_used(const PbRing *r);
 
@@ -57,6 +65,12 @@ static inline PbEvent *pb_ring_reserve(PbRing *r, uint32_t n);
 
 /* The @i-th slot after the last published one; must be reserved. */
 static inline PbEvent *pb_ring_slot(PbRing *r, uint32_t i);
+
+/*
+ * The same, for reserved slots @i to @i + *n - 1: *n becomes how many of them,
+ * from @i on, lie in one piece.
+ */
+static inline PbEvent *pb_ring_slot_run(PbRing *r, uint32_t i, uint32_t *n);
 
 /*
  * Hand the first @n reserved slots to the consumer, and wake it if it waits
@@ -80,11 +94,25 @@ bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms);
 static inline const PbEvent *pb_ring_peek(PbRing *r, uint32_t i);
 
 /*
+ * The same for up to *n (not 0) slots from the @i-th on: *n becomes how many
+ * there are in one piece, one at least unless the result is NULL.
+ */
+static inline const PbEvent *pb_ring_peek_run(PbRing *r, uint32_t i,
+                                              uint32_t *n);
+
+/*
  * Give the first @n slots back to the producer, and wake it if it waits for
  * no more than what is free now.  All of them must have been seen by
- * pb_ring_peek() or pb_ring_wait_events().
+ * pb_ring_peek() or pb_ring_wait_events().  While the producer is awake, less
+ * than slots / 8 of them may be kept from it for a while: see pb_ring_flush().
  */
 static inline void pb_ring_release(PbRing *r, uint32_t n);
+
+/*
+ * Let the producer have all that was released, now, and wake it as above.
+ * For a consumer that will not soon look for events again.
+ */
+static inline void pb_ring_flush(PbRing *r);
 
 /*
  * Sleep until at least @n slots are published, pb_ring_close(), a

@@ -184,6 +184,7 @@ static const PbEvent *next_event(PbBackup *b)
     }
     pthread_mutex_lock(&b->lock);
     if (!b->want_freeze && !b->quit && !b->verify_state) {
+        pb_ring_flush(b->c.ring);
         pb_backup_nap(b, left < LAG_SLICE_NS ? LAG_SLICE_NS : left);
     }
     pthread_mutex_unlock(&b->lock);
@@ -217,11 +218,14 @@ static void consume(PbBackup *b, const PbEvent *e)
 static const void *gather(PbBackup *b, const PbEvent *e,
                           uint8_t buf[PB_EVENT_MAX_PAYLOAD])
 {
-    uint32_t i, slots = pb_event_extra_slots(e);
+    uint32_t i, n, slots = pb_event_extra_slots(e);
 
-    for (i = 0; i < slots; i++) {
-        memcpy(buf + i * PB_EVENT_SIZE, pb_ring_peek(b->c.ring, i + 1),
-               PB_EVENT_SIZE);
+    for (i = 0; i < slots; i += n) {
+        const PbEvent *from;
+
+        n = slots - i;
+        from = pb_ring_peek_run(b->c.ring, i + 1, &n);
+        memcpy(buf + i * PB_EVENT_SIZE, from, n * PB_EVENT_SIZE);
     }
     return buf;
 }
@@ -283,6 +287,7 @@ static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
     if (end != PB_REPLAY_FAILED) {
         end = pb_backup_settle(b);
     }
+    pb_ring_flush(b->c.ring);
     ret = pb_vcpu_debug_off(&b->v);
     if (ret < 0 && end != PB_REPLAY_FAILED) {
         end = pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", ret);
@@ -306,6 +311,7 @@ static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
 {
     PbReplayEnd end = pb_backup_settle(b);
 
+    pb_ring_flush(b->c.ring);
     if (end == PB_REPLAY_FAILED) {
         return end;
     }
@@ -354,6 +360,7 @@ static bool start(PbBackup *b)
 
 static void wait_for_quit(PbBackup *b)
 {
+    pb_ring_flush(b->c.ring);
     pthread_mutex_lock(&b->lock);
     while (!b->quit) {
         pthread_cond_wait(&b->changed, &b->lock);

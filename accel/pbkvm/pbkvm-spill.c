@@ -152,6 +152,7 @@ static void drop_history(PbkvmState *s)
 
     if (used && pb_ring_peek(s->ring, used - 1)) {
         pb_ring_release(s->ring, used);
+        pb_ring_flush(s->ring);
     }
 }
 

@@ -97,9 +97,11 @@ static void test_sides_are_two_lines_apart(void)
         pb_check_u64(offsets[i] % 128, 0);
         pb_check(offsets[i] >= offsets[i - 1] + 128);
     }
-    pb_check(offsetof(struct PbRing, tail_seen) <
+    pb_check(offsetof(struct PbRing, room_end) <
              offsetof(struct PbRing, head) + 64);
     pb_check(offsetof(struct PbRing, head_seen) <
+             offsetof(struct PbRing, tail) + 64);
+    pb_check(offsetof(struct PbRing, tell_at) <
              offsetof(struct PbRing, tail) + 64);
     pb_ring_free(r);
 }
@@ -133,9 +135,85 @@ static void test_release_makes_room(void)
     push(r, 1, SLOTS);
     pop(r, 1, 5);
     pb_check_u64(pb_ring_used(r), SLOTS - 5);
+    pb_ring_flush(r);
+    pb_check_u64(pb_ring_used(r), SLOTS - 5);
     pb_check(pb_ring_reserve(r, 6) == NULL);
     pb_check(pb_ring_reserve(r, 5) != NULL);
     pb_ring_free(r);
+}
+
+static void test_an_eighth_released_needs_no_flush(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+
+    push(r, 1, SLOTS);
+    pop(r, 1, SLOTS / 8 - 1);
+    pb_check(pb_ring_reserve(r, 1) == NULL);
+    pop(r, SLOTS / 8, 1);
+    pb_check(pb_ring_reserve(r, SLOTS / 8) != NULL);
+    pb_check(pb_ring_reserve(r, SLOTS / 8 + 1) == NULL);
+    pb_ring_free(r);
+}
+
+static void test_looking_for_more_than_there_is_flushes(void)
+{
+    for (int how = 0; how < 3; how++) {
+        PbRing *r = pb_ring_new_at(SLOTS, NEAR_WRAP);
+
+        push(r, 1, SLOTS);
+        pop(r, 1, 5);
+        pb_check(pb_ring_peek(r, 0) != NULL);
+        pb_check(pb_ring_reserve(r, 1) == NULL);
+        if (how == 0) {
+            pb_check(pb_ring_peek(r, SLOTS - 5) == NULL);
+        } else if (how == 1) {
+            pop(r, 6, SLOTS / 2);
+            pb_check(!pb_ring_wait_events(r, SLOTS / 2, 0));
+        } else {
+            atomic_store(&r->producer.sleeping, 1);
+            pop(r, 6, 1);
+        }
+        pb_check_u64(atomic_load(&r->released), r->tail);
+        pb_check(pb_ring_reserve(r, 5) != NULL);
+        pb_ring_free(r);
+    }
+}
+
+static uint32_t touched(const uint8_t *slot, size_t size, uint32_t slots)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < slots; i++) {
+        n += slot[i * size] == 0;
+    }
+    return n;
+}
+
+/* Of slots smaller than a line only a line's last is stored to, once. */
+static void test_small_slots_are_touched_a_line_at_a_time(void)
+{
+    if (!PB_RING_TOUCH) {
+        pb_skip("built with PB_RING_TOUCH=0");
+        return;
+    }
+    for (size_t size = 4; size <= 64; size *= 2) {
+        PbRing *r = pb_ring_new_of(SLOTS, size, 0);
+        uint32_t per_line = 64 / size;
+
+        memset(r->slot, 0xff, SLOTS * size);
+        pb_check(pb_ring_reserve_of(r, HALF, size) != NULL);
+        pb_ring_publish(r, HALF);
+        pb_check(pb_ring_peek_of(r, HALF - 1, size) != NULL);
+        for (uint32_t i = 0; i < HALF; i += i % 7 + 1) {
+            uint32_t n = i + i % 7 + 1 > HALF ? HALF - i : i % 7 + 1;
+
+            pb_ring_release_of(r, n, size);
+            pb_check_u64(touched(r->slot, size, SLOTS), (i + n) / per_line);
+        }
+        pb_check_u64(r->slot[(per_line - 1) * size], 0);
+        pb_check_u64(touched(r->slot, size, SLOTS), HALF / per_line);
+        pb_ring_free(r);
+    }
 }
 
 static void test_reserve_twice_gives_the_same_slots(void)
@@ -204,7 +282,7 @@ static void test_known_slots_need_no_shared_index(void)
     pb_check_u64(pb_ring_peek(r, 1)->seq, 2);
     atomic_store(&r->released, UINT64_MAX / 2);
     pb_check(pb_ring_reserve(r, HALF) != NULL);
-    pb_check_u64(r->tail_seen, 0);
+    pb_check_u64(r->room_end, SLOTS);
     pb_ring_free(r);
 }
 
@@ -291,6 +369,34 @@ static void test_payload_across_the_end_is_whole(void)
     pb_ring_free(r);
 }
 
+static void test_runs_end_at_the_end_and_begin_again(void)
+{
+    PbRing *r = pb_ring_new_at(SLOTS, SLOTS - 5);
+    PbEvent *first = pb_ring_reserve(r, 12);
+    uint32_t n = 12;
+
+    pb_check(pb_ring_slot_run(r, 0, &n) == first);
+    pb_check_u64(n, 5);
+    n = 7;
+    pb_check(pb_ring_slot_run(r, 5, &n) == (void *)r->slot);
+    pb_check_u64(n, 7);
+    push(r, 1, 12);
+    n = 12;
+    pb_check(pb_ring_peek_run(r, 0, &n) == first);
+    pb_check_u64(n, 5);
+    n = UINT32_MAX / 2;
+    pb_check(pb_ring_peek_run(r, 3, &n) == first + 3);
+    pb_check_u64(n, 2);
+    n = 100;
+    pb_check(pb_ring_peek_run(r, 5, &n) == (void *)r->slot);
+    pb_check_u64(n, 7);
+    n = 1;
+    pb_check(pb_ring_peek_run(r, 12, &n) == NULL);
+    n = 100;
+    pb_check(pb_ring_peek_run(r, 12, &n) == NULL);
+    pb_ring_free(r);
+}
+
 static void test_largest_payload_fits_the_smallest_ring(void)
 {
     PbRing *r = pb_ring_new(PB_RING_MIN_SLOTS);
@@ -372,6 +478,9 @@ int main(void)
         PB_TEST(new_ring_is_empty),
         PB_TEST(full_ring_has_no_slot),
         PB_TEST(release_makes_room),
+        PB_TEST(an_eighth_released_needs_no_flush),
+        PB_TEST(looking_for_more_than_there_is_flushes),
+        PB_TEST(small_slots_are_touched_a_line_at_a_time),
         PB_TEST(reserve_twice_gives_the_same_slots),
         PB_TEST(reserved_slot_is_not_seen),
         PB_TEST(publish_of_a_part_keeps_the_rest),
@@ -381,6 +490,7 @@ int main(void)
         PB_TEST(order_survives_index_wrap),
         PB_TEST(full_and_empty_hold_across_index_wrap),
         PB_TEST(payload_across_the_end_is_whole),
+        PB_TEST(runs_end_at_the_end_and_begin_again),
         PB_TEST(largest_payload_fits_the_smallest_ring),
         PB_TEST(broken_rules_abort),
     };

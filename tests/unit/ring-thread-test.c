@@ -3,7 +3,8 @@
  * ring-thread-test.c: the ring between two threads: sleeping and waking, and
  * streams whose every byte is checked.
  *
- * PB_STREAM_EVENTS in the environment sets the length of the long stream.
+ * PB_STREAM_EVENTS and PB_DENSE_EVENTS in the environment set the lengths of
+ * the long streams; `make soak-ring` sets the latter to 10^9.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE             /* CPU_SET() */
@@ -168,6 +169,42 @@ static void test_release_wakes_the_producer(void)
     waiter_start(&w, r, true, 1, LONG_MS);
     pb_check(pb_ring_peek(r, 0) != NULL);
     pb_ring_release(r, 1);
+    waiter_join(&w);
+    pb_check(w.result);
+    pb_check(w.took_ms < LONG_MS / 2);
+    pb_ring_free(r);
+}
+
+/* What the consumer keeps back for a while is not kept from a sleeper. */
+static void test_small_releases_reach_a_sleeping_producer(void)
+{
+    PbRing *r = ring_without_naps(NEAR_WRAP);
+    Waiter w;
+
+    publish_marks(r, SLOTS);
+    pb_check(pb_ring_peek(r, SLOTS - 1) != NULL);
+    pb_ring_release(r, 3);
+    pb_check(pb_ring_reserve(r, 1) == NULL);
+    waiter_start(&w, r, true, 5, LONG_MS);
+    pb_ring_release(r, 1);
+    pb_check_u64(atomic_load(&r->producer.sleeping), 1);
+    pb_ring_release(r, 1);
+    waiter_join(&w);
+    pb_check(w.result);
+    pb_check(w.took_ms < LONG_MS / 2);
+    pb_ring_free(r);
+}
+
+static void test_flush_wakes_the_producer(void)
+{
+    PbRing *r = ring_without_naps(0);
+    Waiter w;
+
+    publish_marks(r, SLOTS);
+    pb_check(pb_ring_peek(r, SLOTS - 1) != NULL);
+    pb_ring_release(r, 1);
+    waiter_start(&w, r, true, 1, LONG_MS);
+    pb_ring_flush(r);
     waiter_join(&w);
     pb_check(w.result);
     pb_check(w.took_ms < LONG_MS / 2);
@@ -496,6 +533,79 @@ static void test_stream_on_one_cpu_arrives_whole(void)
     run_stream(200000, sched_getcpu(), SLOTS / 8);
 }
 
+/* ---- as fast as it goes: events that are cheap to make and to compare ---- */
+
+static void *produce_dense(void *opaque)
+{
+    Stream *s = opaque;
+
+    stay_on(s->cpu);
+    for (uint64_t seq = 1; seq <= s->events; seq++) {
+        uint64_t *word;
+
+        if (!pb_ring_reserve(s->r, 1)) {
+            pb_check(pb_ring_wait_room(s->r, SLOTS / 8, -1));
+        }
+        word = (uint64_t *)pb_ring_reserve(s->r, 1);
+        for (int i = 0; i < 8; i++) {
+            word[i] = seq * 0x9e3779b97f4a7c15ull + i;
+        }
+        pb_ring_publish(s->r, 1);
+    }
+    return NULL;
+}
+
+/* Each is released by itself, as the Backup does it. */
+static void *consume_dense(void *opaque)
+{
+    Stream *s = opaque;
+    uint64_t wrong = 0;
+
+    stay_on(s->cpu);
+    for (uint64_t seq = 1; seq <= s->events; seq++) {
+        const uint64_t *word = (const uint64_t *)pb_ring_peek(s->r, 0);
+
+        if (!word) {
+            pb_check(pb_ring_wait_events(s->r, 1, -1));
+            word = (const uint64_t *)pb_ring_peek(s->r, 0);
+        }
+        for (int i = 0; i < 8; i++) {
+            wrong |= word[i] ^ (seq * 0x9e3779b97f4a7c15ull + i);
+        }
+        pb_ring_release(s->r, 1);
+    }
+    pb_check_u64(wrong, 0);
+    return NULL;
+}
+
+static void run_dense(uint64_t events, int cpu)
+{
+    Stream s = { pb_ring_new_at(SLOTS, NEAR_WRAP), events, cpu, 1 };
+    pthread_t producer, consumer;
+
+    pthread_create(&producer, NULL, produce_dense, &s);
+    pthread_create(&consumer, NULL, consume_dense, &s);
+    pthread_join(producer, NULL);
+    pthread_join(consumer, NULL);
+    pb_check_u64(pb_ring_used(s.r), 0);
+    pb_check(pb_ring_peek(s.r, 0) == NULL);
+    pb_check_u64(atomic_load(&s.r->released), NEAR_WRAP + events);
+    pb_ring_free(s.r);
+}
+
+static void test_dense_stream_arrives_whole(void)
+{
+    const char *wanted = getenv("PB_DENSE_EVENTS");
+
+    run_dense(wanted ? strtoull(wanted, NULL, 0)
+              : UNDER_TSAN ? 500000 : 10000000, -1);
+}
+
+static void test_dense_stream_on_one_cpu_arrives_whole(void)
+{
+    run_dense(1000000, sched_getcpu());
+}
+
 /* ---- each hand-over needs a wake-up: none may be lost ---- */
 
 static void *answer(void *opaque)
@@ -533,6 +643,8 @@ int main(void)
         PB_TEST(waits_return_at_once_when_there_is_enough),
         PB_TEST(publish_wakes_the_consumer),
         PB_TEST(release_wakes_the_producer),
+        PB_TEST(small_releases_reach_a_sleeping_producer),
+        PB_TEST(flush_wakes_the_producer),
         PB_TEST(consumer_sleeps_until_there_are_n),
         PB_TEST(producer_sleeps_until_n_are_free),
         PB_TEST(wake_ends_the_wait_that_sleeps),
@@ -543,6 +655,8 @@ int main(void)
         PB_TEST(fast_path_makes_no_system_call),
         PB_TEST(every_question_is_answered),
         PB_TEST(stream_on_one_cpu_arrives_whole),
+        PB_TEST(dense_stream_on_one_cpu_arrives_whole),
+        PB_TEST(dense_stream_arrives_whole),
         PB_TEST(stream_released_one_by_one_arrives_whole),
         PB_TEST(stream_arrives_whole_and_in_order),
     };

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bench.h: what the ring's bench knows of a queue: how one is made, and loops
+ * that put records into it and take them out.
+ *
+ * The loops are compiled beside the queue (loops.h), so that each queue is
+ * inlined as its users would have it.  Every record's content is checked.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BENCH_BATCH 64
+
+enum { BENCH_4, BENCH_8, BENCH_16, BENCH_32, BENCH_64, BENCH_SIZES };
+
+/* One at a time; a batch by one call, copied; a batch where it lies. */
+enum { BENCH_ONE, BENCH_MANY, BENCH_PLACE, BENCH_MODES };
+
+/*
+ * Move the @n records with numbers @first, @first + 1, ...; waits as long as
+ * needed.  The consumer's returns zero when all contents were as written.
+ */
+typedef uint64_t BenchLoop(void *q, uint64_t first, uint64_t n);
+
+typedef struct BenchOps {
+    void *(*make)(uint32_t slots);       /* NULL: no memory */
+    void (*destroy)(void *q);
+    BenchLoop *produce[BENCH_MODES];     /* NULL: it has no such call */
+    BenchLoop *consume[BENCH_MODES];
+} BenchOps;
+
+typedef struct BenchQueue {
+    const char *name;
+    BenchOps of[BENCH_SIZES];
+} BenchQueue;
+
+/* Those that were there when the bench was built. */
+extern const BenchQueue bench_ours;
+extern const BenchQueue bench_limit;
+extern const BenchQueue bench_limit_read;
+extern const BenchQueue bench_ck __attribute__((weak));
+extern const BenchQueue bench_rte __attribute__((weak));
+extern const BenchQueue bench_boost __attribute__((weak));
+extern const BenchQueue bench_urcu __attribute__((weak));
+
+/* ---- records: every word of one is its number, scrambled ---- */
+
+typedef uint64_t BenchPair __attribute__((vector_size(16), may_alias));
+typedef uint64_t BenchWord __attribute__((may_alias));
+typedef uint32_t BenchHalf __attribute__((may_alias));
+
+static inline __attribute__((always_inline))
+void bench_fill(void *to, uint64_t number, size_t size)
+{
+    uint64_t word = number ^ 0x9e3779b97f4a7c15ull;
+    BenchPair pair = { word, word };
+
+    if (size == 4) {
+        *(BenchHalf *)to = word;
+    } else if (size == 8) {
+        *(BenchWord *)to = word;
+    } else {
+        for (size_t i = 0; i < size / 16; i++) {
+            ((BenchPair *)to)[i] = pair;
+        }
+    }
+}
+
+/* Zero bits where the record at @from is what bench_fill() wrote. */
+static inline __attribute__((always_inline))
+BenchPair bench_differs(const void *from, uint64_t number, size_t size)
+{
+    uint64_t word = number ^ 0x9e3779b97f4a7c15ull;
+    BenchPair pair = { word, word }, bad = { 0, 0 };
+
+    if (size == 4) {
+        bad[0] = *(const BenchHalf *)from ^ (uint32_t)word;
+    } else if (size == 8) {
+        bad[0] = *(const BenchWord *)from ^ word;
+    } else {
+        for (size_t i = 0; i < size / 16; i++) {
+            bad |= ((const BenchPair *)from)[i] ^ pair;
+        }
+    }
+    return bad;
+}
+
+/*
+ * How peers wait: pauses, doubling to 64, from bench_pauses on, which for each
+ * kind of sample is what suits the peers best.
+ */
+extern unsigned bench_pauses;
+
+static inline void bench_relax(unsigned *pauses)
+{
+    for (unsigned i = 0; i < *pauses; i++) {
+        __builtin_ia32_pause();
+    }
+    if (*pauses < 64) {
+        *pauses *= 2;
+    }
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* BENCH_H */

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fetches the peers and builds the ring's bench with those that are there."""
+
+import pathlib
+import subprocess
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+HERE = TOP / "bench" / "ring"
+OUT = TOP / "build" / "bench" / "ring"
+ARCH = "x86_64-linux-gnu"
+FLAGS = ["-O2", "-g", "-Wall", f"-I{TOP / 'ring'}", f"-I{HERE}"]
+
+# Debian 13's package, source file, folders with headers, further flags.
+# All are used by their headers alone, so that any host's libc will do.
+PEERS = {
+    "ck_ring": ("libck-dev", "peer-ck.c", ["", "gcc/x86_64"], []),
+    "rte_ring": ("libdpdk-dev", "peer-rte.c", ["dpdk", f"{ARCH}/dpdk"],
+                 ["-msse4.2"]),
+    "boost": ("libboost1.83-dev", "peer-boost.cc", [""], []),
+    "wfcqueue": ("liburcu-dev", "peer-urcu.c", ["", ARCH], []),
+}
+
+
+class Missing(Exception):
+    """A peer cannot be had; the bench goes on without it."""
+
+
+def first_line(text, *signs):
+    for line in text.splitlines():
+        if any(sign in line for sign in signs):
+            return line.split(":", 1)[-1].strip()
+    return text.strip().splitlines()[-1] if text.strip() else "no message"
+
+
+def compile_one(source, flags=()):
+    tool = (["c++", "-std=gnu++17"] if source.suffix == ".cc"
+            else ["cc", "-std=gnu11"])
+    target = OUT / (source.stem + ".o")
+    got = subprocess.run([*tool, *FLAGS, *flags, "-c", source, "-o", target],
+                         capture_output=True, text=True, check=False)
+    if got.returncode:
+        raise Missing("does not build: " + first_line(got.stderr, "error:"))
+    return target
+
+
+def unpack(package):
+    """Its version; afterwards its files are in OUT/PACKAGE."""
+    got = subprocess.run([TOP / "scripts" / "pb-apt", "deb", package],
+                         capture_output=True, text=True, check=False)
+    if got.returncode:
+        raise Missing(f"not installed: {package}: "
+                      + first_line(got.stderr, "got:"))
+    deb = pathlib.Path(got.stdout.strip())
+    version = deb.name.split("_")[1]
+    done = OUT / package / f".{version}"
+    if not done.exists():
+        subprocess.run(["dpkg-deb", "-x", deb, OUT / package], check=True)
+        done.touch()
+    return version
+
+
+def build():
+    """The bench's path, and for each peer its version or a Missing."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    objects = [compile_one(path) for path in (
+        TOP / "ring" / "pb-ring.c", HERE / "ours.c", HERE / "limit.c",
+        HERE / "place.c", HERE / "ring-bench.c")]
+    state = {}
+    for name, (package, source, folders, flags) in PEERS.items():
+        try:
+            state[name] = unpack(package)
+            include = OUT / package / "usr" / "include"
+            objects.append(compile_one(HERE / source, flags + [
+                f"-isystem{include / folder}" for folder in folders]))
+        except Missing as why:
+            state[name] = why
+    program = OUT / "ring-bench"
+    cxx = ["-lstdc++"] if not isinstance(state["boost"], Missing) else []
+    subprocess.run(["cc", "-pthread", *objects, *cxx, "-o", program],
+                   check=True)
+    return program, state
