@@ -2,7 +2,8 @@
 /*
  * pb-crc.h: CRC-32C (Castagnoli, RFC 3720 appendix B.4).
  *
- * C11 and ring/pb-event.h only.  Any thread.  Uses the CPU's instruction where it has one.
+ * C11 and ring/pb-event.h only.  Any thread.  Uses the CPU's instruction
+ * where it has one.
  */
 #ifndef PB_CRC_H
 #define PB_CRC_H

@@ -94,7 +94,8 @@ static bool start_backup(GuestRun *r, const struct kvm_cpuid2 *cpuid)
     PbState state;
     PbBackupConfig c = {
         .kvm_fd = r->o->kvm_fd, .cpuid = cpuid, .primary_mem = &r->mem,
-        .state = &state, .ring = r->backup_ring, .counter = r->o->backup_counter,
+        .state = &state, .ring = r->backup_ring,
+        .counter = r->o->backup_counter,
         .uarch = r->o->uarch, .margin = r->o->margin,
         .lag_ns = r->o->lag_ms * 1000000ull, .now = guest_now,
     };
