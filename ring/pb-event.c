@@ -279,7 +279,7 @@ int pb_event_print(const PbEvent *e, char *buf, size_t len)
     if (pb_event_is_async(e->kind)) {
         put_position(&t, &e->body.pos);
     }
-    put(&t, " time %" PRIu64 ".%09" PRIu64 " digest 0x%" PRIx64
+    put(&t, " time %" PRIu64 ".%09" PRIu64 " digest 0x%" PRIx32
         " writes %" PRIu32, e->time_ns / 1000000000,
         e->time_ns % 1000000000, e->digest, e->writes);
     return (int)t.pos;

@@ -10,8 +10,10 @@
  *    8  u64  time_ns   Primary time when the event was recorded
  *   16  u64  branches  conditional branches the guest had retired; exact at
  *                      asynchronous events, a check (or 0) elsewhere
- *   24  u64  digest    rolling digest of all the guest wrote (PIO OUT, MMIO
- *                      write) before this event
+ *   24  u32  digest    rolling digest of all the guest wrote (PIO OUT, MMIO
+ *                      write) before this event: its low half
+ *   28  u32  crc       CRC-32C of the event, this field 0, and its payload
+ *                      (pb_crc_event() of accel/pbkvm/pb-crc.h)
  *   32  u8   kind      PbEventKind
  *   33  u8   size      access width in bytes: PIO 1, 2 or 4; MMIO 1 to 8 (an
  *                      access across a page border comes in two odd pieces)
@@ -31,7 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PB_EVENT_VERSION      1
+#define PB_EVENT_VERSION      2
 #define PB_EVENT_SIZE         64
 #define PB_EVENT_INLINE_DATA  20      /* bytes of PIO data in the body */
 #define PB_EVENT_MAX_PAYLOAD  65536   /* bytes that may follow one event */
@@ -132,7 +134,8 @@ typedef struct PbEvent {
     uint64_t seq;
     uint64_t time_ns;
     uint64_t branches;
-    uint64_t digest;
+    uint32_t digest;
+    uint32_t crc;
     uint8_t kind;
     uint8_t size;
     uint16_t arg;
@@ -175,7 +178,7 @@ bool pb_event_is_change(PbEventKind kind);
  * it is valid iff seq follows, the kind is known, the fields the kind uses
  * are in range, those it does not use are zero (bytes of data[] above the
  * access's width included), and its payload is not above
- * PB_EVENT_MAX_PAYLOAD.  The payload itself is not looked at.  Returns NULL,
+ * PB_EVENT_MAX_PAYLOAD.  Payload and crc are not looked at.  Returns NULL,
  * or a constant text that says what is wrong ("seq does not follow", ...).
  */
 const char *pb_event_check(const PbEvent *e, uint64_t previous_seq);

@@ -25,13 +25,13 @@ static PbReplayEnd check_outputs(PbBackup *b, const PbEvent *e)
 {
     char want[80];
 
-    if (b->writes == e->writes && b->digest == e->digest) {
+    if (b->writes == e->writes && (uint32_t)b->digest == e->digest) {
         return PB_REPLAY_DONE;
     }
-    snprintf(want, sizeof(want), "%u writes with digest 0x%016llx",
-             e->writes, (unsigned long long)e->digest);
-    return pb_backup_diverge(b, e, want, "%u writes with digest 0x%016llx",
-                             b->writes, (unsigned long long)b->digest);
+    snprintf(want, sizeof(want), "%u writes with digest 0x%08x",
+             e->writes, e->digest);
+    return pb_backup_diverge(b, e, want, "%u writes with digest 0x%08x",
+                             b->writes, (uint32_t)b->digest);
 }
 
 /*

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backup-internal.h"
+#include "pb-crc.h"
 #include "pb-vm.h"
 
 /* With less than 1/8 of the ring free, the lag gives way to the Primary. */
@@ -166,10 +167,44 @@ static uint64_t lag_left(PbBackup *b, const PbEvent *e)
 }
 
 /*
+ * The payload of the ring's first event, which is @e, gathered from the slots
+ * after it; NULL if it is not there, which only a damaged event comes to.
+ */
+static const void *gather(PbBackup *b, const PbEvent *e,
+                          uint8_t buf[PB_EVENT_MAX_PAYLOAD])
+{
+    uint32_t i, slots = pb_event_extra_slots(e);
+
+    for (i = 0; i < slots; i++) {
+        const PbEvent *slot = pb_ring_peek(b->c.ring, i + 1);
+
+        if (!slot) {
+            return NULL;
+        }
+        memcpy(buf + i * PB_EVENT_SIZE, slot, PB_EVENT_SIZE);
+    }
+    return buf;
+}
+
+/* What is wrong with the ring's first event, which is @e, or NULL. */
+static const char *check(PbBackup *b, const PbEvent *e, uint8_t *buf)
+{
+    const char *bad = pb_event_check(e, b->seq);
+    const void *payload = bad ? NULL : gather(b, e, buf);
+
+    if (!bad && !payload) {
+        bad = "payload is missing";
+    } else if (!bad && pb_crc_event(e, payload) != e->crc) {
+        bad = "crc does not match";
+    }
+    return bad;
+}
+
+/*
  * The next event that may be lived through now, or NULL: look again.  One
  * nap lets many events come due, and no lock is taken for those.
  */
-static const PbEvent *next_event(PbBackup *b)
+static const PbEvent *next_event(PbBackup *b, uint8_t *buf)
 {
     const PbEvent *e = pb_ring_peek(b->c.ring, 0);
     uint64_t left;
@@ -179,7 +214,8 @@ static const PbEvent *next_event(PbBackup *b)
         return NULL;
     }
     left = lag_left(b, e);
-    if (!left) {
+    /* The time of a damaged event may be wrong, too: report it now. */
+    if (!left || check(b, e, buf)) {
         return e;
     }
     pthread_mutex_lock(&b->lock);
@@ -214,31 +250,15 @@ static void consume(PbBackup *b, const PbEvent *e)
     pb_ring_release(b->c.ring, 1 + pb_event_extra_slots(e));
 }
 
-/* The payload of the first event, gathered from the slots after it. */
-static const void *gather(PbBackup *b, const PbEvent *e,
-                          uint8_t buf[PB_EVENT_MAX_PAYLOAD])
-{
-    uint32_t i, n, slots = pb_event_extra_slots(e);
-
-    for (i = 0; i < slots; i += n) {
-        const PbEvent *from;
-
-        n = slots - i;
-        from = pb_ring_peek_run(b->c.ring, i + 1, &n);
-        memcpy(buf + i * PB_EVENT_SIZE, from, n * PB_EVENT_SIZE);
-    }
-    return buf;
-}
-
 /*
  * A progress mark tells how far to go while nothing else does.  A Backup that
  * is late, and may go on to what comes after the mark, need not stop there.
  */
-static bool is_moot(PbBackup *b, const PbEvent *e)
+static bool is_moot(PbBackup *b, const PbEvent *e, uint8_t *buf)
 {
     const PbEvent *after;
 
-    if (e->kind != PB_EVENT_MARK || pb_event_check(e, b->seq)) {
+    if (e->kind != PB_EVENT_MARK || check(b, e, buf)) {
         return false;
     }
     after = pb_ring_peek(b->c.ring, 1);
@@ -248,13 +268,13 @@ static bool is_moot(PbBackup *b, const PbEvent *e)
 PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf)
 {
     PbEvent e = *slot;            /* copied, checked, then used */
-    const char *bad = pb_event_check(&e, b->seq);
+    const char *bad = check(b, &e, buf);
     PbReplayEnd end;
 
     if (bad) {
         return pb_backup_diverge(b, &e, "a valid event", "%s", bad);
     }
-    end = pb_backup_replay(b, &e, gather(b, &e, buf));
+    end = pb_backup_replay(b, &e, buf);
     if (end == PB_REPLAY_DONE) {
         consume(b, &e);
         if (e.kind == PB_EVENT_END) {
@@ -384,8 +404,8 @@ void pb_backup_run(PbBackup *b)
                 continue;
             }
             end = pb_backup_refill(b);
-            e = end == PB_REPLAY_DONE ? next_event(b) : NULL;
-            if (e && is_moot(b, e)) {
+            e = end == PB_REPLAY_DONE ? next_event(b, buf) : NULL;
+            if (e && is_moot(b, e, buf)) {
                 PbEvent mark = *e;
 
                 consume(b, &mark);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "evidence-feed.h"
+#include "pb-crc.h"
 
 /* A full ring is looked at again, and so is whether to stop. */
 #define ROOM_WAIT_MS 20
@@ -58,6 +59,7 @@ static void *feed(void *opaque)
     if (!ended) {
         end.seq++;
         end.arg = f->failed ? PB_END_UNRECORDED : PB_END_QUIT;
+        end.crc = pb_crc_event(&end, NULL);
         publish(f, &end, 1);
     }
     __atomic_store_n(&f->done, true, __ATOMIC_RELEASE);

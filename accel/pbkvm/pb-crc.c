@@ -66,3 +66,13 @@ uint32_t pb_crc(uint32_t crc, const void *data, size_t len)
 #endif
     return pb_crc_plain(crc, data, len);
 }
+
+uint32_t pb_crc_event(const PbEvent *e, const void *payload)
+{
+    PbEvent bare = *e;
+    uint32_t len = pb_event_payload_len(e), crc;
+
+    bare.crc = 0;
+    crc = pb_crc(0, &bare, sizeof(bare));
+    return len ? pb_crc(crc, payload, len) : crc;
+}

@@ -2,13 +2,16 @@
 /*
  * pb-crc.h: CRC-32C (Castagnoli, RFC 3720 appendix B.4).
  *
- * C11 only.  Any thread.  Uses the CPU's instruction where it has one.
+ * C11 and ring/pb-event.h only.  Any thread.  Uses the CPU's instruction
+ * where it has one.
  */
 #ifndef PB_CRC_H
 #define PB_CRC_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "ring/pb-event.h"
 
 /*
  * The checksum of what @crc is the checksum of, followed by @len bytes at
@@ -18,5 +21,12 @@ uint32_t pb_crc(uint32_t crc, const void *data, size_t len);
 
 /* The same without the CPU's instruction; for the tests. */
 uint32_t pb_crc_plain(uint32_t crc, const void *data, size_t len);
+
+/*
+ * What PbEvent.crc of @e has to be with the pb_event_payload_len() bytes at
+ * @payload.  Whoever makes an event stores it last; whoever takes one from
+ * elsewhere compares it after pb_event_check() and before all use.
+ */
+uint32_t pb_crc_event(const PbEvent *e, const void *payload);
 
 #endif /* PB_CRC_H */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "branch-counter.h"
+#include "pb-crc.h"
 #include "pb-inject.h"
 #include "primary-record.h"
 
@@ -191,6 +192,7 @@ static void emit(PbRecorder *r, PbEvent *e, const void *payload)
     e->time_ns = r->now(r->opaque);
     e->digest = r->digest;
     e->writes = r->writes;
+    e->crc = pb_crc_event(e, payload);
     __atomic_store_n(&r->last_time, e->time_ns, __ATOMIC_RELAXED);
     if (e->branches) {
         __atomic_store_n(&r->last_branches, e->branches, __ATOMIC_RELAXED);

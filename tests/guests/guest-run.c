@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "guest-fault.h"
 #include "guests.h"
 
 #define RING_SLOTS  PB_RING_MIN_SLOTS
@@ -51,11 +52,14 @@ static void report_divergence(GuestRun *r)
     size_t at;
     unsigned i;
 
+    pb_backup_stats(r->backup, &r->result->backup);
     at = pb_divergence_print(d, text, sizeof(text));
     for (i = 0; i < d->lasts && at + 2 < sizeof(text); i++) {
         text[at++] = '\n';
         at += pb_event_print(&d->last[i], text + at, sizeof(text) - at);
     }
+    guest_fault_found(r, false, r->result->backup.events + 1,
+                      d->at.branches);
     guest_fail(r, "%s", text);
 }
 
@@ -90,7 +94,8 @@ static bool start_backup(GuestRun *r, const struct kvm_cpuid2 *cpuid)
     PbState state;
     PbBackupConfig c = {
         .kvm_fd = r->o->kvm_fd, .cpuid = cpuid, .primary_mem = &r->mem,
-        .state = &state, .ring = r->ring, .counter = r->o->backup_counter,
+        .state = &state, .ring = r->backup_ring,
+        .counter = r->o->backup_counter,
         .uarch = r->o->uarch, .margin = r->o->margin,
         .spill = r->spill, .lag = r->o->lag, .now = guest_now,
         .primary = guest_primary, .opaque = r,
@@ -163,6 +168,7 @@ static int verify_locked(GuestRun *r)
     /* A verify takes long: the guest would see nothing but interrupts. */
     guest_source_take(r);
     if (!v.equal) {
+        guest_fault_found(r, true, v.event, v.at.branches);
         guest_fail(r, "verify found a difference at event %llu: %s; %llu "
                    "words of memory differ, the first at block %u offset "
                    "0x%llx: 0x%x and 0x%x", (unsigned long long)v.event,
@@ -376,7 +382,8 @@ static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
         return;
     }
     r->rec = pb_record_new(r->ring, r->spill, &r->v, guest_now, NULL);
-    if (r->rec && start_backup(r, cpuid) && guest_source_start(r)) {
+    if (r->rec && start_backup(r, cpuid) && guest_fault_start(r) &&
+        guest_source_start(r)) {
         guest_walk_start(r);
         run_primary(r);
         guest_walk_stop(r);
@@ -389,6 +396,7 @@ static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
     }
     guest_source_stop(r);
     stop_backup(r);
+    guest_fault_stop(r);
     if (r->rec) {
         note_end(r);
     }
@@ -410,9 +418,10 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     pthread_mutex_init(&r->walk_lock, NULL);
     r->deadline_ns = guest_now(NULL) + o->timeout_s * 1000000000ull;
     r->ring = pb_ring_new(o->evidence && !o->spill ? LONG_RING : RING_SLOTS);
+    r->backup_ring = o->fault ? pb_ring_new(RING_SLOTS) : r->ring;
     r->final = calloc(1, sizeof(*r->final));
     r->freeze_at = o->rounds ? guest_random(&r->random) % o->rounds : 0;
-    if (!cpuid || !r->ring || !r->final) {
+    if (!cpuid || !r->ring || !r->backup_ring || !r->final) {
         guest_fail(r, "no ring or no CPUID of this host");
     } else if (guest_vm_new(r, cpuid) && guest_spill_start(r)) {
         run_with_counter(r, cpuid);
@@ -420,6 +429,9 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     guest_spill_stop(r);
     result->ok = result->ok && !r->failed;
     guest_vm_free(r);
+    if (r->backup_ring != r->ring) {
+        pb_ring_free(r->backup_ring);
+    }
     pb_ring_free(r->ring);
     pthread_mutex_destroy(&r->walk_lock);
     free(cpuid);

@@ -83,6 +83,7 @@ typedef struct GuestOptions {
     uint32_t evidence;        /* save the Backup, and replays of the file at
                                  this many events; 0: no such test */
     uint32_t timeout_s;       /* of one run */
+    struct GuestFault *fault; /* to be made; or NULL: guest-fault.h */
 } GuestOptions;
 
 /* What the debugger of guest-walk.c does. */
@@ -138,7 +139,8 @@ struct GuestRun {
     GuestResult *result;
     PbMem mem;
     PbVcpu v;
-    PbRing *ring;
+    PbRing *ring;             /* the recorder's, */
+    PbRing *backup_ring;      /* and the Backup's: the same, but for a fault */
     PbSpill *spill;
     PbRecorder *rec;
     PbBackup *backup;

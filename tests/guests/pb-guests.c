@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "guest-fault.h"
 #include "guests.h"
 #include "pb-uarch.h"
 
@@ -38,11 +39,12 @@ static const char usage[] =
     "  --walk              debug the Backup all the time\n"
     "  --evidence N        save the Backup on its way, replay the file, and\n"
     "                      save replays of it at about N events\n"
+    "  --faults N          make N faults instead, and tell what was found\n"
     "  --timeout S         for one run (60)\n";
 
 typedef struct Wanted {
     GuestOptions o;
-    unsigned runs;
+    unsigned runs, faults;
     bool slow;
     const char *guest[32];
     unsigned guests;
@@ -119,6 +121,7 @@ static const struct option options[] = {
     { "timeout", required_argument, NULL, 't' },
     { "verify-all", no_argument, NULL, 'v' },
     { "walk", no_argument, NULL, 'w' },
+    { "faults", required_argument, NULL, 'u' },
     { "evidence", required_argument, NULL, 'e' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
@@ -182,6 +185,9 @@ static void one_option(Wanted *w, int c, const char *name)
         break;
     case 'w':
         w->o.walk = true;
+        break;
+    case 'u':
+        w->faults = number(name, optarg);
         break;
     case 'e':
         w->o.evidence = number(name, optarg);
@@ -420,6 +426,13 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     parse(&w, argc, argv);
     set_up_host(&w);
+    if (w.faults) {
+        printf("1..1\n# seed %llu\n", (unsigned long long)w.o.seed);
+        failed = guest_fault_table(&w.o, w.faults,
+                                   w.emulates[0] != 0) != 0;
+        printf("%s 1 faults are found\n", failed ? "not ok" : "ok");
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    }
     for (i = 0; i < guests_count; i++) {
         n += wanted(&w, &guests[i]);
     }
