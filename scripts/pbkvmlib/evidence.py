@@ -11,7 +11,7 @@ import struct
 from pbkvmlib.errors import FAILED, NOT_OFFERED, PbError
 
 MAGIC = b"\x89PBKVM\r\n"
-VERSION, EVENT_VERSION = 1, 1
+VERSION, EVENT_VERSION = 1, 2
 HEAD = struct.Struct("<8s6I")       # magic, version, event's, sizes
 HEAD_SIZE, BLOCK_SIZE = 64, 32
 BLOCK = struct.Struct("<IIQIIII")   # mark, kind, len, number, crc, zero, crc
@@ -21,7 +21,7 @@ MAX_EVENTS = 1 << 20                # bytes of a block of events, and more
 AT = struct.Struct("<QQQQ")         # seq, digest, branches, time_ns
 INFO_SIZE = 952
 TEXTS = {"cpu": (696, 64), "program": (824, 64), "machine": (888, 64)}
-EVENT_SIZE, EVENT = 64, struct.Struct("<QQQQBBHI")
+EVENT_SIZE, EVENT = 64, struct.Struct("<QQQIIBBHI")
 # PbEventKind, by number; a payload's length by kind.
 KINDS = ("invalid", "pio-in", "mmio-read", "rdmsr", "wrmsr", "hlt",
          "shutdown", "read-begin", "irq", "nmi", "point", "verify",
@@ -139,7 +139,7 @@ def _events(reader, data, whole):
         slot = data[at:at + EVENT_SIZE]
         if len(slot) < EVENT_SIZE:
             break
-        seq, time, branches, _, kind, size, _, _ = EVENT.unpack(slot[:40])
+        seq, time, branches, _, _, kind, size, _, _ = EVENT.unpack(slot[:40])
         if kind == 0 or kind >= len(KINDS):
             raise reader.bad(f"an event of unknown kind {kind}")
         extra = -(-_payload_len(KINDS[kind], size, slot[40:]) // EVENT_SIZE)
