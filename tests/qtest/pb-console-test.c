@@ -144,11 +144,12 @@ static void test_lost_characters_are_lost_twice(void)
     QTestState *qts = start(500, ",throttle=on");
     gint64 until = g_get_monotonic_time() + PATIENCE_US;
 
-    /* Until the Backup halts where the Primary has. */
-    while (number(qts, "events-written") == 0 ||
-           number(qts, "events-read") < number(qts, "events-written")) {
+    /* Until the Backup halts where the Primary has, which has begun. */
+    do {
         g_assert_cmpint(g_get_monotonic_time(), <, until);
-    }
+        take(qts, "a", a);
+    } while (a->len == 0 ||
+             number(qts, "events-read") < number(qts, "events-written"));
     take(qts, "a", a);
     take(qts, "b", b);
     g_test_message("printed: %s", a->str);
