@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -89,6 +90,24 @@ uint32_t pb_ring_used(const PbRing *r)
                                          memory_order_acquire) - tail;
 
     return used < r->slots ? used : r->slots;
+}
+
+bool pb_ring_put(PbRing *r, const PbEvent *slots, uint32_t n)
+{
+    uint32_t i, run;
+
+    if (!pb_ring_reserve(r, n)) {
+        return false;
+    }
+    for (i = 0; i < n; i += run) {
+        PbEvent *to;
+
+        run = n - i;
+        to = pb_ring_slot_run(r, i, &run);
+        memcpy(to, slots + i, run * sizeof(*slots));
+    }
+    pb_ring_publish(r, n);
+    return true;
 }
 
 /* ---- sleeping ---- */

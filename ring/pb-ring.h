@@ -79,6 +79,13 @@ static inline PbEvent *pb_ring_slot_run(PbRing *r, uint32_t i, uint32_t *n);
 static inline void pb_ring_publish(PbRing *r, uint32_t n);
 
 /*
+ * Publish a copy of the event with its payload that stands in the @n slots at
+ * @slots, all of it at once.  False, and nothing has happened, when fewer are
+ * free.  For events made elsewhere: what is made here is made in place.
+ */
+bool pb_ring_put(PbRing *r, const PbEvent *slots, uint32_t n);
+
+/*
  * Sleep until @n slots are free, pb_ring_close() or @timeout_ms (-1: none).
  * Returns true when there is room.  @n is at most slots / 2: so at least one
  * of the two sides can always go on.  Signals do not end the wait.

@@ -173,15 +173,17 @@ static uint64_t lag_left(PbBackup *b, const PbEvent *e)
 static const void *gather(PbBackup *b, const PbEvent *e,
                           uint8_t buf[PB_EVENT_MAX_PAYLOAD])
 {
-    uint32_t i, slots = pb_event_extra_slots(e);
+    uint32_t i, run, slots = pb_event_extra_slots(e);
 
-    for (i = 0; i < slots; i++) {
-        const PbEvent *slot = pb_ring_peek(b->c.ring, i + 1);
+    for (i = 0; i < slots; i += run) {
+        const PbEvent *from;
 
-        if (!slot) {
+        run = slots - i;
+        from = pb_ring_peek_run(b->c.ring, i + 1, &run);
+        if (!from) {
             return NULL;
         }
-        memcpy(buf + i * PB_EVENT_SIZE, slot, PB_EVENT_SIZE);
+        memcpy(buf + i * PB_EVENT_SIZE, from, run * PB_EVENT_SIZE);
     }
     return buf;
 }

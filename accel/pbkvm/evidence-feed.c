@@ -22,18 +22,12 @@ struct PbFeed {
 /* False: told to stop. */
 static bool publish(PbFeed *f, const PbEvent *slots, uint32_t n)
 {
-    uint32_t i;
-
-    while (!pb_ring_reserve(f->ring, n)) {
+    while (!pb_ring_put(f->ring, slots, n)) {
         if (__atomic_load_n(&f->stop, __ATOMIC_ACQUIRE)) {
             return false;
         }
         pb_ring_wait_room(f->ring, n, ROOM_WAIT_MS);
     }
-    for (i = 0; i < n; i++) {
-        *pb_ring_slot(f->ring, i) = slots[i];
-    }
-    pb_ring_publish(f->ring, n);
     return !__atomic_load_n(&f->stop, __ATOMIC_ACQUIRE);
 }
 

@@ -114,16 +114,7 @@ static bool spills(const PbRecorder *r)
 /* Whole events only: the consumer may see an event with its payload. */
 static bool to_ring(PbRecorder *r, const PbEvent *e, uint32_t n)
 {
-    uint32_t i;
-
-    if (spills(r) || !pb_ring_reserve(r->ring, n)) {
-        return false;
-    }
-    for (i = 0; i < n; i++) {
-        *pb_ring_slot(r->ring, i) = e[i];
-    }
-    pb_ring_publish(r->ring, n);
-    return true;
+    return !spills(r) && pb_ring_put(r->ring, e, n);
 }
 
 static bool wait_room(PbRecorder *r, uint32_t n, int timeout_ms)

@@ -316,16 +316,12 @@ static int fetch(PbSpill *s)
 static bool to_ring(PbSpill *s)
 {
     const PbEvent *e;
-    uint32_t i, n;
+    uint32_t n;
 
     while ((e = whole_event(&s->out, &n)) != NULL) {
-        if (!pb_ring_reserve(s->ring, n)) {
+        if (!pb_ring_put(s->ring, e, n)) {
             return false;
         }
-        for (i = 0; i < n; i++) {
-            *pb_ring_slot(s->ring, i) = e[i];
-        }
-        pb_ring_publish(s->ring, n);
         s->out.at += n;
         add(&s->events_out, 1);
         add(&s->slots_out, n);

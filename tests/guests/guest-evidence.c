@@ -138,7 +138,7 @@ static bool feed_some(Replay *p, PbEvidence *from, uint64_t after,
 {
     const PbEvent *slots;
     char why[300];
-    int i, n;
+    int n;
 
     pb_evidence_rewind(from);
     while ((n = pb_evidence_next(from, &slots, why, sizeof(why))) > 0 &&
@@ -152,11 +152,7 @@ static bool feed_some(Replay *p, PbEvidence *from, uint64_t after,
                 return false;
             }
         }
-        pb_ring_reserve(p->ring, n);
-        for (i = 0; i < n; i++) {
-            *pb_ring_slot(p->ring, i) = slots[i];
-        }
-        pb_ring_publish(p->ring, n);
+        pb_ring_put(p->ring, slots, n);
     }
     if (n < 0) {
         guest_fail(p->r, "%s: %s", p->name, why);

@@ -98,18 +98,13 @@ static bool suits(const GuestFault *f, const PbEvent *e)
 static void put(GuestRun *r, const Whole *w)
 {
     PbRing *to = r->backup_ring;
-    uint32_t i;
 
     while (!pb_ring_wait_room(to, w->slots, WAIT_MS) ||
-           !pb_ring_reserve(to, w->slots)) {
+           !pb_ring_put(to, w->slot, w->slots)) {
         if (__atomic_load_n(&pump.stop, __ATOMIC_ACQUIRE)) {
             return;
         }
     }
-    for (i = 0; i < w->slots; i++) {
-        *pb_ring_slot(to, i) = w->slot[i];
-    }
-    pb_ring_publish(to, w->slots);
 }
 
 /* The bytes of @w itself. */

@@ -397,6 +397,29 @@ static void test_runs_end_at_the_end_and_begin_again(void)
     pb_ring_free(r);
 }
 
+static void test_put_is_whole_or_nothing(void)
+{
+    PbRing *r = pb_ring_new_at(SLOTS, SLOTS - 3);
+    PbEvent of[8];
+
+    memset(of, 0, sizeof(of));
+    for (uint32_t i = 0; i < 8; i++) {
+        of[i].seq = 1 + i;
+    }
+    pb_check(pb_ring_put(r, of, 8));
+    pb_check_u64(pb_ring_used(r), 8);
+    for (uint32_t i = 0; i < 8; i++) {
+        pb_check_u64(pb_ring_peek(r, i)->seq, 1 + i);
+    }
+    push(r, 9, SLOTS - 15);
+    pb_check_u64(pb_ring_used(r), SLOTS - 7);
+    pb_check(!pb_ring_put(r, of, 8));
+    pb_check_u64(pb_ring_used(r), SLOTS - 7);
+    pb_check(pb_ring_put(r, of, 7));
+    pb_check_u64(pb_ring_used(r), SLOTS);
+    pb_ring_free(r);
+}
+
 static void test_largest_payload_fits_the_smallest_ring(void)
 {
     PbRing *r = pb_ring_new(PB_RING_MIN_SLOTS);
@@ -491,6 +514,7 @@ int main(void)
         PB_TEST(full_and_empty_hold_across_index_wrap),
         PB_TEST(payload_across_the_end_is_whole),
         PB_TEST(runs_end_at_the_end_and_begin_again),
+        PB_TEST(put_is_whole_or_nothing),
         PB_TEST(largest_payload_fits_the_smallest_ring),
         PB_TEST(broken_rules_abort),
     };

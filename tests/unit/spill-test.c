@@ -119,14 +119,10 @@ static PbSpillStats stats_of(const Pair *p)
 static bool produce(Pair *p, bool must)
 {
     static _Thread_local PbEvent slots[MAX_SLOTS];
-    uint32_t i, n = make_event(p->made + 1, p->small, slots);
+    uint32_t n = make_event(p->made + 1, p->small, slots);
 
-    if (!pb_spill_active(p->spill) && pb_ring_reserve(p->ring, n)) {
-        for (i = 0; i < n; i++) {
-            *pb_ring_slot(p->ring, i) = slots[i];
-        }
-        pb_ring_publish(p->ring, n);
-    } else if (!pb_spill_put(p->spill, slots, n, must)) {
+    if ((pb_spill_active(p->spill) || !pb_ring_put(p->ring, slots, n)) &&
+        !pb_spill_put(p->spill, slots, n, must)) {
         return false;
     }
     p->made++;
