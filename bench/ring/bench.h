@@ -54,6 +54,14 @@ extern const BenchQueue bench_urcu __attribute__((weak));
 
 /* ---- records: every word of one is its number, scrambled ---- */
 
+/* The type Rec<size> of peers in C, and a name that ends with its size. */
+#define BENCH_REC(size) \
+    typedef struct Rec##size { \
+        _Alignas(size < 16 ? size : 16) unsigned char byte[size]; \
+    } Rec##size;
+#define BENCH_NAME(a, size) BENCH_NAME_(a, size)
+#define BENCH_NAME_(a, size) a##size
+
 typedef uint64_t BenchPair __attribute__((vector_size(16), may_alias));
 typedef uint64_t BenchWord __attribute__((may_alias));
 typedef uint32_t BenchHalf __attribute__((may_alias));

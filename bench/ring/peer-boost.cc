@@ -51,20 +51,7 @@ static uint64_t consume_place(void *q, uint64_t first, uint64_t n)
 #define GET(q, rec) (q)->pop(*(rec))
 #define PUT_MANY(q, rec, n) (q)->push(rec, n)
 #define GET_MANY(q, rec, n) (q)->pop(rec, n)
-#define SIZE 4
-#include "loops.h"
-#undef SIZE
-#define SIZE 8
-#include "loops.h"
-#undef SIZE
-#define SIZE 16
-#include "loops.h"
-#undef SIZE
-#define SIZE 32
-#include "loops.h"
-#undef SIZE
-#define SIZE 64
-#include "loops.h"
+#include "each-size.h"
 
 extern "C" const BenchQueue bench_boost = {
     "boost", { OPS(4), OPS(8), OPS(16), OPS(32), OPS(64) },

@@ -5,9 +5,7 @@
 #include "bench.h"
 
 #define PEER(size) \
-    typedef struct Rec##size { \
-        _Alignas(size < 16 ? size : 16) unsigned char byte[size]; \
-    } Rec##size; \
+    BENCH_REC(size) \
     CK_RING_PROTOTYPE(r##size, Rec##size) \
     typedef struct Queue##size { \
         ck_ring_t ring; \
@@ -31,33 +29,18 @@
     }
 
 /* Their names end with what CK_RING_PROTOTYPE() was given. */
-#define NAME(a, size) NAME_(a, size)
-#define NAME_(a, size) a##size
-#define Q NAME(Queue, SIZE)
-#define REC NAME(Rec, SIZE)
+#define Q BENCH_NAME(Queue, SIZE)
+#define REC BENCH_NAME(Rec, SIZE)
 #define PUT(q, rec) \
-    NAME(ck_ring_enqueue_spsc_r, SIZE)(&(q)->ring, (q)->slot, rec)
+    BENCH_NAME(ck_ring_enqueue_spsc_r, SIZE)(&(q)->ring, (q)->slot, rec)
 #define GET(q, rec) \
-    NAME(ck_ring_dequeue_spsc_r, SIZE)(&(q)->ring, (q)->slot, rec)
+    BENCH_NAME(ck_ring_dequeue_spsc_r, SIZE)(&(q)->ring, (q)->slot, rec)
 PEER(4)
 PEER(8)
 PEER(16)
 PEER(32)
 PEER(64)
-#define SIZE 4
-#include "loops.h"
-#undef SIZE
-#define SIZE 8
-#include "loops.h"
-#undef SIZE
-#define SIZE 16
-#include "loops.h"
-#undef SIZE
-#define SIZE 32
-#include "loops.h"
-#undef SIZE
-#define SIZE 64
-#include "loops.h"
+#include "each-size.h"
 
 const BenchQueue bench_ck = {
     "ck_ring", { OPS(4), OPS(8), OPS(16), OPS(32), OPS(64) },

@@ -84,9 +84,7 @@ uint64_t consume_place(struct rte_ring *r, uint64_t first, uint64_t n,
 }
 
 #define PEER(size) \
-    typedef struct Rec##size { \
-        _Alignas(size < 16 ? size : 16) unsigned char byte[size]; \
-    } Rec##size; \
+    BENCH_REC(size) \
     static void *make_##size(uint32_t slots) \
     { \
         return make(slots, size); \
@@ -117,23 +115,8 @@ PEER(8)
 PEER(16)
 PEER(32)
 PEER(64)
-#define NAME(a, size) NAME_(a, size)
-#define NAME_(a, size) a##size
-#define REC NAME(Rec, SIZE)
-#define SIZE 4
-#include "loops.h"
-#undef SIZE
-#define SIZE 8
-#include "loops.h"
-#undef SIZE
-#define SIZE 16
-#include "loops.h"
-#undef SIZE
-#define SIZE 32
-#include "loops.h"
-#undef SIZE
-#define SIZE 64
-#include "loops.h"
+#define REC BENCH_NAME(Rec, SIZE)
+#include "each-size.h"
 
 const BenchQueue bench_rte = {
     "rte_ring", { OPS(4), OPS(8), OPS(16), OPS(32), OPS(64) },

@@ -82,9 +82,7 @@ static inline bool get(Pool *p, void *rec, size_t size)
 }
 
 #define PEER(size) \
-    typedef struct Rec##size { \
-        _Alignas(size < 16 ? size : 16) unsigned char byte[size]; \
-    } Rec##size; \
+    BENCH_REC(size) \
     static void *make_##size(uint32_t slots) \
     { \
         return make(slots, size); \
@@ -98,26 +96,11 @@ PEER(8)
 PEER(16)
 PEER(32)
 PEER(64)
-#define NAME(a, size) NAME_(a, size)
-#define NAME_(a, size) a##size
-#define REC NAME(Rec, SIZE)
+#define REC BENCH_NAME(Rec, SIZE)
 #define Q Pool
 #define PUT(q, rec) put(q, rec, SIZE)
 #define GET(q, rec) get(q, rec, SIZE)
-#define SIZE 4
-#include "loops.h"
-#undef SIZE
-#define SIZE 8
-#include "loops.h"
-#undef SIZE
-#define SIZE 16
-#include "loops.h"
-#undef SIZE
-#define SIZE 32
-#include "loops.h"
-#undef SIZE
-#define SIZE 64
-#include "loops.h"
+#include "each-size.h"
 
 const BenchQueue bench_urcu = {
     "wfcqueue", { OPS(4), OPS(8), OPS(16), OPS(32), OPS(64) },
