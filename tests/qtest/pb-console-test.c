@@ -4,10 +4,7 @@
  * does all that hides a character: divisor latch, loopback, break, reset.
  */
 #include "qemu/osdep.h"
-#include "libqtest.h"
-#include "qobject/qdict.h"
-
-#define PATIENCE_US (60 * G_USEC_PER_SEC)
+#include "pbkvm-query.h"
 
 #define ROM_SIZE 65536
 #define CODE_AT 0xff00
@@ -21,12 +18,16 @@
 /* Prints PRINTED, and leaves the port as unfit for that as it can. */
 static const uint8_t code[] = {
     PUT(0, 'R'),                  /* before anything is set */
+    0xba, 0xfd, 0x03,             /* mov $0x3fd, %dx */
+    0xec,                         /* 1: in (%dx), %al: LSR */
+    0xa8, 0x40,                   /* test $0x40, %al: it has left */
+    0x74, 0xfb,                   /* jz 1b */
     PUT(3, 0x83), PUT(0, 0), PUT(1, 1), PUT(3, 0x03),     /* 450 baud */
     PUT(0, 'a'),
     PUT(4, 0x10), PUT(0, 'X'), PUT(4, 0x00),      /* loopback */
     PUT(3, 0x43), PUT(0, 'Y'), PUT(3, 0x03),      /* break */
     0xba, 0xf8, 0x03,             /* mov $0x3f8, %dx */
-    0xbe, 0x7e, 0xff,             /* mov $text, %si */
+    0xbe, 0x86, 0xff,             /* mov $text, %si */
     0xb9, 0x03, 0x00,             /* mov $3, %cx */
     0xfc,                         /* cld */
     0x2e, 0xf3, 0x6e,             /* rep outsb %cs:(%si), (%dx) */
@@ -69,15 +70,6 @@ static QTestState *start(int lag_ms, const char *device)
 
     unlink(rom);
     return qts;
-}
-
-static int64_t number(QTestState *qts, const char *name)
-{
-    QDict *reply = qtest_qmp(qts, "{ 'execute': 'query-pbkvm' }");
-    int64_t value = qdict_get_int(qdict_get_qdict(reply, "return"), name);
-
-    qobject_unref(reply);
-    return value;
 }
 
 /* Append what CHARDEV has got since. */
@@ -148,8 +140,8 @@ static void test_lost_characters_are_lost_twice(void)
     do {
         g_assert_cmpint(g_get_monotonic_time(), <, until);
         take(qts, "a", a);
-    } while (a->len == 0 ||
-             number(qts, "events-read") < number(qts, "events-written"));
+    } while (a->len == 0 || query_number(qts, "events-read") <
+                            query_number(qts, "events-written"));
     take(qts, "a", a);
     take(qts, "b", b);
     g_test_message("printed: %s", a->str);

@@ -4,13 +4,9 @@
  * file is replayed in other processes, or refused.
  */
 #include "qemu/osdep.h"
-#include "libqtest.h"
-#include "qobject/qdict.h"
+#include "pbkvm-query.h"
 
 #define REST "-m 32 -nic none -vga none"
-
-/* A wait for the Backup gives up after this long. */
-#define PATIENCE_US (60 * G_USEC_PER_SEC)
 
 static char *dir;
 static char *good;            /* saved by the first test, used by all */
@@ -21,15 +17,6 @@ static QDict *command(QTestState *qts, const char *name)
     return qtest_qmp(qts, "{ 'execute': %s }", name);
 }
 
-static int64_t query_number(QTestState *qts, const char *name)
-{
-    QDict *reply = command(qts, "query-pbkvm");
-    int64_t value = qdict_get_int(qdict_get_qdict(reply, "return"), name);
-
-    qobject_unref(reply);
-    return value;
-}
-
 static char *status_of(QTestState *qts)
 {
     QDict *reply = command(qts, "query-pbkvm");
@@ -38,15 +25,6 @@ static char *status_of(QTestState *qts)
 
     qobject_unref(reply);
     return status;
-}
-
-static void wait_for_events(QTestState *qts, const char *name, int64_t n)
-{
-    gint64 until = g_get_monotonic_time() + PATIENCE_US;
-
-    while (query_number(qts, name) < n) {
-        g_assert_cmpint(g_get_monotonic_time(), <, until);
-    }
 }
 
 static void assert_error(QDict *reply, const char *expected)
@@ -71,13 +49,13 @@ static void test_frozen_backup_is_saved(void)
                         "another file", good);
     QDict *reply, *r;
 
-    wait_for_events(qts, "events-read", 20);
+    wait_for(qts, "events-read", 20);
     assert_error(save(qts, good), "the Backup must be frozen to be saved, it "
                  "is running");
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
     saved_at = query_number(qts, "events-read");
     saved_branches = query_number(qts, "backup-branches");
-    wait_for_events(qts, "events-written", saved_at + 100);
+    wait_for(qts, "events-written", saved_at + 100);
     qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
     reply = save(qts, good);
     g_assert(qdict_haskey(reply, "return"));
@@ -119,7 +97,7 @@ static void replay(int64_t *branches, int64_t *rip)
     assert_error(command(qts, "pbkvm-verify"), no_primary);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
     /* One more: the end itself. */
-    wait_for_events(qts, "events-read", last_event + 1);
+    wait_for(qts, "events-read", last_event + 1);
     end = status_of(qts);
     g_assert_cmpstr(end, ==, "ended");
     *branches = query_number(qts, "backup-branches");
@@ -205,7 +183,7 @@ static void test_cut_file_is_opened(void)
     g_assert_cmpint(last, >, saved_at);
     g_assert_cmpint(last, <, last_event);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
-    wait_for_events(qts, "events-read", last + 1);
+    wait_for(qts, "events-read", last + 1);
     qtest_quit(qts);
 }
 
@@ -216,7 +194,7 @@ static void test_panic_saves_the_backup(void)
                                   file);
     int64_t last;
 
-    wait_for_events(qts, "events-read", 20);
+    wait_for(qts, "events-read", 20);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-panic' }");
     qtest_qmp_eventwait(qts, "PBKVM_PANIC");
     last = query_number(qts, "events-written");

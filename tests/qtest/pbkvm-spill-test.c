@@ -6,35 +6,11 @@
  */
 #include "qemu/osdep.h"
 #include <sys/resource.h>
-#include "libqtest.h"
-#include "qobject/qdict.h"
+#include "pbkvm-query.h"
 
 #define REST "-m 32 -nic none -vga none"
 
-#define PATIENCE_US (60 * G_USEC_PER_SEC)
-
 static char *dir;
-
-static QDict *query(QTestState *qts)
-{
-    QDict *reply = qtest_qmp(qts, "{ 'execute': 'query-pbkvm' }");
-    QDict *info;
-
-    g_assert(qdict_haskey(reply, "return"));
-    info = qdict_get_qdict(reply, "return");
-    qobject_ref(info);
-    qobject_unref(reply);
-    return info;
-}
-
-static int64_t number(QTestState *qts, const char *name)
-{
-    QDict *info = query(qts);
-    int64_t value = qdict_get_int(info, name);
-
-    qobject_unref(info);
-    return value;
-}
 
 static int64_t spilled(QTestState *qts, const char *name)
 {
@@ -53,15 +29,6 @@ static void assert_policy(QTestState *qts, const char *expected)
     qobject_unref(info);
 }
 
-static void wait_for(QTestState *qts, const char *name, int64_t n)
-{
-    gint64 until = g_get_monotonic_time() + PATIENCE_US;
-
-    while (number(qts, name) < n) {
-        g_assert_cmpint(g_get_monotonic_time(), <, until);
-    }
-}
-
 static QTestState *start(const char *options)
 {
     g_autofree char *file = g_strdup_printf("%s/spill", dir);
@@ -73,7 +40,7 @@ static QTestState *start(const char *options)
 /* No wait for RESET: that would drop what other events came meanwhile. */
 static void reset(QTestState *qts)
 {
-    int64_t before = number(qts, "events-written");
+    int64_t before = query_number(qts, "events-written");
 
     qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
     wait_for(qts, "events-written", before + 100);
@@ -137,12 +104,12 @@ static void test_primary_goes_on(void)
     g_assert_cmpint(qdict_get_int(data, "blocked-time"), ==, 0);
     g_assert_cmpint(qdict_get_int(data, "spilled"), >, 0);
     qobject_unref(event);
-    g_assert_cmpint(number(qts, "ring-full"), >, 0);
-    g_assert_cmpint(number(qts, "ring-full-time"), ==, 0);
+    g_assert_cmpint(query_number(qts, "ring-full"), >, 0);
+    g_assert_cmpint(query_number(qts, "ring-full-time"), ==, 0);
     g_assert_cmpint(spilled(qts, "file-bytes"), >=, 2 << 20);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
     assert_equal(qts);
-    wait_for(qts, "events-read", number(qts, "events-written"));
+    wait_for(qts, "events-read", query_number(qts, "events-written"));
     g_assert_cmpint(spilled(qts, "events"), ==, 0);
     g_assert_cmpint(spilled(qts, "file-bytes"), ==, 0);
     assert_policy(qts, "spill");
@@ -159,7 +126,7 @@ static void test_lag_holds_beyond_the_ring(void)
         g_assert_cmpint(g_get_monotonic_time(), <, until);
         reset(qts);
     }
-    g_assert_cmpint(number(qts, "events-read"), ==, 0);
+    g_assert_cmpint(query_number(qts, "events-read"), ==, 0);
     assert_equal(qts);
     qtest_quit(qts);
 }
@@ -172,8 +139,8 @@ static void test_panic_while_spilled(void)
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-panic' }");
     qtest_qmp_eventwait(qts, "PBKVM_PANIC");
     walk_to_panic(qts);
-    g_assert_cmpint(number(qts, "events-read"), ==,
-                    number(qts, "events-written"));
+    g_assert_cmpint(query_number(qts, "events-read"), ==,
+                    query_number(qts, "events-written"));
     qtest_quit(qts);
 }
 
@@ -187,7 +154,7 @@ static void test_evidence_has_what_was_spilled(void)
     spill(qts, 1 << 20);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-panic' }");
     qtest_qmp_eventwait(qts, "PBKVM_PANIC");
-    last = number(qts, "events-written");
+    last = query_number(qts, "events-written");
     reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-save-evidence', "
                       "'arguments': { 'filename': %s } }", file);
     g_assert(qdict_haskey(reply, "return"));
@@ -195,13 +162,13 @@ static void test_evidence_has_what_was_spilled(void)
                                   "last-event"), ==, last);
     qobject_unref(reply);
     walk_to_panic(qts);
-    branches = number(qts, "backup-branches");
+    branches = query_number(qts, "backup-branches");
     qtest_quit(qts);
 
     qts = qtest_initf("-accel pbkvm,replay=%s " REST, file);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
     wait_for(qts, "events-read", last);
-    g_assert_cmpint(number(qts, "backup-branches"), ==, branches);
+    g_assert_cmpint(query_number(qts, "backup-branches"), ==, branches);
     qtest_quit(qts);
     unlink(file);
 }
@@ -217,7 +184,7 @@ static void test_file_that_fails_blocks(void)
     wait_for(qts, "events-read", 20);
     g_assert(prlimit(qtest_pid(qts), RLIMIT_FSIZE, &low, NULL) == 0);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
-    while (number(qts, "ring-full-time") == 0) {
+    while (query_number(qts, "ring-full-time") == 0) {
         g_assert_cmpint(g_get_monotonic_time(), <, until);
         qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
         g_usleep(100 * 1000);             /* let it make some events */
@@ -254,7 +221,7 @@ static void test_panic_behind_a_full_ring(void)
     assert_policy(qts, "block");
     wait_for(qts, "events-read", 20);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
-    while (number(qts, "ring-full") == 0) {
+    while (query_number(qts, "ring-full") == 0) {
         g_assert_cmpint(g_get_monotonic_time(), <, until);
         qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
         g_usleep(100 * 1000);             /* let it make some events */
@@ -262,8 +229,8 @@ static void test_panic_behind_a_full_ring(void)
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-panic' }");
     qtest_qmp_eventwait(qts, "PBKVM_PANIC");
     walk_to_panic(qts);
-    g_assert_cmpint(number(qts, "events-read"), ==,
-                    number(qts, "events-written"));
+    g_assert_cmpint(query_number(qts, "events-read"), ==,
+                    query_number(qts, "events-written"));
     qtest_quit(qts);
 }
 
@@ -293,10 +260,10 @@ static void assert_behind(QTestState *qts, int64_t events, int64_t branches)
 /* A BIOS that found nothing to boot would do nothing more. */
 static void go_on(QTestState *qts)
 {
-    int64_t read = number(qts, "events-read");
+    int64_t read = query_number(qts, "events-read");
     gint64 until = g_get_monotonic_time() + PATIENCE_US;
 
-    while (number(qts, "events-read") == read) {
+    while (query_number(qts, "events-read") == read) {
         g_assert_cmpint(g_get_monotonic_time(), <, until);
         qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
         g_usleep(100 * 1000);             /* let it make some events */
@@ -312,9 +279,9 @@ static void test_lag_in_events(void)
         go_on(qts);
         assert_behind(qts, 300, 0);
     }
-    g_assert_cmpint(number(qts, "lag-events-wanted"), ==, 300);
+    g_assert_cmpint(query_number(qts, "lag-events-wanted"), ==, 300);
     set_lag(qts, "lag-events", 0);
-    wait_for(qts, "events-read", number(qts, "events-written"));
+    wait_for(qts, "events-read", query_number(qts, "events-written"));
     assert_equal(qts);
     qtest_quit(qts);
 }
@@ -329,7 +296,7 @@ static void test_lag_in_branches(void)
         go_on(qts);
         assert_behind(qts, 0, 20000);
     }
-    g_assert_cmpint(number(qts, "lag-branches-wanted"), ==, 20000);
+    g_assert_cmpint(query_number(qts, "lag-branches-wanted"), ==, 20000);
     set_lag(qts, "lag-branches", 1000000000000);
     assert_equal(qts);
     qtest_quit(qts);
@@ -343,21 +310,21 @@ static void test_set_lag_keeps_what_is_not_given(void)
     wait_for(qts, "events-read", 1);
     set_lag(qts, "lag-events", 7);
     set_lag(qts, "lag-branches", 8);
-    g_assert_cmpint(number(qts, "lag-wanted"), ==, 100);
-    g_assert_cmpint(number(qts, "lag-events-wanted"), ==, 7);
-    g_assert_cmpint(number(qts, "lag-branches-wanted"), ==, 8);
+    g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 100);
+    g_assert_cmpint(query_number(qts, "lag-events-wanted"), ==, 7);
+    g_assert_cmpint(query_number(qts, "lag-branches-wanted"), ==, 8);
     hmp = qtest_hmp(qts, "pbkvm_set_lag 50 9");
     g_assert_cmpstr(hmp, ==, "");
-    g_assert_cmpint(number(qts, "lag-wanted"), ==, 50);
-    g_assert_cmpint(number(qts, "lag-events-wanted"), ==, 9);
-    g_assert_cmpint(number(qts, "lag-branches-wanted"), ==, 8);
+    g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 50);
+    g_assert_cmpint(query_number(qts, "lag-events-wanted"), ==, 9);
+    g_assert_cmpint(query_number(qts, "lag-branches-wanted"), ==, 8);
     assert_error(qtest_qmp(qts, "{ 'execute': 'pbkvm-set-lag' }"),
                  "pbkvm-set-lag: expected lag, lag-events or lag-branches");
     assert_error(qtest_qmp(qts, "{ 'execute': 'pbkvm-set-lag', 'arguments': "
                            "{ 'lag': 1, 'lag-events': 1000000000001 } }"),
                  "pbkvm-set-lag: lag-events 1000000000001: expected 0 to "
                  "1000000000000");
-    g_assert_cmpint(number(qts, "lag-wanted"), ==, 50);
+    g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 50);
     qtest_quit(qts);
 }
 

@@ -4,38 +4,13 @@
  * guest: start, query, freeze, thaw, verify.
  */
 #include "qemu/osdep.h"
-#include "libqtest.h"
-#include "qobject/qdict.h"
+#include "pbkvm-query.h"
 
 #define MACHINE "-accel pbkvm,lag=%d -m 32 -nic none -vga none"
-
-/* A wait for the Backup gives up after this long. */
-#define PATIENCE_US (60 * G_USEC_PER_SEC)
 
 static QTestState *start(int lag_ms)
 {
     return qtest_initf(MACHINE, lag_ms);
-}
-
-static QDict *query(QTestState *qts)
-{
-    QDict *reply = qtest_qmp(qts, "{ 'execute': 'query-pbkvm' }");
-    QDict *info;
-
-    g_assert(qdict_haskey(reply, "return"));
-    info = qdict_get_qdict(reply, "return");
-    qobject_ref(info);
-    qobject_unref(reply);
-    return info;
-}
-
-static int64_t query_number(QTestState *qts, const char *name)
-{
-    QDict *info = query(qts);
-    int64_t value = qdict_get_int(info, name);
-
-    qobject_unref(info);
-    return value;
 }
 
 static void assert_status(QTestState *qts, const char *expected)
@@ -44,15 +19,6 @@ static void assert_status(QTestState *qts, const char *expected)
 
     g_assert_cmpstr(qdict_get_str(info, "status"), ==, expected);
     qobject_unref(info);
-}
-
-static void wait_for_events(QTestState *qts, const char *name, int64_t n)
-{
-    gint64 until = g_get_monotonic_time() + PATIENCE_US;
-
-    while (query_number(qts, name) < n) {
-        g_assert_cmpint(g_get_monotonic_time(), <, until);
-    }
 }
 
 static void assert_error(QTestState *qts, const char *command,
@@ -70,7 +36,7 @@ static void test_backup_follows(void)
 {
     QTestState *qts = start(0);
 
-    wait_for_events(qts, "events-read", 20);
+    wait_for(qts, "events-read", 20);
     assert_status(qts, "running");
     qtest_quit(qts);
 }
@@ -92,7 +58,7 @@ static void test_lag_keeps_the_backup_behind(void)
 {
     QTestState *qts = start(3600000);
 
-    wait_for_events(qts, "events-written", 20);
+    wait_for(qts, "events-written", 20);
     g_assert_cmpint(query_number(qts, "events-read"), ==, 0);
     g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 3600000);
     qtest_quit(qts);
@@ -103,15 +69,15 @@ static void test_frozen_backup_stands_still(void)
     QTestState *qts = start(0);
     int64_t read, written;
 
-    wait_for_events(qts, "events-read", 5);
+    wait_for(qts, "events-read", 5);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
     assert_status(qts, "frozen");
     read = query_number(qts, "events-read");
     written = query_number(qts, "events-written");
-    wait_for_events(qts, "events-written", written + 5);
+    wait_for(qts, "events-written", written + 5);
     g_assert_cmpint(query_number(qts, "events-read"), ==, read);
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
-    wait_for_events(qts, "events-read", written + 5);
+    wait_for(qts, "events-read", written + 5);
     assert_status(qts, "running");
     qtest_quit(qts);
 }
@@ -120,7 +86,7 @@ static void test_wrong_order_is_refused(void)
 {
     QTestState *qts = start(0);
 
-    wait_for_events(qts, "events-read", 1);
+    wait_for(qts, "events-read", 1);
     assert_error(qts, "pbkvm-thaw", "the Backup cannot be thawed: expected "
                  "it frozen, it is running");
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
@@ -137,7 +103,7 @@ static void test_verify_finds_both_equal(void)
     QDict *reply, *result;
     int i;
 
-    wait_for_events(qts, "events-written", 20);
+    wait_for(qts, "events-written", 20);
     for (i = 0; i < 3; i++) {
         reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-verify' }");
         g_assert(qdict_haskey(reply, "return"));
@@ -156,7 +122,7 @@ static void test_no_backup_says_so(void)
     QTestState *qts = qtest_init("-accel pbkvm,backup=off -m 32 -nic none "
                                  "-vga none");
 
-    wait_for_events(qts, "events-written", 20);
+    wait_for(qts, "events-written", 20);
     assert_status(qts, "off");
     assert_error(qts, "pbkvm-freeze", "there is no Backup: backup=off");
     qtest_quit(qts);
@@ -167,10 +133,10 @@ static void test_reset_is_replayed(void)
     QTestState *qts = start(0);
     QDict *reply;
 
-    wait_for_events(qts, "events-read", 20);
+    wait_for(qts, "events-read", 20);
     qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
     qtest_qmp_eventwait(qts, "RESET");
-    wait_for_events(qts, "events-written",
+    wait_for(qts, "events-written",
                     query_number(qts, "events-written") + 20);
     reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-verify' }");
     g_assert(qdict_haskey(reply, "return"));

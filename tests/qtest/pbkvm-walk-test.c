@@ -4,30 +4,7 @@
  * guest; what is asked in the wrong order is refused.
  */
 #include "qemu/osdep.h"
-#include "libqtest.h"
-#include "qobject/qdict.h"
-
-#define PATIENCE_US (60 * G_USEC_PER_SEC)
-
-static int64_t query_number(QTestState *qts, const char *name)
-{
-    QDict *reply = qtest_qmp(qts, "{ 'execute': 'query-pbkvm' }");
-    int64_t value;
-
-    g_assert(qdict_haskey(reply, "return"));
-    value = qdict_get_int(qdict_get_qdict(reply, "return"), name);
-    qobject_unref(reply);
-    return value;
-}
-
-static void wait_for(QTestState *qts, const char *name, int64_t n)
-{
-    gint64 until = g_get_monotonic_time() + PATIENCE_US;
-
-    while (query_number(qts, name) < n) {
-        g_assert_cmpint(g_get_monotonic_time(), <, until);
-    }
-}
+#include "pbkvm-query.h"
 
 /* A Backup that stands still with at least 50 events before it. */
 static QTestState *start_frozen(const char *options)

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pbkvm-query.h: what the tests ask a running pbkvm, and waiting for it. */
+#ifndef PBKVM_QUERY_H
+#define PBKVM_QUERY_H
+
+#include "libqtest.h"
+#include "qobject/qdict.h"
+
+/* A wait for the Backup gives up after this long. */
+#define PATIENCE_US (60 * G_USEC_PER_SEC)
+
+/* What query-pbkvm returns; the caller's to unref. */
+static inline QDict *query(QTestState *qts)
+{
+    QDict *reply = qtest_qmp(qts, "{ 'execute': 'query-pbkvm' }");
+    QDict *info;
+
+    g_assert(qdict_haskey(reply, "return"));
+    info = qdict_get_qdict(reply, "return");
+    qobject_ref(info);
+    qobject_unref(reply);
+    return info;
+}
+
+/* One number of it. */
+static inline int64_t query_number(QTestState *qts, const char *name)
+{
+    QDict *info = query(qts);
+    int64_t value = qdict_get_int(info, name);
+
+    qobject_unref(info);
+    return value;
+}
+
+/* Until that number is @n at least. */
+static inline void wait_for(QTestState *qts, const char *name, int64_t n)
+{
+    gint64 until = g_get_monotonic_time() + PATIENCE_US;
+
+    while (query_number(qts, name) < n) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+}
+
+#endif /* PBKVM_QUERY_H */
