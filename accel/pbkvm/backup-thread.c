@@ -258,13 +258,10 @@ static void consume(PbBackup *b, const PbEvent *e)
  */
 static bool is_moot(PbBackup *b, const PbEvent *e, uint8_t *buf)
 {
-    const PbEvent *after;
+    const PbEvent *after = e->kind == PB_EVENT_MARK
+                           ? pb_ring_peek(b->c.ring, 1) : NULL;
 
-    if (e->kind != PB_EVENT_MARK || check(b, e, buf)) {
-        return false;
-    }
-    after = pb_ring_peek(b->c.ring, 1);
-    return after && lag_left(b, after) == 0;
+    return after && lag_left(b, after) == 0 && !check(b, e, buf);
 }
 
 PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf)
