@@ -149,6 +149,11 @@ PbPerf *pb_counter_perf(PbCounter *c)
     return c->kind == PB_COUNTER_PMU ? &c->perf : NULL;
 }
 
+bool pb_counter_is_mine(const PbCounter *c)
+{
+    return this_thread == c;
+}
+
 uint64_t pb_counter_read(PbCounter *c)
 {
     return c->kind == PB_COUNTER_PMU ? c->base + pb_perf_read(&c->perf)

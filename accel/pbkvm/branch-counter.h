@@ -69,6 +69,9 @@ PbCounterKind pb_counter_kind(const PbCounter *c);
 /* "auto", "pmu", "step". */
 const char *pb_counter_kind_name(PbCounterKind kind);
 
+/* Any thread: whether it is the vCPU's, which alone may read the counter. */
+bool pb_counter_is_mine(const PbCounter *c);
+
 /* Branches retired since pb_counter_new(), or since pb_counter_set(). */
 uint64_t pb_counter_read(PbCounter *c);
 

@@ -332,6 +332,21 @@ static void begin_change(PbRecorder *r)
     }
 }
 
+/*
+ * Beside its thread the vCPU rests, and where is what was recorded last.  No
+ * check: the Backup's lag asks how far the event is.
+ */
+static PbEvent change_event(PbRecorder *r, PbEventKind kind)
+{
+    PbCounter *c = r->v->counter;
+
+    return (PbEvent) {
+        .kind = kind,
+        .branches = pb_counter_is_mine(c) ? pb_counter_read(c)
+                                          : r->last_branches,
+    };
+}
+
 void pb_record_mem_write(PbRecorder *r, uint32_t block, uint64_t offset,
                          uint64_t len)
 {
@@ -339,7 +354,7 @@ void pb_record_mem_write(PbRecorder *r, uint32_t block, uint64_t offset,
 
     begin_change(r);
     while (len) {
-        PbEvent e = { .kind = PB_EVENT_MEM_WRITE };
+        PbEvent e = change_event(r, PB_EVENT_MEM_WRITE);
         uint32_t n = len < MEM_CHUNK ? len : MEM_CHUNK;
 
         e.body.mem.block = block;
@@ -354,15 +369,16 @@ void pb_record_mem_write(PbRecorder *r, uint32_t block, uint64_t offset,
 
 void pb_record_mem_slot(PbRecorder *r, unsigned slot, const PbSlotChange *c)
 {
-    PbEvent e = { .kind = PB_EVENT_MEM_SLOT, .arg = slot };
+    PbEvent e = change_event(r, PB_EVENT_MEM_SLOT);
 
+    e.arg = slot;
     begin_change(r);
     emit(r, &e, c);
 }
 
 void pb_record_state(PbRecorder *r, const PbState *s)
 {
-    PbEvent e = { .kind = PB_EVENT_STATE };
+    PbEvent e = change_event(r, PB_EVENT_STATE);
 
     begin_change(r);
     e.body.blob.len = sizeof(*s);
