@@ -145,27 +145,6 @@ static PbReplayEnd step(PbBackup *b, uint8_t *buf)
                    : end;
 }
 
-static bool has_count(const PbEvent *e)
-{
-    return pb_event_is_sync(e->kind) || pb_event_is_async(e->kind) ||
-           e->kind == PB_EVENT_MARK;
-}
-
-/* The branches at which the next event takes place that says so; or 0. */
-static uint64_t next_count(PbBackup *b)
-{
-    const PbEvent *e;
-    uint32_t i = 0;
-
-    while ((e = pb_ring_peek(b->c.ring, i)) != NULL) {
-        if (has_count(e)) {
-            return e->branches;
-        }
-        i += 1 + pb_event_extra_slots(e);
-    }
-    return 0;
-}
-
 /* On to the wanted count, which lies before the next event. */
 static PbReplayEnd to_branches(PbBackup *b, uint8_t *buf)
 {
@@ -201,7 +180,8 @@ static PbReplayEnd on(PbBackup *b, const PbEvent *e, uint8_t *buf)
                             pb_counter_kind(b->v.counter) == PB_COUNTER_STEP)) {
         return step(b, buf);
     }
-    if (w->branches && !b->asking && next_count(b) > w->branches) {
+    /* No event before the wanted count: a change has its count, too. */
+    if (w->branches && !b->asking && e->branches > w->branches) {
         return to_branches(b, buf);
     }
     return live(b, e, buf);

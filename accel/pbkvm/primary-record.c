@@ -334,7 +334,7 @@ static void begin_change(PbRecorder *r)
 
 /*
  * Beside its thread the vCPU rests, and where is what was recorded last.  No
- * check: the Backup's lag asks how far the event is.
+ * check: the Backup's lag, and a walk to a branch count, ask how far it is.
  */
 static PbEvent change_event(PbRecorder *r, PbEventKind kind)
 {
@@ -450,8 +450,9 @@ void pb_record_mark(PbRecorder *r)
 
 void pb_record_note(PbRecorder *r, PbEventKind kind, uint16_t arg)
 {
-    PbEvent e = { .kind = kind, .arg = arg };
+    PbEvent e = change_event(r, kind);
 
+    e.arg = arg;
     emit(r, &e, NULL);
     if (kind == PB_EVENT_END) {
         __atomic_store_n(&r->ended, true, __ATOMIC_RELAXED);
