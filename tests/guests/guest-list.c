@@ -99,7 +99,7 @@ const Guest guests[] = {
     },
     {
         .name = "smc", CODE(smc),
-        .claim = "code that rewrites itself",
+        .claim = "code that rewrites itself", .computes_code = true,
     },
     {
         .name = "leaf", CODE(leaf),

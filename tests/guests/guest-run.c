@@ -420,7 +420,9 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     r->ring = pb_ring_new(o->evidence && !o->spill ? LONG_RING : RING_SLOTS);
     r->backup_ring = o->fault ? pb_ring_new(RING_SLOTS) : r->ring;
     r->final = calloc(1, sizeof(*r->final));
-    r->freeze_at = o->rounds ? guest_random(&r->random) % o->rounds : 0;
+    /* A burst is three rounds; with a spill one more tick must come. */
+    r->freeze_at = guest_random(&r->random) %
+                   (o->spill ? o->rounds / 4 + 1 : o->rounds);
     if (!cpuid || !r->ring || !r->backup_ring || !r->final) {
         guest_fail(r, "no ring or no CPUID of this host");
     } else if (guest_vm_new(r, cpuid) && guest_spill_start(r)) {

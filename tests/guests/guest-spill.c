@@ -12,6 +12,12 @@
 #include "guests.h"
 #include "spill-file.h"
 
+/*
+ * As many more marks in one run.  Were there no end, a machine that needs
+ * longer for a tick's marks than for the tick would never come to one.
+ */
+#define FLOOD (1u << 13)
+
 bool guest_spill_start(GuestRun *r)
 {
     char dir[] = "/tmp/pb-guests-XXXXXX", file[64], why[200];
@@ -64,7 +70,11 @@ void guest_marks(GuestRun *r)
 {
     uint32_t i;
 
-    for (i = 0; i < r->o->marks; i++) {
+    /* Behind a Backup that will be frozen, they are sure to fill the ring. */
+    if (r->o->evidence && !r->frozen) {
+        return;
+    }
+    for (i = 0; i < r->o->marks && r->flood < FLOOD; i++, r->flood++) {
         pb_record_mark(r->rec);
     }
 }

@@ -170,7 +170,9 @@ static void one_walk(GuestRun *r)
         to_break(r, PB_BREAK_HARD);
         break;
     case 5:
-        to_many(r);
+        if (!r->guest->computes_code) {
+            to_many(r);
+        }
         break;
     default:
         to_watch(r);

@@ -55,6 +55,7 @@ typedef struct Guest {
     const uint8_t *code, *code_end;
     bool real_mode;
     bool no_branches;         /* its loop has none: CLOCK_BRANCHES stands */
+    bool computes_code;       /* new instructions from old: an INT3 shows */
     GuestMode mode;           /* of the source, until the guest changes it */
     uint32_t step_length;     /* answer of PORT_LENGTH for counter=step */
     uint32_t pmu_length;      /* and for counter=pmu */
@@ -164,6 +165,7 @@ struct GuestRun {
     bool walk_started, walk_end;  /* walk_end: atomic */
     uint64_t walk_random;
     uint64_t walk_seen[WALK_SEEN];
+    uint32_t flood;           /* `marks`: so many so far */
     uint64_t freeze_at;       /* with `evidence`: ticks until the Backup is */
     bool frozen;
     PbState *final;           /* the Primary's at its end */
