@@ -65,6 +65,7 @@ struct PbBackup {
     PbBackupStatus status;
     bool want_freeze;
     bool quit;
+    bool over;                /* atomic; set once: pb_backup_is_over() */
     void (*work)(PbBackup *b, void *opaque);  /* to be done while frozen */
     void *work_opaque;
     bool work_done;

@@ -114,6 +114,12 @@ bool pb_backup_thaw(PbBackup *b);
 bool pb_backup_await_start(PbBackup *b);
 
 PbBackupStatus pb_backup_status(const PbBackup *b);
+
+/*
+ * Whether it has diverged, failed or ended, and its thread will not touch the
+ * ring or the spill again: another may take its place as their consumer.
+ */
+bool pb_backup_is_over(const PbBackup *b);
 const char *pb_backup_status_name(PbBackupStatus s);
 
 void pb_backup_set_lag(PbBackup *b, const PbLag *lag);

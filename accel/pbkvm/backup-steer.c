@@ -22,6 +22,11 @@ PbBackupStatus pb_backup_status(const PbBackup *b)
     return __atomic_load_n(&b->status, __ATOMIC_ACQUIRE);
 }
 
+bool pb_backup_is_over(const PbBackup *b)
+{
+    return __atomic_load_n(&b->over, __ATOMIC_ACQUIRE);
+}
+
 const PbDivergence *pb_backup_divergence(const PbBackup *b)
 {
     return &b->divergence;

@@ -380,6 +380,7 @@ static bool start(PbBackup *b)
 static void wait_for_quit(PbBackup *b)
 {
     pb_ring_flush(b->c.ring);
+    __atomic_store_n(&b->over, true, __ATOMIC_RELEASE);
     pthread_mutex_lock(&b->lock);
     while (!b->quit) {
         pthread_cond_wait(&b->changed, &b->lock);

@@ -11,6 +11,7 @@
 #include "hw/boards.h"
 #include "migration/blocker.h"
 #include "system/accel-ops.h"
+#include "system/cpus.h"
 #include "system/runstate-action.h"
 #include "system/system.h"
 #include "accel/kvm/kvm-cpus.h"
@@ -288,9 +289,11 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
         "The guest's vmlinux or System.map, to find panic-at in");
     pbkvm_spill_class_init(oc);
     pbkvm_evidence_class_init(oc);
+    pbkvm_recover_class_init(oc);
     object_class_property_add_bool(oc, "backup", get_backup, set_backup);
     object_class_property_set_description(oc, "backup",
-        "Run a Backup; off: record and drop, to measure (default: on)");
+        "Run a Backup from the start on; off: QMP's pbkvm-start may make one "
+        "later (default: on)");
 }
 
 static const TypeInfo pbkvm_accel_type = {
@@ -366,7 +369,7 @@ static void kick_vcpu_thread(CPUState *cpu)
     }
 }
 
-static bool cpu_thread_is_idle(CPUState *cpu)
+static bool thread_is_idle(CPUState *cpu)
 {
     return pbkvm_is_backup(cpu) ? pbkvm_inspect_is_idle(cpu)
                                 : kvm_ops->cpu_thread_is_idle(cpu);
@@ -378,7 +381,7 @@ static void pbkvm_ops_class_init(ObjectClass *oc, void *data)
 
     kvm_ops = g_memdup2(ops, sizeof(*ops));
     ops->create_vcpu_thread = pbkvm_start_vcpu_thread;
-    ops->cpu_thread_is_idle = cpu_thread_is_idle;
+    ops->cpu_thread_is_idle = thread_is_idle;
     ops->kick_vcpu_thread = kick_vcpu_thread;
     ops->insert_breakpoint = insert_breakpoint;
     ops->remove_breakpoint = remove_breakpoint;

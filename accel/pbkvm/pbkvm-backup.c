@@ -59,24 +59,31 @@ static void device_tick(void *opaque)
 
 static void report_divergence(void *opaque)
 {
-    PbkvmState *s = opaque;
-    const PbDivergence *d = pb_backup_divergence(s->backup);
+    PbkvmState *s = pbkvm_state();
     g_autofree char *at = g_malloc(160);
     g_autofree char *line = g_malloc(640);
+    const PbDivergence *d;
 
+    if (GPOINTER_TO_UINT(opaque) != s->recovery.restarts) {
+        return;               /* another Backup is there by now */
+    }
+    d = pb_backup_divergence(s->backup);
     pb_divergence_print(d, line, 640);
     error_report("pbkvm: %s", line);
     pb_position_print(&d->at, at, 160);
     qapi_event_send_pbkvm_diverged(d->event.seq,
                                    pb_event_kind_name(d->event.kind),
                                    d->expected, d->got, at);
+    pbkvm_recover(s);
 }
 
 /* Backup's thread: QMP belongs to the main loop. */
 static void diverged(void *opaque)
 {
+    PbkvmState *s = opaque;
+
     aio_bh_schedule_oneshot(qemu_get_aio_context(), report_divergence,
-                            opaque);
+                            GUINT_TO_POINTER(s->recovery.restarts));
 }
 
 /* Backup's thread. */
@@ -136,13 +143,15 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
     return true;
 }
 
-static bool start_backup(PbkvmState *s, const PbState *state, Error **errp)
+bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
+                         const PbBackupStart *at, Error **errp)
 {
     g_autofree struct kvm_cpuid2 *cpuid = get_cpuid(s, errp);
     PbBackupConfig c = {
         .cpuid = cpuid,
         .primary_mem = &s->mem,
         .state = state,
+        .at = at,
         .lag = pbkvm_lag_wanted(s),
         .lag_min_ns = s->lag.min_ms * (uint64_t)SCALE_MS,
         .now = pbkvm_now,
@@ -174,7 +183,7 @@ static bool start_recorder(PbkvmState *s, Error **errp)
                          s->ring_events);
         return false;
     }
-    if (s->with_backup && !pbkvm_spill_start(s, errp)) {
+    if (!pbkvm_spill_start(s, errp)) {
         return false;
     }
     s->rec = pb_record_new(s->ring, s->full.spill, &s->primary, pbkvm_now,
@@ -207,7 +216,7 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
         error_setg_errno(errp, -ret, "pbkvm: reading the vCPU's state");
         return false;
     }
-    if (s->with_backup && !start_backup(s, state, errp)) {
+    if (s->with_backup && !pbkvm_backup_follow(s, state, NULL, errp)) {
         return false;
     }
     pbkvm_panic_start(s);

@@ -88,6 +88,20 @@ void hmp_pbkvm_thaw(Monitor *mon, const QDict *qdict)
     hmp_handle_error(mon, err);
 }
 
+void hmp_pbkvm_start(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+    PbkvmStarted *q = qmp_pbkvm_start(&err);
+
+    if (err) {
+        hmp_handle_error(mon, err);
+        return;
+    }
+    monitor_printf(mon, "a new Backup follows from event %" PRIu64 " on\n",
+                   q->event);
+    qapi_free_PbkvmStarted(q);
+}
+
 void hmp_pbkvm_verify(Monitor *mon, const QDict *qdict)
 {
     Error *err = NULL;

@@ -10,6 +10,7 @@ typedef struct Watch {
     uint16_t port;
     unsigned count;
     PbkvmPortWritten *fn;
+    PbkvmBackupStarts *starts;
     void *opaque;
 } Watch;
 
@@ -23,12 +24,13 @@ static void (*on_tick)(void *opaque);
 static void *on_tick_opaque;
 
 bool pbkvm_watch_backup_port(uint16_t port, unsigned count,
-                             PbkvmPortWritten *fn, void *opaque)
+                             PbkvmPortWritten *fn, PbkvmBackupStarts *starts,
+                             void *opaque)
 {
     if (watches == WATCHES_MAX) {
         return false;
     }
-    watch[watches++] = (Watch) { port, count, fn, opaque };
+    watch[watches++] = (Watch) { port, count, fn, starts, opaque };
     return true;
 }
 
@@ -39,7 +41,12 @@ bool pbkvm_backup_runs(void)
 
 void pbkvm_backup_starts(void)
 {
+    unsigned i;
+
     backup_runs = true;
+    for (i = 0; i < watches; i++) {
+        watch[i].starts(watch[i].opaque);
+    }
 }
 
 void pbkvm_tick(void)

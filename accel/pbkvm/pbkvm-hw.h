@@ -22,12 +22,20 @@
 typedef void PbkvmPortWritten(void *opaque, unsigned offset, uint8_t value);
 
 /*
- * Call @fn for @count ports from @port on.  When the device is realized, that
- * is before the guest starts; BQL held; for the life of the process.  False
- * when there are too many watches.
+ * A Backup starts, which stands where the Primary stands now: maybe in the
+ * middle of its life, and not the first.  BQL held, the Primary stopped.
+ */
+typedef void PbkvmBackupStarts(void *opaque);
+
+/*
+ * Call @fn for @count ports from @port on, and @starts before the first of
+ * each Backup.  When the device is realized, that is before the guest starts;
+ * BQL held; for the life of the process.  False when there are too many
+ * watches.
  */
 bool pbkvm_watch_backup_port(uint16_t port, unsigned count,
-                             PbkvmPortWritten *fn, void *opaque);
+                             PbkvmPortWritten *fn, PbkvmBackupStarts *starts,
+                             void *opaque);
 
 /* Is there, or was there, a Backup whose writes are told? */
 bool pbkvm_backup_runs(void);
@@ -44,7 +52,10 @@ void pbkvm_tick(void);
 void pbkvm_backup_wrote_port(uint16_t port, unsigned size, unsigned count,
                              const uint8_t *data);
 
-/* From now on pbkvm_backup_runs(). BQL held, before the guest starts. */
+/*
+ * From now on pbkvm_backup_runs().  BQL held, the Primary stopped, before the
+ * Backup's thread is made.
+ */
 void pbkvm_backup_starts(void);
 
 /* What pbkvm_tick() shall do.  BQL held. */

@@ -229,6 +229,14 @@ void pbkvm_inspect_flush(PbkvmState *s)
     }
 }
 
+void pbkvm_inspect_forget(PbkvmState *s)
+{
+    if (s->backup_cpu) {
+        s->backup_cpu->vcpu_dirty = false;
+        s->inspect->froze = false;
+    }
+}
+
 /* ---- its thread ---- */
 
 static void stopped_at(PbkvmState *s, CPUState *cpu, const PbStop *stop)
@@ -288,9 +296,11 @@ static void walk(PbkvmState *s, CPUState *cpu)
     if (!pb_backup_walk(s->backup, &w)) {
         return;
     }
+    s->inspect->walking = true;
     bql_unlock();
     pb_backup_await(s->backup, &stop, -1);
     bql_lock();
+    s->inspect->walking = false;
     stopped_at(s, cpu, &stop);
 }
 

@@ -15,6 +15,7 @@ typedef struct PbkvmInspect {
     MemoryRegion memory;      /* the Backup's, as its guest sees it */
     struct kvm_regs loaded;   /* what the CPU object was given last */
     bool froze;               /* the last look has frozen the Backup */
+    bool walking;             /* gdb has it resumed */
     CPUWatchpoint watch;      /* the one that was hit, for gdb */
 } PbkvmInspect;
 
@@ -34,6 +35,9 @@ void pbkvm_detach(PbkvmState *s, const char *what);
  * somebody asks whether it is changed.
  */
 void pbkvm_inspect_flush(PbkvmState *s);
+
+/* This Backup goes: so does what was seen of it. */
+void pbkvm_inspect_forget(PbkvmState *s);
 
 /* AccelOps */
 void pbkvm_inspect_start_thread(CPUState *cpu);

@@ -13,10 +13,7 @@
 
 #define VERIFY_TIMEOUT_MS 120000
 
-/* A Primary caught half way through a delivery is let go on this often. */
-#define VERIFY_TRIES 50
-
-static PbkvmState *get_state(Error **errp)
+PbkvmState *pbkvm_get_state(Error **errp)
 {
     PbkvmState *s = pbkvm_state();
 
@@ -29,11 +26,13 @@ static PbkvmState *get_state(Error **errp)
 
 PbkvmState *pbkvm_get_backup(Error **errp)
 {
-    PbkvmState *s = get_state(errp);
+    PbkvmState *s = pbkvm_get_state(errp);
 
     if (s && !s->backup) {
-        error_setg(errp, "there is no Backup: %s", s->with_backup
-                   ? "the guest has not started yet" : "backup=off");
+        error_setg(errp, "there is no Backup: %s",
+                   s->recording ? "pbkvm-start makes one"
+                   : s->with_backup ? "the guest has not started yet"
+                   : "backup=off");
         return NULL;
     }
     return s;
@@ -136,7 +135,7 @@ static PbkvmKindList *get_kinds(const PbRecordStats *r)
 
 PbkvmInfo *qmp_query_pbkvm(Error **errp)
 {
-    PbkvmState *s = get_state(errp);
+    PbkvmState *s = pbkvm_get_state(errp);
     PbBackupStats b = { .events = 0 };
     PbRecordStats r = { .events = 0 };
     uint64_t now = pbkvm_now(NULL);
@@ -184,6 +183,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->detached = s->backup && pb_backup_detached(s->backup);
     q->has_panic = s->panic.seen;
     q->panic = s->panic.source;
+    q->restarts = s->recovery.restarts;
     q->history_ended = g_strdup(s->ended);
     if (q->status == PBKVM_STATUS_DIVERGED ||
         q->status == PBKVM_STATUS_FAILED) {
@@ -222,46 +222,6 @@ void qmp_pbkvm_thaw(Error **errp)
 
 /* ---- verify ---- */
 
-typedef struct VerifyWork {
-    PbkvmState *s;
-    PbEventKind kind;
-    PbState state;
-    int ret;
-} VerifyWork;
-
-/* On the Primary's thread, which is stopped. */
-static void record_verify(CPUState *cpu, run_on_cpu_data data)
-{
-    VerifyWork *w = data.host_ptr;
-
-    w->ret = pb_record_point(w->s->rec, w->kind);
-    if (w->ret == 0) {
-        w->ret = pb_state_get(&w->s->primary, &w->state);
-    }
-}
-
-/* Stop the Primary at a position; the machine's state is then @state. */
-static bool stop_at_position(VerifyWork *w, RunState state, Error **errp)
-{
-    int tries;
-
-    for (tries = 0; tries < VERIFY_TRIES; tries++) {
-        vm_stop(state);
-        run_on_cpu(w->s->cpu, record_verify, RUN_ON_CPU_HOST_PTR(w));
-        if (w->ret != -EAGAIN) {
-            break;
-        }
-        vm_start();
-        g_usleep(1000);
-    }
-    if (w->ret != 0) {
-        error_setg(errp, "the Primary could not be stopped at a position: "
-                   "%s", strerror(-w->ret));
-        return false;
-    }
-    return true;
-}
-
 static PbkvmVerifyResult *make_result(const PbkvmState *s, const PbVerify *v)
 {
     PbkvmVerifyResult *q = g_new0(PbkvmVerifyResult, 1);
@@ -287,7 +247,7 @@ static PbkvmVerifyResult *make_result(const PbkvmState *s, const PbVerify *v)
 PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
 {
     PbkvmState *s = pbkvm_get_backup(errp);
-    g_autofree VerifyWork *w = NULL;
+    g_autofree PbState *state = g_new0(PbState, 1);
     bool was_running = runstate_is_running();
     PbVerify v;
     int ret;
@@ -307,16 +267,14 @@ PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
                    : s->ended ?: PbkvmStatus_str(get_status(s)));
         return NULL;
     }
-    w = g_new0(VerifyWork, 1);
-    w->s = s;
-    w->kind = PB_EVENT_VERIFY;
     ret = -EAGAIN;
-    if (stop_at_position(w, RUN_STATE_PAUSED, errp)) {
+    if (pbkvm_stop_at_position(s, PB_EVENT_VERIFY, RUN_STATE_PAUSED, state,
+                               errp)) {
         while (!pb_record_flush(s->rec, 20) &&
                pb_backup_status(s->backup) == PB_BACKUP_RUNNING) {
             /* The Backup makes room. */
         }
-        ret = pb_backup_verify(s->backup, &w->state, &v, VERIFY_TIMEOUT_MS);
+        ret = pb_backup_verify(s->backup, state, &v, VERIFY_TIMEOUT_MS);
         if (ret < 0) {
             error_setg(errp, "the Backup did not reach the Primary's "
                        "position: %s", ret == -ETIMEDOUT ? "time is up"
@@ -333,8 +291,8 @@ PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
 
 void qmp_pbkvm_panic(const char *reason, Error **errp)
 {
-    PbkvmState *s = get_state(errp);
-    g_autofree VerifyWork *w = g_new0(VerifyWork, 1);
+    PbkvmState *s = pbkvm_get_state(errp);
+    g_autofree PbState *state = g_new0(PbState, 1);
 
     if (!s) {
         return;
@@ -344,12 +302,12 @@ void qmp_pbkvm_panic(const char *reason, Error **errp)
                    : "the guest has not started yet", s->panic.detail);
         return;
     }
-    w->s = s;
-    w->kind = PB_EVENT_POINT;
     if (s->backup) {
         pb_backup_freeze_soon(s->backup);
     }
-    if (s->ended || stop_at_position(w, RUN_STATE_GUEST_PANICKED, errp)) {
+    if (s->ended ||
+        pbkvm_stop_at_position(s, PB_EVENT_POINT, RUN_STATE_GUEST_PANICKED,
+                               state, errp)) {
         pbkvm_panic(s, PBKVM_PANIC_SOURCE_QMP, reason ?: "no reason given");
         s->panic.stop = false;            /* it has */
         pbkvm_hand_over(s);

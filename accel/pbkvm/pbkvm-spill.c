@@ -145,8 +145,13 @@ static void note_spill(PbkvmState *s)
     }
 }
 
-/* Without a Backup the Primary is its own consumer. */
-static void drop_history(PbkvmState *s)
+/* Whether nobody wants the history: its recorder is the consumer, too. */
+static bool unfollowed(const PbkvmState *s)
+{
+    return !s->backup || pb_backup_is_over(s->backup);
+}
+
+static void drop_ring(PbkvmState *s)
 {
     uint32_t used = pb_ring_used(s->ring);
 
@@ -154,6 +159,16 @@ static void drop_history(PbkvmState *s)
         pb_ring_release(s->ring, used);
         pb_ring_flush(s->ring);
     }
+}
+
+void pbkvm_drop_history(PbkvmState *s)
+{
+    do {
+        pb_spill_drop(s->full.spill);
+        drop_ring(s);
+        pb_record_flush(s->rec, 0);
+    } while (pb_record_staged(s->rec) || pb_spill_active(s->full.spill));
+    drop_ring(s);
 }
 
 /* Wait for the Backup to make room; false when somebody wants the vCPU. */
@@ -169,7 +184,7 @@ static bool wait_for_backup(PbkvmState *s, CPUState *cpu)
         now = get_clock();
         qatomic_set(&s->full.ns, s->full.ns + now - before);
     } while (!room && !qatomic_read(&cpu->exit_request) && !cpu->stop &&
-             !s->ended);
+             !s->ended && !unfollowed(s));
     return room;
 }
 
@@ -177,10 +192,10 @@ bool pbkvm_wait_for_room(PbkvmState *s, CPUState *cpu)
 {
     bool room = true;
 
-    while (!s->with_backup && !pb_record_flush(s->rec, 0)) {
-        drop_history(s);
-    }
-    if (!s->with_backup) {
+    if (unfollowed(s)) {
+        if (pb_record_staged(s->rec) || pb_spill_active(s->full.spill)) {
+            pbkvm_drop_history(s);
+        }
         return true;
     }
     if (s->ended) {

@@ -16,7 +16,7 @@
 typedef struct PbkvmFull {
     char *file;               /* spill=FILE, or NULL: policy block */
     int fd;                   /* of it, until there is a spill; else -1 */
-    PbSpill *spill;           /* if there is a Backup */
+    PbSpill *spill;
 
     /* The Primary's thread; read by others. */
     uint64_t count;           /* how often the ring was full */
@@ -34,8 +34,14 @@ void pbkvm_spill_class_init(ObjectClass *oc);
 /* Before the machine is made: make the file, if there shall be one. */
 bool pbkvm_spill_open(PbkvmState *s, Error **errp);
 
-/* The ring is made, a Backup is to come: make the spill. */
+/* The ring is made: make the spill. */
 bool pbkvm_spill_start(PbkvmState *s, Error **errp);
+
+/*
+ * Forget what is in ring and spill, which no Backup consumes: by the Primary's
+ * thread, or while it is stopped.
+ */
+void pbkvm_drop_history(PbkvmState *s);
 
 /*
  * The Primary's thread, in pbkvm_cpu_exec(): the guest goes on only when

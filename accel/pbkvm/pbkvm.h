@@ -19,12 +19,14 @@
 #include "qemu/timer.h"
 #include "system/kvm.h"
 #include "system/kvm_int.h"
+#include "system/runstate.h"
 
 #include "backup-replay.h"
 #include "pbkvm-evidence.h"
 #include "pbkvm-inspect.h"
 #include "pbkvm-lag.h"
 #include "pbkvm-panic.h"
+#include "pbkvm-recover.h"
 #include "pbkvm-spill.h"
 #include "primary-record.h"
 
@@ -60,6 +62,7 @@ struct PbkvmState {
 
     PbkvmPanic panic;
     PbkvmFull full;           /* what happens when the ring is full */
+    PbkvmRecovery recovery;   /* what happens when the Backup is over */
 
     PbBackup *backup;
     QemuThread backup_thread;
@@ -72,6 +75,9 @@ struct PbkvmState {
 
 /* The accelerator if it is pbkvm, else NULL. */
 PbkvmState *pbkvm_state(void);
+
+/* The same, with an error. */
+PbkvmState *pbkvm_get_state(Error **errp);
 
 /* The accelerator, if it has a Backup; else NULL and an error. */
 PbkvmState *pbkvm_get_backup(Error **errp);
@@ -104,6 +110,14 @@ bool pbkvm_memory_start(PbkvmState *s, Error **errp);
 bool pbkvm_start(PbkvmState *s, Error **errp);
 
 /*
+ * Make a Backup that follows the Primary from where that stands, with the
+ * vCPU's @state, its history at @at (NULL: at its start), and start its
+ * thread.  The ring is empty, the Primary stopped.
+ */
+bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
+                         const PbBackupStart *at, Error **errp);
+
+/*
  * Make the Backup of @c, whose cpuid, primary_mem, state, at, now and lag the
  * caller has set, on the ring there is, and start its thread.
  */
@@ -114,6 +128,17 @@ void pbkvm_end(PbkvmState *s, const char *why);
 
 /* The process ends. */
 void pbkvm_shutdown(PbkvmState *s);
+
+/* ---- pbkvm-stop.c ---- */
+
+/*
+ * Stop the Primary, record where with an event of @kind (PB_EVENT_POINT or
+ * PB_EVENT_VERIFY); the machine's run state is then @run_state, the vCPU's
+ * state @state.  False: the machine may run or not, as before.  Main thread,
+ * BQL held.
+ */
+bool pbkvm_stop_at_position(PbkvmState *s, PbEventKind kind,
+                            RunState run_state, PbState *state, Error **errp);
 
 /* ---- pbkvm-walk.c ---- */
 

@@ -82,6 +82,8 @@ void pb_record_stats(const PbRecorder *r, PbRecordStats *s)
     s->time_ns = pb_record_last_time(r);
     s->branches = __atomic_load_n(&r->last_branches, __ATOMIC_RELAXED);
     s->staged = __atomic_load_n(&r->staged, __ATOMIC_RELAXED);
+    s->digest = r->digest;
+    s->writes = r->writes;
     memcpy(s->by_kind, r->by_kind, sizeof(s->by_kind));
 }
 

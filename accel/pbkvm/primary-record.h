@@ -57,6 +57,8 @@ typedef struct PbRecordStats {
     uint64_t branches;        /* at the last event that tells them */
     uint64_t by_kind[PB_EVENT_KINDS];
     uint64_t staged;          /* slots that ever had to be staged */
+    uint64_t digest;          /* of what the guest wrote; exact for those who */
+    uint32_t writes;          /* may record */
 } PbRecordStats;
 void pb_record_stats(const PbRecorder *r, PbRecordStats *s);
 

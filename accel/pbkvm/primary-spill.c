@@ -287,6 +287,18 @@ static void end_spill(PbSpill *s)
     pthread_cond_broadcast(&s->drained);
 }
 
+void pb_spill_drop(PbSpill *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->active) {
+        s->in.used = s->out.at = s->out.used = 0;
+        add(&s->events_out, get(&s->events_in) - get(&s->events_out));
+        add(&s->slots_out, get(&s->slots_in) - get(&s->slots_out));
+        end_spill(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* Further events for @out; 1, 0: there are none, or -errno. */
 static int fetch(PbSpill *s)
 {

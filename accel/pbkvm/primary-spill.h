@@ -92,6 +92,12 @@ bool pb_spill_wait(PbSpill *s, int timeout_ms);
 int pb_spill_refill(PbSpill *s);
 
 /*
+ * Forget all events in the spill, which is not active then.  Nobody else uses
+ * it meanwhile: for a history that no Backup follows.
+ */
+void pb_spill_drop(PbSpill *s);
+
+/*
  * Call @each for every event in the spill, oldest first, with its @n slots,
  * until it returns false; consume nothing.  What the Primary adds meanwhile
  * is left out.  Look at the ring after this has begun to be sure that its

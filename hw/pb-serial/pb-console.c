@@ -5,9 +5,7 @@
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 
-#include "accel/pbkvm/pbkvm-hw.h"
 #include "pb-console.h"
-#include "pb-uart.h"
 
 typedef struct Note {
     PbConsoleNote what;
@@ -171,9 +169,19 @@ static void event(void *opaque, QEMUChrEvent e)
 {
 }
 
-bool pb_console_init(PbConsole *c, uint16_t port)
+void pb_console_start(PbConsole *c, uint64_t writes, const PbUart *u)
 {
-    if (!pbkvm_watch_backup_port(port, 8, pb_console_wrote, c)) {
+    QEMU_LOCK_GUARD(&c->lock);
+    g_queue_clear_full(&c->notes, g_free);
+    c->writes = writes;
+    c->lcr = u->lcr;
+    c->lcr_set = u->lcr_set;
+    c->mcr = u->mcr;
+}
+
+bool pb_console_init(PbConsole *c, uint16_t port, PbkvmBackupStarts *starts)
+{
+    if (!pbkvm_watch_backup_port(port, 8, pb_console_wrote, starts, c)) {
         return false;
     }
     qemu_mutex_init(&c->lock);

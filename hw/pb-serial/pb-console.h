@@ -16,6 +16,9 @@
 #include "chardev/char-fe.h"
 #include "qemu/thread.h"
 
+#include "accel/pbkvm/pbkvm-hw.h"
+#include "pb-uart.h"
+
 typedef enum PbConsoleNote {
     PB_CONSOLE_RESET,     /* before this write the UART was reset */
     PB_CONSOLE_LOST,      /* the character of this write was not sent, */
@@ -43,8 +46,17 @@ typedef struct PbConsole {
 /* A chardev that takes nothing for long costs this much memory at most. */
 #define PB_CONSOLE_PENDING_MAX (64u << 20)
 
-/* Starts to listen to the eight ports from @port on; false: too many do. */
-bool pb_console_init(PbConsole *c, uint16_t port);
+/*
+ * Starts to listen to the eight ports from @port on, and calls @starts with
+ * @c before the first word of a Backup; false: too many do.
+ */
+bool pb_console_init(PbConsole *c, uint16_t port, PbkvmBackupStarts *starts);
+
+/*
+ * From @starts: the Backup's UART is as the Primary's, @u, to whose ports the
+ * guest has written @writes times.  What an earlier Backup printed stays.
+ */
+void pb_console_start(PbConsole *c, uint64_t writes, const PbUart *u);
 
 /* Bytes shown, waiting, and dropped so far. */
 void pb_console_count(PbConsole *c, uint64_t *shown, uint64_t *waiting,

@@ -113,6 +113,13 @@ static bool choose_place(PbSerial *s, Error **errp)
     return is_free;
 }
 
+static void backup_starts(void *opaque)
+{
+    PbSerial *s = container_of(opaque, PbSerial, console);
+
+    pb_console_start(&s->console, s->writes, &s->uart);
+}
+
 static void pb_serial_realize(DeviceState *dev, Error **errp)
 {
     PbSerial *s = PB_SERIAL(dev);
@@ -122,7 +129,7 @@ static void pb_serial_realize(DeviceState *dev, Error **errp)
         return;
     }
     if (qemu_chr_fe_backend_connected(&s->console.chr) &&
-        !pb_console_init(&s->console, s->iobase)) {
+        !pb_console_init(&s->console, s->iobase, backup_starts)) {
         error_setg(errp, "pb-serial: too many backup-chardevs");
         return;
     }

@@ -29,7 +29,7 @@ from qemu.qmp import (ConnectError, EventListener, QMPClient,  # noqa: E402
 
 PROMPT = "pbkvm# "
 PATIENCE = 120
-EVENTS = ("PBKVM_PANIC", "PBKVM_DIVERGED")
+EVENTS = ("PBKVM_PANIC", "PBKVM_DIVERGED", "PBKVM_STARTED")
 
 
 class Failure(Exception):

@@ -124,7 +124,8 @@ static void test_no_backup_says_so(void)
 
     wait_for(qts, "events-written", 20);
     assert_status(qts, "off");
-    assert_error(qts, "pbkvm-freeze", "there is no Backup: backup=off");
+    assert_error(qts, "pbkvm-freeze", "there is no Backup: pbkvm-start "
+                 "makes one");
     qtest_quit(qts);
 }
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pbkvm-stop.c: stop the Primary where its history can say where. */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "hw/core/cpu.h"
+#include "system/cpus.h"
+
+#include "pbkvm.h"
+
+/* A Primary caught half way through a delivery is let go on this often. */
+#define TRIES 50
+
+typedef struct StopWork {
+    PbkvmState *s;
+    PbEventKind kind;
+    PbState *state;
+    int ret;
+} StopWork;
+
+/* On the Primary's thread, which is stopped. */
+static void record_place(CPUState *cpu, run_on_cpu_data data)
+{
+    StopWork *w = data.host_ptr;
+
+    w->ret = pb_record_point(w->s->rec, w->kind);
+    if (w->ret == 0) {
+        w->ret = pb_state_get(&w->s->primary, w->state);
+    }
+}
+
+bool pbkvm_stop_at_position(PbkvmState *s, PbEventKind kind,
+                            RunState run_state, PbState *state, Error **errp)
+{
+    StopWork w = { .s = s, .kind = kind, .state = state };
+    int tries;
+
+    for (tries = 0; tries < TRIES; tries++) {
+        vm_stop(run_state);
+        run_on_cpu(s->cpu, record_place, RUN_ON_CPU_HOST_PTR(&w));
+        if (w.ret != -EAGAIN) {
+            break;
+        }
+        vm_start();
+        g_usleep(1000);
+    }
+    if (w.ret != 0) {
+        error_setg(errp, "the Primary could not be stopped at a position: "
+                   "%s", strerror(-w.ret));
+        return false;
+    }
+    return true;
+}
