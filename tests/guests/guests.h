@@ -215,6 +215,15 @@ bool guest_primary(void *opaque, uint64_t *seq, uint64_t *branches);
  */
 void guest_check_lag(GuestRun *r, bool verified);
 
+/* ---- guest-random.c ---- */
+
+/*
+ * Run @n generated guests, from seed o->seed on, of the items named in @only
+ * (NULL: all); how many failed.
+ */
+unsigned guest_random_runs(const GuestOptions *o, unsigned n,
+                           const char *only);
+
 /* ---- guest-vm.c ---- */
 
 /* The Primary's VM with the guest loaded, or a reason. */
