@@ -423,7 +423,7 @@ static void mov_ss(Gen *g)
 
 static void smc(Gen *g)
 {
-    bool jump = gen_chance(g, 2);
+    bool jump = true;
 
     GEN(g, 0x81, 0x05);                        /* addl $1, the constant */
     gen_long(g, g->at + 8 + 2 * jump + 1);

@@ -104,6 +104,16 @@ static bool named(const char *list, const char *name)
     return false;
 }
 
+/* "a,b": these alone; "-a,b": all but these. */
+static bool is_asked_for(const Gen *g, const char *name)
+{
+    if (!g->only) {
+        return true;
+    }
+    return g->only[0] == '-' ? !named(g->only + 1, name)
+                             : named(g->only, name);
+}
+
 static const GenItem *pick_item(Gen *g)
 {
     const GenItem *found = NULL;
@@ -112,7 +122,7 @@ static const GenItem *pick_item(Gen *g)
     for (i = 0; i < gen_items_count; i++) {
         const GenItem *it = &gen_items[i];
 
-        if ((it->where & g->in) && (!g->only || named(g->only, it->name)) &&
+        if ((it->where & g->in) && is_asked_for(g, it->name) &&
             gen_chance(g, ++seen)) {
             found = it;
         }

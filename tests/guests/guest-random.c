@@ -66,14 +66,14 @@ static void one(const GuestOptions *o, const char *only, Total *t)
 }
 
 unsigned guest_random_runs(const GuestOptions *o, unsigned n,
-                           const char *only)
+                           unsigned runs, const char *only)
 {
     GuestOptions mine = *o;
     Total t = { 0 };
     unsigned i;
 
-    for (i = 0; i < n; i++) {
-        mine.seed = o->seed + i;
+    for (i = 0; i < n * runs; i++) {
+        mine.seed = o->seed + i / runs;
         one(&mine, only, &t);
     }
     printf("# %u generated guests equal, %u failed; %llu events, %llu "

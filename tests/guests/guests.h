@@ -218,11 +218,11 @@ void guest_check_lag(GuestRun *r, bool verified);
 /* ---- guest-random.c ---- */
 
 /*
- * Run @n generated guests, from seed o->seed on, of the items named in @only
- * (NULL: all); how many failed.
+ * Run @n generated guests, from seed o->seed on, each @runs times, of the
+ * items named in @only (NULL: all); how many failed.
  */
 unsigned guest_random_runs(const GuestOptions *o, unsigned n,
-                           const char *only);
+                           unsigned runs, const char *only);
 
 /* ---- guest-vm.c ---- */
 

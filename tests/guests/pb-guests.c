@@ -449,7 +449,7 @@ int main(int argc, char **argv)
             skip_all(w.emulates);
         }
         printf("1..1\n");
-        failed = guest_random_runs(&w.o, w.random, w.items) != 0;
+        failed = guest_random_runs(&w.o, w.random, w.runs, w.items) != 0;
         printf("%s 1 generated guests\n", failed ? "not ok" : "ok");
         return failed ? EXIT_FAILURE : EXIT_SUCCESS;
     }
