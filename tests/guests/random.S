@@ -134,6 +134,10 @@ on_2:
 on_32:
     count_tick
     pusha
+    mov     ticks, %eax           /* a long handler must not go on for ever */
+    shr     $2, %eax
+    cmp     rounds, %eax
+    jae     1f
     pushl   RECOVER
     pushl   STACK
     push    %es
@@ -143,6 +147,7 @@ on_32:
     pop     %es
     popl    STACK
     popl    RECOVER
+1:
     popa
     iret
 
