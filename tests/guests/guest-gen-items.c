@@ -618,8 +618,8 @@ const GenItem gen_items[] = {
     { "privileged", GEN_ANYWHERE, privileged },
     { "ring3", GEN_IN_MAIN, ring3 },
     { "code16", NO_RING3, code16 },
-    { "tf", GEN_ANYWHERE, tf },
-    { "dr", GEN_IN_MAIN, dr },
+    { "tf", GEN_ANYWHERE | GEN_IF_NAMED, tf },
+    { "dr", GEN_IN_MAIN | GEN_IF_NAMED, dr },
 };
 
 const unsigned gen_items_count = sizeof(gen_items) / sizeof(gen_items[0]);

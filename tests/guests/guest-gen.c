@@ -105,13 +105,13 @@ static bool named(const char *list, const char *name)
 }
 
 /* "a,b": these alone; "-a,b": all but these. */
-static bool is_asked_for(const Gen *g, const char *name)
+static bool is_wanted(const Gen *g, const GenItem *it)
 {
-    if (!g->only) {
-        return true;
+    if (!g->only || g->only[0] == '-') {
+        return !(it->where & GEN_IF_NAMED) &&
+               !(g->only && named(g->only + 1, it->name));
     }
-    return g->only[0] == '-' ? !named(g->only + 1, name)
-                             : named(g->only, name);
+    return named(g->only, it->name);
 }
 
 static const GenItem *pick_item(Gen *g)
@@ -122,7 +122,7 @@ static const GenItem *pick_item(Gen *g)
     for (i = 0; i < gen_items_count; i++) {
         const GenItem *it = &gen_items[i];
 
-        if ((it->where & g->in) && is_asked_for(g, it->name) &&
+        if ((it->where & g->in) && is_wanted(g, it) &&
             gen_chance(g, ++seen)) {
             found = it;
         }

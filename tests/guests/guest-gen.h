@@ -33,6 +33,8 @@ enum {
     GEN_IN_HANDLER = 2,       /* interrupts are off and stay off */
     GEN_IN_RING3 = 4,
     GEN_ANYWHERE = 7,
+    GEN_IF_NAMED = 8,         /* and only if --items names it: pbkvm cannot
+                                 replay it yet (docs/caveats.md) */
 };
 
 typedef struct Gen {
@@ -50,7 +52,7 @@ typedef struct Gen {
 
 typedef struct GenItem {
     const char *name;
-    unsigned where;           /* it may stand; 0: only if asked for */
+    unsigned where;           /* it may stand */
     void (*make)(Gen *g);
 } GenItem;
 
