@@ -113,9 +113,8 @@ static void call(Gen *g)
 }
 
 /* ECX, ESI, EDI and DF for a string instruction; few elements or many. */
-static void set_string(Gen *g)
+static void set_string(Gen *g, bool many)
 {
-    bool many = gen_chance(g, 5);
     uint32_t from = many ? GEN_DATA + 0x4000 + gen_pick(g, 0x7000)
                          : gen_address(g);
     uint32_t to = many ? GEN_LAZY - 0x1000 + gen_pick(g, 0x8000)
@@ -145,7 +144,7 @@ static void string(Gen *g)
     };
     uint8_t op = ops[gen_pick(g, sizeof(ops))];
 
-    set_string(g);
+    set_string(g, gen_chance(g, 5));
     if (op != 0xa4 && op != 0xa5 && op != 0xaa && op != 0xab &&
         gen_chance(g, 6)) {
         GEN(g, 0x67);
@@ -288,7 +287,8 @@ static void port_string(Gen *g)
 {
     bool in = gen_chance(g, 2);
 
-    set_string(g);
+    /* Each element of an OUTS is an exit. */
+    set_string(g, in && gen_chance(g, 5));
     GEN(g, 0xba, in ? PORT_RANDOM : PORT_CONSOLE, 0, 0, 0);
     op16(g);
     if (!gen_chance(g, 4)) {

@@ -67,13 +67,16 @@ static void report_divergence(GuestRun *r)
 static bool healthy(GuestRun *r)
 {
     PbBackupStatus s = pb_backup_status(r->backup);
+    struct kvm_regs regs = { 0 };
 
     if (s == PB_BACKUP_DIVERGED || s == PB_BACKUP_FAILED) {
         report_divergence(r);
     } else if (guest_now(NULL) > r->deadline_ns) {
-        guest_fail(r, "no end within %u s: %llu interrupts so far, Backup %s",
-                   r->o->timeout_s, (unsigned long long)r->result->ticks,
-                   pb_backup_status_name(s));
+        pb_vcpu_get_regs(&r->v, &regs);
+        guest_fail(r, "no end within %u s: %llu interrupts so far, Primary "
+                   "at eip 0x%llx, Backup %s", r->o->timeout_s,
+                   (unsigned long long)r->result->ticks,
+                   (unsigned long long)regs.rip, pb_backup_status_name(s));
     }
     return !r->failed;
 }
