@@ -143,6 +143,7 @@ static int verify_locked(GuestRun *r)
         return ret;
     }
     while (!pb_record_flush(r->rec, FLUSH_MS)) {
+        pb_backup_poke(r->backup);
         if (!healthy(r)) {
             return -EIO;
         }
@@ -284,6 +285,8 @@ static int deliver(GuestRun *r)
             r->halted = false;
             return 0;
         }
+        /* The window may be open for an interrupt, and stay until it comes. */
+        ret = ret == -EAGAIN ? 0 : ret;
     }
     if (ret == 0 && r->irqs) {
         ret = deliver_irq(r);
@@ -321,6 +324,7 @@ static void run_once(GuestRun *r)
         return;
     }
     while (!pb_record_flush(r->rec, FLUSH_MS)) {
+        pb_backup_poke(r->backup);
         if (!healthy(r)) {
             return;
         }
