@@ -6,10 +6,13 @@
 
 #include "guest-fault.h"
 
-/* With DMA, MMIO, long answers, NMIs, faults, memory slots, all registers. */
+/*
+ * With DMA, MMIO, long answers, NMIs, faults, memory slots, all registers;
+ * and one that goes in a circle.
+ */
 static const char *const fault_guests[] = {
     "dma", "straight", "mmio", "port-input", "flags", "nmi", "page-fault",
-    "rep-movs", "halt", "int-n", "ring3", "slots", "real-mode",
+    "rep-movs", "halt", "int-n", "ring3", "slots", "real-mode", "jump-self",
 };
 #define GUESTS (sizeof(fault_guests) / sizeof(fault_guests[0]))
 

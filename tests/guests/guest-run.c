@@ -421,6 +421,7 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     r->o = o;
     r->result = result;
     r->mode = g->mode;
+    r->end_code = g->shuts_down;
     r->random = o->seed * 0x2545f4914f6cdd1dull + 3;
     pthread_mutex_init(&r->walk_lock, NULL);
     r->deadline_ns = guest_now(NULL) + o->timeout_s * 1000000000ull;

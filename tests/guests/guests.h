@@ -54,6 +54,7 @@ typedef struct Guest {
     const char *claim;
     const uint8_t *code, *code_end;
     bool real_mode;
+    bool shuts_down;          /* it ends with a triple fault */
     bool no_branches;         /* its loop has none: CLOCK_BRANCHES stands */
     GuestMode mode;           /* of the source, until the guest changes it */
     uint32_t step_length;     /* answer of PORT_LENGTH for counter=step */
