@@ -15,7 +15,7 @@ endif
 # GNU make's own parallelism is of no use here: ninja has its own.
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
-.PHONY: all qemu native guest lab demo bench bench-ring soak-ring help clean distclean \
+.PHONY: all qemu native guest lab demo bench bench-ring soak-ring soak-guests help clean distclean \
         check check-unit check-qtest check-lab check-guests check-e2e
 
 all: qemu native guest lab build/pbkvm
@@ -68,6 +68,10 @@ bench-ring:
 soak-ring: native
 	@bench/ring/soak $(EVENTS)
 
+# Generated guests, until Ctrl-C or a failure; SEED=N is where it starts.
+soak-guests: qemu native lab
+	@tests/guests/soak $(SEED)
+
 # Downloads stay in the cache, and so does QEMU's source.
 clean:
 	rm -rf build
@@ -84,6 +88,7 @@ help:
 	@echo 'make bench        measure what the README quotes'
 	@echo 'make bench-ring   the ring beside its peers and the limit (SECONDS=60)'
 	@echo 'make soak-ring    stream and check 10^9 events (EVENTS=N)'
+	@echo 'make soak-guests  generated guests until one fails (SEED=N to begin)'
 	@echo 'make clean        remove build/'
 	@echo 'make distclean    remove also QEMU'"'"'s unpacked source'
 	@echo

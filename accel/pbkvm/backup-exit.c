@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backup-internal.h"
+#include "backup-stuck.h"
 #include "primary-record.h"
 
 void pb_backup_describe_exit(const PbBackup *b, char *buf, size_t len)
@@ -178,5 +179,6 @@ PbRunEnd pb_backup_run_guest(PbBackup *b)
         pb_backup_fail(b, "KVM_RUN", ret);
         return PB_RUN_FAILED;
     }
+    pb_stuck_note_run(b, end);
     return end;
 }

@@ -37,6 +37,13 @@ typedef struct PbBreak {
     uint8_t value[4];
 } PbBreak;
 
+/* Runs that ended with nothing but a kick. backup-stuck.c */
+typedef struct PbIdle {
+    uint64_t since;           /* the thread's own time; 0: none were */
+    uint64_t branches;        /* all that time */
+    bool stuck;               /* for too long: report it */
+} PbIdle;
+
 struct PbBackup {
     PbBackupConfig c;
     PbVcpu v;
@@ -58,6 +65,8 @@ struct PbBackup {
     unsigned lasts;           /* events ever noted there */
     uint64_t now;             /* Primary time when it was looked at last */
     uint64_t branches;        /* of the last event that tells them */
+
+    PbIdle idle;
 
     /* Steering; under @lock. */
     pthread_mutex_t lock;

@@ -17,6 +17,7 @@
 
 #include "backup-internal.h"
 #include "backup-rep.h"
+#include "backup-stuck.h"
 #include "pb-inject.h"
 #include "pb-step.h"
 
@@ -27,6 +28,7 @@ typedef struct PbLanding {
     uint64_t armed_for;       /* the number of branches it should stop at */
     uint64_t first_exit;      /* b->v.exits when the landing began */
     PbRep rep;
+    PbRounds rounds;
 } PbLanding;
 
 static PbReplayEnd past(PbBackup *b, PbLanding *l)
@@ -51,6 +53,16 @@ static PbReplayEnd unexpected_exit(PbBackup *b, const PbEvent *e)
     pb_position_print(&target, want, sizeof(want));
     pb_backup_describe_exit(b, have, sizeof(have));
     return pb_backup_diverge(b, e, want, "%s", have);
+}
+
+static PbReplayEnd in_a_circle(PbBackup *b, PbLanding *l,
+                               const PbPosition *now)
+{
+    char want[120], have[120];
+
+    pb_position_print(&l->target, want, sizeof(want));
+    pb_position_print(now, have, sizeof(have));
+    return pb_backup_diverge(b, l->e, want, "for ever the same: %s", have);
 }
 
 /* Note how late the sampler's stop came. */
@@ -99,16 +111,21 @@ static int far(PbBackup *b, PbLanding *l, uint64_t now)
     return ret;
 }
 
+#define PB_NEAR_CIRCLE 3
+
 /*
  * NEAR: what to do next.  0: run (a breakpoint is set); 1: a step was made;
- * 2: a step ended in an exit; or -errno.
+ * 2: a step ended in an exit; PB_NEAR_CIRCLE: nothing helps; or -errno.
  */
 static int near(PbBackup *b, PbLanding *l, PbPosition *now)
 {
     uint64_t entry;
     bool branch;
-    int ret;
+    int ret = pb_stuck_round(b, &l->rounds, now);
 
+    if (ret) {
+        return ret < 0 ? ret : PB_NEAR_CIRCLE;
+    }
     if (now->injected) {
         ret = entry_of_injected(b, now, &entry);
         if (ret < 0) {
@@ -224,6 +241,9 @@ PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
         if (pb_backup_wanted(b)) {
             return leave(b, &l, PB_REPLAY_STOPPED);
         }
+        if (b->idle.stuck) {
+            return pb_stuck_idle(b, e);
+        }
         ret = look(b, &l, &now, &state);
         if (ret == 1) {
             end = pb_backup_note_exit(b);   /* a further MMIO fragment */
@@ -237,6 +257,9 @@ PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
         } else {
             ret = state == PB_LAND_FAR ? far(b, &l, now.branches)
                                        : near(b, &l, &now);
+            if (ret == PB_NEAR_CIRCLE) {
+                return in_a_circle(b, &l, &now);
+            }
             if (ret < 0) {
                 return pb_backup_fail(b, "preparing to land", ret);
             }
@@ -280,6 +303,9 @@ PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e)
         }
         if (pb_backup_wanted(b)) {
             return leave(b, &l, PB_REPLAY_STOPPED);
+        }
+        if (b->idle.stuck) {
+            return pb_stuck_idle(b, e);
         }
         ret = far(b, &l, now);
         if (ret < 0) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backup-internal.h"
+#include "backup-stuck.h"
 #include "pb-inject.h"
 #include "primary-record.h"
 
@@ -46,6 +47,9 @@ static PbReplayEnd run_to_question(PbBackup *b, const PbEvent *e)
         if (pb_backup_wanted(b)) {
             return PB_REPLAY_STOPPED;
         }
+        if (b->idle.stuck) {
+            return pb_stuck_idle(b, e);
+        }
         end = run_freely(b);
         if (end == PB_RUN_FAILED) {
             return PB_REPLAY_FAILED;
@@ -53,7 +57,7 @@ static PbReplayEnd run_to_question(PbBackup *b, const PbEvent *e)
         if (end == PB_RUN_WROTE && (int32_t)(b->writes - e->writes) > 0) {
             return check_outputs(b, e);
         }
-        if (end == PB_RUN_KICKED && e->branches &&
+        if (end == PB_RUN_KICKED &&
             pb_counter_read(b->v.counter) > e->branches) {
             char want[64];
 
@@ -181,6 +185,9 @@ static PbReplayEnd run_to_writes(PbBackup *b, const PbEvent *e)
         }
         if (b->asking) {
             return wrong_question(b, e);
+        }
+        if (b->idle.stuck) {
+            return pb_stuck_idle(b, e);
         }
         end = run_freely(b);
         if (end == PB_RUN_FAILED) {

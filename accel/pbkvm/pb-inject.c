@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-inject.c: give a vCPU an interrupt or NMI. */
 #include "pb-inject.h"
+#include "pb-step.h"
 
 #define RFLAGS_RF (1ull << 16)
 
@@ -74,4 +75,17 @@ int pb_half_delivered(PbVcpu *v, bool irq_too)
     return e.exception.injected || e.exception.pending || e.nmi.injected ||
            e.nmi.pending ||
            (irq_too && (e.interrupt.injected || e.interrupt.shadow));
+}
+
+int pb_before_int(PbVcpu *v)
+{
+    struct kvm_sregs sregs;
+    struct kvm_regs regs;
+    PbInsn insn;
+    int ret = pb_vcpu_get_both(v, &regs, &sregs);
+
+    if (ret == 0) {
+        ret = pb_insn_fetch(v, &regs, &sregs, &insn);
+    }
+    return ret < 0 ? ret : insn.kind == PB_INSN_INT;
 }

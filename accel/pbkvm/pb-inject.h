@@ -24,4 +24,11 @@ int pb_inject_nmi(PbVcpu *v);
  */
 int pb_half_delivered(PbVcpu *v, bool irq_too);
 
+/*
+ * Whether the next instruction is an INT.  An exit may have interrupted its
+ * delivery; KVM_GET_VCPU_EVENTS does not tell of that, and KVM would finish
+ * it before an NMI that is given now.  1, 0 or -errno.
+ */
+int pb_before_int(PbVcpu *v);
+
 #endif /* PB_INJECT_H */

@@ -12,6 +12,7 @@
 #include "pb-mem.h"
 
 #define PAGE_SIZE 4096u
+#define PTE_USED 0x60u      /* Accessed, Dirty */
 
 bool pb_mem_add_block(PbMem *m, const char *name, void *host, uint64_t size)
 {
@@ -282,7 +283,7 @@ static void compare_page(PbMemDiff *d, unsigned block, uint64_t offset,
             continue;
         }
         d->differences++;
-        if ((a ^ b) == 0x20 && (a & 1)) {
+        if (!((a ^ b) & ~PTE_USED) && (a & 1)) {
             d->accessed_bits++;
         } else if (d->differences - d->accessed_bits == 1) {
             d->block = block;

@@ -84,16 +84,17 @@ bool pb_mem_scan(const PbMem *m,
 typedef struct PbMemDiff {
     uint64_t bytes;          /* bytes compared */
     uint64_t differences;    /* 4-byte words that differ */
-    uint64_t accessed_bits;  /* of these: differ in a present PTE's A bit */
+    uint64_t accessed_bits;  /* of these: differ in a present PTE's A or D */
     unsigned block;          /* the first real difference: block, offset, */
     uint64_t offset;
     uint32_t a, b;           /* and both words */
 } PbMemDiff;
 
 /*
- * Compare every byte of every block.  A word that differs only in bit 5 and
- * has bit 0 set on both sides may be a page table entry whose Accessed bit
- * the CPU set by speculation (SDM 3A 5.10.2.3): counted apart.
+ * Compare every byte of every block.  A word that differs only in bits 5 and
+ * 6 and has bit 0 set on both sides may be a page table entry: its Accessed
+ * bit was set by speculation (SDM 3A 5.10.2.3), or both by an instruction
+ * that an exit interrupted, and that begins anew.  Counted apart.
  */
 void pb_mem_compare(const PbMem *a, const PbMem *b, PbMemDiff *diff);
 

@@ -89,12 +89,14 @@ static int inject_irq(PbkvmState *s, CPUState *cpu)
 /* An NMI or interrupt that waits, recorded and handed to KVM. BQL held. */
 static int inject(PbkvmState *s, CPUState *cpu)
 {
-    int ret = 0;
+    bool nmi = cpu->interrupt_request & CPU_INTERRUPT_NMI;
+    int ret = nmi ? inject_nmi(s, cpu) : 0;
+    bool injected = nmi && !(cpu->interrupt_request & CPU_INTERRUPT_NMI);
 
-    if (cpu->interrupt_request & CPU_INTERRUPT_NMI) {
-        ret = inject_nmi(s, cpu);
-    } else if ((cpu->interrupt_request & CPU_INTERRUPT_HARD) &&
-               takes_interrupts(cpu->kvm_run)) {
+    /* An NMI that must wait holds up no interrupt: its window stays open. */
+    if (ret == 0 && !injected &&
+        (cpu->interrupt_request & CPU_INTERRUPT_HARD) &&
+        takes_interrupts(cpu->kvm_run)) {
         ret = inject_irq(s, cpu);
     }
     cpu->kvm_run->request_interrupt_window =

@@ -424,6 +424,7 @@ int pb_record_nmi(PbRecorder *r)
 
     if (ret == 0) {
         ret = pb_half_delivered(r->v, true);
+        ret = ret == 0 ? pb_before_int(r->v) : ret;
         ret = ret == 1 ? -EAGAIN : ret;
     }
     if (ret == 0) {

@@ -184,6 +184,7 @@ void guest_devices(GuestRun *r)
         break;
     case KVM_EXIT_SHUTDOWN:
         r->done = true;
+        r->end_code = r->guest->shuts_down ? 0 : 0xff;
         break;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
     case KVM_EXIT_INTR:

@@ -133,7 +133,7 @@ static void damage(GuestFault *f, Whole *w)
         e->arg ^= 1 << pick(f, 8);
         break;
     case FAULT_BRANCH:
-        e->branches += pick(f, 2) ? 1 : -1;
+        e->branches += e->branches == 0 || pick(f, 2) ? 1 : -1;
         break;
     case FAULT_RIP:
         e->body.pos.rip += pick(f, 2) ? 1 + pick(f, 5) : -1 - pick(f, 5);

@@ -36,6 +36,7 @@ DECLARE(nmi);
 DECLARE(ring3);
 DECLARE(real_mode);
 DECLARE(marks);
+DECLARE(triple_fault);
 DECLARE(verify);
 
 const Guest guests[] = {
@@ -169,6 +170,11 @@ const Guest guests[] = {
         .name = "marks", CODE(marks),
         .claim = "progress marks alone",
         .step_length = 3000, .pmu_length = 50000000,
+    },
+    {
+        .name = "triple-fault", CODE(triple_fault),
+        .claim = "a triple fault shuts both down",
+        .shuts_down = true,
     },
     {
         .name = "verify", CODE(verify),

@@ -67,13 +67,16 @@ static void report_divergence(GuestRun *r)
 static bool healthy(GuestRun *r)
 {
     PbBackupStatus s = pb_backup_status(r->backup);
+    struct kvm_regs regs = { 0 };
 
     if (s == PB_BACKUP_DIVERGED || s == PB_BACKUP_FAILED) {
         report_divergence(r);
     } else if (guest_now(NULL) > r->deadline_ns) {
-        guest_fail(r, "no end within %u s: %llu interrupts so far, Backup %s",
-                   r->o->timeout_s, (unsigned long long)r->result->ticks,
-                   pb_backup_status_name(s));
+        pb_vcpu_get_regs(&r->v, &regs);
+        guest_fail(r, "no end within %u s: %llu interrupts so far, Primary "
+                   "at eip 0x%llx, Backup %s", r->o->timeout_s,
+                   (unsigned long long)r->result->ticks,
+                   (unsigned long long)regs.rip, pb_backup_status_name(s));
     }
     return !r->failed;
 }
@@ -140,6 +143,7 @@ static int verify_locked(GuestRun *r)
         return ret;
     }
     while (!pb_record_flush(r->rec, FLUSH_MS)) {
+        pb_backup_poke(r->backup);
         if (!healthy(r)) {
             return -EIO;
         }
@@ -281,6 +285,8 @@ static int deliver(GuestRun *r)
             r->halted = false;
             return 0;
         }
+        /* The window may be open for an interrupt, and stay until it comes. */
+        ret = ret == -EAGAIN ? 0 : ret;
     }
     if (ret == 0 && r->irqs) {
         ret = deliver_irq(r);
@@ -318,6 +324,7 @@ static void run_once(GuestRun *r)
         return;
     }
     while (!pb_record_flush(r->rec, FLUSH_MS)) {
+        pb_backup_poke(r->backup);
         if (!healthy(r)) {
             return;
         }
@@ -414,6 +421,7 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     r->o = o;
     r->result = result;
     r->mode = g->mode;
+    r->end_code = g->shuts_down;
     r->random = o->seed * 0x2545f4914f6cdd1dull + 3;
     pthread_mutex_init(&r->walk_lock, NULL);
     r->deadline_ns = guest_now(NULL) + o->timeout_s * 1000000000ull;

@@ -54,6 +54,7 @@ typedef struct Guest {
     const char *claim;
     const uint8_t *code, *code_end;
     bool real_mode;
+    bool shuts_down;          /* it ends with a triple fault */
     bool no_branches;         /* its loop has none: CLOCK_BRANCHES stands */
     bool computes_code;       /* new instructions from old: an INT3 shows */
     GuestMode mode;           /* of the source, until the guest changes it */
@@ -216,6 +217,15 @@ bool guest_primary(void *opaque, uint64_t *seq, uint64_t *branches);
  * the last look.  @verified: it was let closer.
  */
 void guest_check_lag(GuestRun *r, bool verified);
+
+/* ---- guest-random.c ---- */
+
+/*
+ * Run @n generated guests, from seed o->seed on, each @runs times, of the
+ * items named in @only (NULL: all); how many failed.
+ */
+unsigned guest_random_runs(const GuestOptions *o, unsigned n,
+                           unsigned runs, const char *only);
 
 /* ---- guest-vm.c ---- */
 

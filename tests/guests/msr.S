@@ -16,9 +16,17 @@ main:
     wrmsr
     mov     $0x12345, %ecx
     rdmsr
+    mov     0x20004, %esi
+    xor     %ecx, %ecx
+    rdpmc                       /* faults: no virtual PMU */
+    cmp     0x20004, %esi
+    je      bad
     mov     %ebx, 0x20000
     until_rounds 1b
     succeed
+bad:
+    cli
+    end_with 1
 
 on_13:                          /* all that fault have two bytes */
     incl    0x20004

@@ -235,7 +235,8 @@ static void test_no_backup_yet(void)
     for (i = 0; i < G_N_ELEMENTS(commands); i++) {
         assert_refused(waits, commands[i], "there is no Backup: the guest has "
                        "not started yet");
-        assert_refused(none, commands[i], "there is no Backup: pbkvm-start makes one");
+        assert_refused(none, commands[i], "there is no Backup: pbkvm-start "
+                       "makes one");
     }
     assert_refused(waits, "{ 'execute': 'pbkvm-panic' }", "the guest has not "
                    "started yet");
