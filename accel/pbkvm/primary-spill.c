@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* primary-spill.c: events beside the full ring, in memory and in a file. */
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -398,6 +399,7 @@ int pb_spill_each(PbSpill *s, const PbSpillMark *m, PbSpillEach *each,
     if (!make_room(&b, s->out.used - s->out.at + BLOCK_SLOTS)) {
         return -ENOMEM;
     }
+    assert(b.slot);
     b.used = s->out.used - s->out.at;
     memcpy(b.slot, s->out.slot + s->out.at, b.used * sizeof(*b.slot));
     more = each_of(&b, each, opaque);

@@ -51,14 +51,12 @@ static void put(Bench *b, uint32_t len, bool must)
 {
     static PbEvent slots[MAX_SLOTS];
     uint32_t n = make_event(b->made + 1, len, slots);
+    bool taken = (!pb_spill_active(b->spill) &&
+                  pb_ring_put(b->ring, slots, n)) ||
+                 pb_spill_put(b->spill, slots, n, must);
 
-    if (!pb_spill_active(b->spill) && pb_ring_put(b->ring, slots, n)) {
-        b->made++;
-    } else if (pb_spill_put(b->spill, slots, n, must)) {
-        b->made++;
-    } else {
-        fuzz_check(!must);
-    }
+    fuzz_check(taken || !must);
+    b->made += taken;
 }
 
 static void check_event(Bench *b, uint32_t n)

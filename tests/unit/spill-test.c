@@ -486,7 +486,7 @@ static void test_file_that_cannot_be_made_says_why(void)
 static void test_killed_process_leaves_nothing(void)
 {
     char dir[] = "/tmp/spill-test-XXXXXX";
-    int ready[2], status;
+    int ready[2] = { -1, -1 }, status;
     char byte;
     pid_t child;
 
