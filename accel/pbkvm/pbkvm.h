@@ -118,7 +118,7 @@ void pbkvm_shutdown(PbkvmState *s);
 /* ---- pbkvm-walk.c ---- */
 
 /* Where the Backup stands. BQL held. */
-void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *place);
+void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *q);
 
 /* PbBackupConfig.stopped */
 void pbkvm_walk_stopped(void *opaque);
