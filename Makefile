@@ -15,8 +15,9 @@ endif
 # GNU make's own parallelism is of no use here: ninja has its own.
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
-.PHONY: all qemu native guest lab demo bench bench-ring soak-ring soak-guests help clean distclean \
-        check check-unit check-qtest check-lab check-guests check-e2e
+.PHONY: all qemu native guest lab demo bench bench-ring soak-ring soak-guests help \
+        clean distclean fuzz lint coverage valgrind check check-unit check-qtest \
+        check-lab check-guests check-e2e
 
 all: qemu native guest lab build/pbkvm
 
@@ -72,6 +73,19 @@ soak-ring: native
 soak-guests: qemu native lab
 	@tests/guests/soak $(SEED)
 
+# Their tools are installed when they are first needed: docs/tools.md.
+fuzz: build/config
+	@tests/fuzz/run $(if $(SECONDS),--seconds $(SECONDS)) $(TARGETS)
+
+lint: native qemu
+	@tests/tools/lint
+
+coverage: build/config
+	@tests/tools/coverage
+
+valgrind: native
+	@tests/tools/valgrind
+
 # Downloads stay in the cache, and so does QEMU's source.
 clean:
 	rm -rf build
@@ -89,6 +103,10 @@ help:
 	@echo 'make bench-ring   the ring beside its peers and the limit (SECONDS=60)'
 	@echo 'make soak-ring    stream and check 10^9 events (EVENTS=N)'
 	@echo 'make soak-guests  generated guests until one fails (SEED=N to begin)'
+	@echo 'make fuzz         fuzz what takes untrusted input (SECONDS=60 each)'
+	@echo 'make lint         clang-tidy and checkpatch over our files'
+	@echo 'make coverage     lines the unit tests run, per file'
+	@echo 'make valgrind     the unit tests under memcheck'
 	@echo 'make clean        remove build/'
 	@echo 'make distclean    remove also QEMU'"'"'s unpacked source'
 	@echo

@@ -141,7 +141,8 @@ static const char *check_body(const PbEvent *e)
         return e->body.msr.fault <= 1 ? NULL : "fault is neither 0 nor 1";
     case PB_EVENT_POINT:
     case PB_EVENT_VERIFY:
-        return !e->arg || e->arg >= 0x100 ? NULL : "arg is out of range for the kind";
+        return !e->arg || e->arg >= 0x100
+               ? NULL : "arg is out of range for the kind";
     case PB_EVENT_MEM_WRITE:
         return e->body.mem.len ? NULL : "len is zero";
     case PB_EVENT_STATE:

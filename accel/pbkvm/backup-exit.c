@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* backup-exit.c: run the Backup's guest to its next exit, and say what it is. */
+/* backup-exit.c: run the Backup's guest to its next exit, and say which. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -164,8 +164,11 @@ static PbReplayEnd replay_question(PbBackup *b, const PbEvent *e,
     if (!pb_backup_question_is(b, e)) {
         return wrong_question(b, e);
     }
-    if ((end = check_outputs(b, e)) != PB_REPLAY_DONE ||
-        (end = check_branches(b, e)) != PB_REPLAY_DONE) {
+    end = check_outputs(b, e);
+    if (end == PB_REPLAY_DONE) {
+        end = check_branches(b, e);
+    }
+    if (end != PB_REPLAY_DONE) {
         return end;
     }
     if (e->kind != PB_EVENT_READ_BEGIN) {

@@ -19,9 +19,9 @@ typedef struct PbSaveOptions {
 
 /*
  * Any thread; waits until it is done.  @b must be frozen.  What is in the
- * ring, and in its spill, when it begins is saved.  The instruction @b stands in is finished
- * first, where the history has all it needs for that.  False with @why; see
- * pb_evidence_finish() about what is left of the file then.
+ * ring, and in its spill, when it begins is saved.  The instruction @b stands
+ * in is finished first, where the history has all it needs for that.  False
+ * with @why; see pb_evidence_finish() about what is left of the file then.
  */
 bool pb_backup_save(PbBackup *b, const char *file, const PbSaveOptions *o,
                     PbEvidenceWritten *written, char *why, size_t len);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* backup-steer.c: freeze, thaw, lag and verify: what others ask of the Backup. */
+/* backup-steer.c: freeze, thaw, lag, verify: what others ask of the Backup. */
 #include <errno.h>
 
 #include "backup-internal.h"

@@ -222,7 +222,7 @@ bool pb_counter_fired(PbCounter *c)
 
 void pb_counter_kick(PbCounter *c)
 {
-    /* Its handler sets immediate_exit: set here too, it would be heard twice. */
+    /* Its handler sets immediate_exit: set here, it would be heard twice. */
     syscall(SYS_tgkill, getpid(), c->tid, PB_COUNTER_SIGNAL);
 }
 

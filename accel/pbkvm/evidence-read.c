@@ -520,9 +520,10 @@ PbEvidence *pb_evidence_open(const char *file, char *why, size_t len)
     e->file = strdup(file);
     e->payload = malloc(pb_evidence_max_len(PB_EVIDENCE_PAGES));
     e->event = malloc(PB_EVIDENCE_MAX_SLOTS * sizeof(*e->event));
-    if (!e->file || !e->payload || !e->event || !open_file(&r) || !read_head(&r) ||
-        !read_info(&r) || !read_cpuid(&r) || !read_memory(&r) ||
-        !read_state(&r) || !read_ram(&r) || !check_history(&r)) {
+    if (!e->file || !e->payload || !e->event || !open_file(&r) ||
+        !read_head(&r) || !read_info(&r) || !read_cpuid(&r) ||
+        !read_memory(&r) || !read_state(&r) || !read_ram(&r) ||
+        !check_history(&r)) {
         pb_evidence_close(e);
         return NULL;
     }

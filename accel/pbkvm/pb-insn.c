@@ -290,6 +290,41 @@ static void classify_low(PbInsn *insn, const Parts *p)
     }
 }
 
+/* What is no relative branch. */
+static void classify(PbInsn *insn, const Parts *p, const uint8_t *code)
+{
+    if (is_string(p->op) && p->rep) {
+        insn->kind = PB_INSN_REP;
+    } else if (p->op >= 0xc0) {
+        classify_high(insn, p, code);
+    } else {
+        classify_low(insn, p);
+    }
+}
+
+/*
+ * A relative branch, whose displacement has @disp bytes.  Its REP prefixes
+ * mean nothing, but Capstone ignores 0x66 when one of them follows it, and
+ * so takes the branch for longer or shorter: it does not get to see them.
+ */
+static void decode_relative(PbInsn *insn, const Parts *p, unsigned disp,
+                            const uint8_t *code, unsigned len, uint64_t pc,
+                            uint64_t cs_base, unsigned bits)
+{
+    unsigned i, n = 0, size = p->opcode_end + disp;
+    uint8_t bare[MAX_LEN];
+
+    for (i = 0; i < size && size <= len; i++) {
+        if (i >= p->opcode_end || (code[i] != 0xf2 && code[i] != 0xf3)) {
+            bare[n++] = code[i];
+        }
+    }
+    if (disassemble(insn, bare, n, pc + size - n, bits)) {
+        insn->len = size;
+        insn->target = target_of(code, size, disp, pc, cs_base, p->op16);
+    }
+}
+
 static void decode(PbInsn *insn, const uint8_t *code, unsigned len,
                    uint64_t pc, uint64_t cs_base, unsigned bits)
 {
@@ -297,25 +332,21 @@ static void decode(PbInsn *insn, const uint8_t *code, unsigned len,
     Parts p;
 
     memset(insn, 0, sizeof(*insn));
-    insn->kind = PB_INSN_UNKNOWN;
-    insn->len = disassemble(insn, code, len, pc, bits);
-    if (!insn->len || !take_apart(&p, code, insn->len, bits)) {
-        insn->len = 0;
-        return;
+    if (take_apart(&p, code, len, bits)) {
+        insn->traits = (p.op16 ? PB_INSN_OP16 : 0) |
+                       (p.addr16 ? PB_INSN_ADDR16 : 0);
+        disp = classify_relative(insn, &p);
+        if (disp) {
+            decode_relative(insn, &p, disp, code, len, pc, cs_base, bits);
+        } else {
+            insn->len = disassemble(insn, code, len, pc, bits);
+            if (insn->len) {
+                classify(insn, &p, code);
+            }
+        }
     }
-    insn->traits = (p.op16 ? PB_INSN_OP16 : 0) |
-                   (p.addr16 ? PB_INSN_ADDR16 : 0);
-    disp = classify_relative(insn, &p);
-    if (disp) {
-        /* Capstone ignores 0x66 here when 0xf2 or 0xf3 follows it. */
-        insn->len = p.opcode_end + disp;
-        insn->target = target_of(code, insn->len, disp, pc, cs_base, p.op16);
-    } else if (is_string(p.op) && p.rep) {
-        insn->kind = PB_INSN_REP;
-    } else if (p.op >= 0xc0) {
-        classify_high(insn, &p, code);
-    } else {
-        classify_low(insn, &p);
+    if (!insn->len) {
+        *insn = (PbInsn) { .kind = PB_INSN_UNKNOWN };
     }
 }
 

@@ -56,8 +56,11 @@ static int take(PbVcpu *v, PbPosition *p, bool with_loop)
     unsigned n;
     int ret;
 
-    if ((ret = pb_vcpu_get_both(v, &regs, &sregs)) < 0 ||
-        (ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &events)) < 0) {
+    ret = pb_vcpu_get_both(v, &regs, &sregs);
+    if (ret >= 0) {
+        ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &events);
+    }
+    if (ret < 0) {
         return ret;
     }
     n = pb_tables_read(v->mem, &sregs, sregs.ss.base + regs.rsp, stack,
@@ -90,7 +93,8 @@ int pb_position_add_loop(PbVcpu *v, PbPosition *p)
     struct kvm_regs regs;
     int ret;
 
-    if ((ret = pb_vcpu_get_both(v, &regs, &sregs)) < 0) {
+    ret = pb_vcpu_get_both(v, &regs, &sregs);
+    if (ret < 0) {
         return ret;
     }
     p->loop = pb_loop_hash(v, &regs, &sregs);

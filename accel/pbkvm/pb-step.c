@@ -337,7 +337,7 @@ int pb_step(PbVcpu *v, bool *branch)
     if (ret == 0) {
         ret = pb_step_plan(&in, &plan);
     }
-    if (ret < 0) {
+    if (ret != 0) {
         return ret;
     }
     for (i = 0; i < MAX_SPURIOUS; i++) {

@@ -48,9 +48,9 @@ int pb_vcpu_enter(PbVcpu *v);
 
 /*
  * Let KVM complete a pending exit without running guest code (KVM_RUN with
- * immediate_exit; a kick that comes meanwhile is kept).  0: done, registers are those after
- * the instruction; 1: KVM wants another exit answered first (a further MMIO
- * fragment): see run->exit_reason; else -errno.
+ * immediate_exit; a kick that comes meanwhile is kept).  0: done, registers
+ * are those after the instruction; 1: KVM wants another exit answered first
+ * (a further MMIO fragment): see run->exit_reason; else -errno.
  */
 int pb_vcpu_complete(PbVcpu *v);
 

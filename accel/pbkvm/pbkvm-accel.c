@@ -156,7 +156,8 @@ static void set_ring(Object *obj, Visitor *v, const char *name, void *opaque,
 {
     uint32_t value;
 
-    if (!visit_type_uint32(v, name, &value, errp) || !pbkvm_not_yet_running(errp)) {
+    if (!visit_type_uint32(v, name, &value, errp) ||
+        !pbkvm_not_yet_running(errp)) {
         return;
     }
     if (value < PB_RING_MIN_SLOTS || value > PB_RING_MAX_SLOTS ||

@@ -143,7 +143,7 @@ bool pbkvm_stop_at_position(PbkvmState *s, PbEventKind kind,
 /* ---- pbkvm-walk.c ---- */
 
 /* Where the Backup stands. BQL held. */
-void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *place);
+void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *q);
 
 /* PbBackupConfig.stopped */
 void pbkvm_walk_stopped(void *opaque);

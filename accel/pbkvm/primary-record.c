@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* primary-record.c: outside results of the Primary become events. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,7 @@ static void put_payload(PbRecorder *r, PbEvent *staged, uint32_t slots,
 {
     uint32_t i;
 
+    assert(data || !slots);
     for (i = 1; i <= slots; i++) {
         PbEvent *to = staged ? staged + i : pb_ring_slot(r->ring, i);
         uint32_t n = len < PB_EVENT_SIZE ? len : PB_EVENT_SIZE;

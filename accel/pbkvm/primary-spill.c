@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* primary-spill.c: events beside the full ring, in memory and in a file. */
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,8 +14,9 @@
 /* Of one write, and of one read; more than the largest event. */
 #define BLOCK_SLOTS 4096u
 
-_Static_assert(BLOCK_SLOTS > PB_EVENT_MAX_PAYLOAD / PB_EVENT_SIZE + 1,
-               "an event fits a block");
+#define MAX_EVENT_SLOTS (PB_EVENT_MAX_PAYLOAD / PB_EVENT_SIZE + 1)
+
+_Static_assert(BLOCK_SLOTS > MAX_EVENT_SLOTS, "an event fits a block");
 
 /* Events in memory: slots @at to @used. */
 typedef struct Block {
@@ -226,16 +228,20 @@ bool pb_spill_wait(PbSpill *s, int timeout_ms)
 
 /* ---- the Backup's side ---- */
 
-/* The first whole event of @b, with its slots; or NULL. */
+/*
+ * The first whole event of @b, with its slots; or NULL.  One that a damaged
+ * file makes too long for the ring never becomes whole.
+ */
 static const PbEvent *whole_event(const Block *b, uint32_t *n)
 {
-    const PbEvent *e = b->slot + b->at;
+    const PbEvent *e;
 
     if (b->at == b->used) {
         return NULL;
     }
+    e = b->slot + b->at;
     *n = 1 + pb_event_extra_slots(e);
-    return *n <= b->used - b->at ? e : NULL;
+    return *n <= MAX_EVENT_SLOTS && *n <= b->used - b->at ? e : NULL;
 }
 
 /* Bytes of the file from @from up to @end, as many as fit @b; or -errno. */
@@ -405,6 +411,7 @@ int pb_spill_each(PbSpill *s, const PbSpillMark *m, PbSpillEach *each,
     if (!make_room(&b, s->out.used - s->out.at + BLOCK_SLOTS)) {
         return -ENOMEM;
     }
+    assert(b.slot);
     b.used = s->out.used - s->out.at;
     memcpy(b.slot, s->out.slot + s->out.at, b.used * sizeof(*b.slot));
     more = each_of(&b, each, opaque);
@@ -413,7 +420,9 @@ int pb_spill_each(PbSpill *s, const PbSpillMark *m, PbSpillEach *each,
         at += n > 0 ? n : 0;
         more = n >= 0 && each_of(&b, each, opaque);
     }
-    if (more) {
+    if (more && b.at != b.used) {
+        n = -EIO;         /* the file ends within an event */
+    } else if (more) {
         each_of(&in, each, opaque);
     }
     free(b.slot);

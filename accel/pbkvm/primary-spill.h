@@ -63,7 +63,7 @@ typedef struct PbSpillStats {
     uint64_t times;                 /* it became active */
     int error;                      /* errno of the write that failed, or 0 */
 } PbSpillStats;
-void pb_spill_stats(const PbSpill *s, PbSpillStats *stats);
+void pb_spill_stats(const PbSpill *s, PbSpillStats *t);
 
 /* PbSpillStats.times alone. */
 uint64_t pb_spill_times(const PbSpill *s);

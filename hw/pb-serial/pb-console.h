@@ -63,7 +63,7 @@ void pb_console_count(PbConsole *c, uint64_t *shown, uint64_t *waiting,
                       uint64_t *dropped);
 
 /* @writes: the number of the write that this is about, from 1. */
-void pb_console_note(PbConsole *c, PbConsoleNote note, uint64_t writes);
+void pb_console_note(PbConsole *c, PbConsoleNote what, uint64_t writes);
 
 /* For pb_console_init(), and for tests: PbkvmPortWritten. */
 void pb_console_wrote(void *opaque, unsigned offset, uint8_t value);

@@ -172,8 +172,7 @@ static int pb_serial_post_load(void *opaque, int version)
 {
     PbSerial *s = opaque;
 
-    if (s->uart.rx_count > PB_UART_FIFO || s->uart.tx_count > PB_UART_FIFO ||
-        s->uart.rx_head >= PB_UART_FIFO || s->uart.tx_head >= PB_UART_FIFO) {
+    if (!pb_uart_valid(&s->uart)) {
         return -EINVAL;
     }
     pb_uart_update_irq(&s->uart);

@@ -422,6 +422,12 @@ uint8_t pb_uart_read(PbUart *u, unsigned offset)
     }
 }
 
+bool pb_uart_valid(const PbUart *u)
+{
+    return u->rx_count <= depth(u) && u->rx_head < PB_UART_FIFO &&
+           u->tx_count <= depth(u) && u->tx_head < PB_UART_FIFO;
+}
+
 void pb_uart_init(PbUart *u, const PbUartHost *host, void *opaque)
 {
     u->host = host;

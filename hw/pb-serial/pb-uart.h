@@ -141,6 +141,9 @@ void pb_uart_set_lines(PbUart *u, uint8_t lines);
 
 /* ---- after loading a state ---- */
 
+/* Is this what a UART can be in?  Of a state that came from outside. */
+bool pb_uart_valid(const PbUart *u);
+
 void pb_uart_update_irq(PbUart *u);
 
 /* Bits per character on the line: start, data, parity, stop. */

@@ -17,8 +17,9 @@ PbkvmLabPmu *pbkvm_lab_pmu;
 static bool check_period(const char *name, uint64_t val, Error **errp)
 {
     if (val != 0 && (val < PERIOD_MIN || val > PERIOD_MAX)) {
-        error_setg(errp, TYPE_PBKVM_LAB_PMU ": %s must be 0 (off) or %llu..%llu "
-                   "branches, not %" PRIu64, name, PERIOD_MIN, PERIOD_MAX, val);
+        error_setg(errp, TYPE_PBKVM_LAB_PMU ": %s must be 0 (off) or "
+                   "%llu..%llu branches, not %" PRIu64, name, PERIOD_MIN,
+                   PERIOD_MAX, val);
         return false;
     }
     return true;

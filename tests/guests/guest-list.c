@@ -125,7 +125,8 @@ const Guest guests[] = {
     },
     {
         .name = "branchless-reg", CODE(branchless_reg),
-        .claim = "a loop without a conditional branch that counts in a register",
+        .claim = "a loop without a conditional branch that counts in a "
+                 "register",
         .slow = "every round of the loop is looked at",
         .no_branches = true,
     },

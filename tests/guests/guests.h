@@ -6,8 +6,8 @@
  * Threads: the one that calls guest_run() is the Primary's vCPU; a second is
  * the Backup; a third, the source, says at random times that something came
  * from outside (where a guest is single-stepped, the Primary's own thread
- * does, after a random number of steps or branches).  GuestRun belongs to the Primary's thread
- * but for the fields marked "any thread".
+ * does, after a random number of steps or branches).  GuestRun belongs to the
+ * Primary's thread but for the fields marked "any thread".
  */
 #ifndef GUESTS_H
 #define GUESTS_H

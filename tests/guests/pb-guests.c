@@ -462,7 +462,8 @@ int main(int argc, char **argv)
     }
     printf("1..%d\n# counter %s, the Backup's %s, seed %llu\n", n,
            pb_counter_kind_name(w.o.counter),
-           pb_counter_kind_name(w.o.backup_counter), (unsigned long long)w.o.seed);
+           pb_counter_kind_name(w.o.backup_counter),
+           (unsigned long long)w.o.seed);
     for (i = 0, n = 0; i < guests_count; i++) {
         if (wanted(&w, &guests[i])) {
             failed += !test_guest(&w, &guests[i], ++n);

@@ -144,6 +144,12 @@ static void test_prefixes_of_branches_do_not_confuse_length(void)
 {
     CHECK(32, CALL, 5, BYTES(0x66, 0xf3, 0xe8, 0, 1, 0, 0),
           .target = 0x105);
+    CHECK(32, CALL, 5, BYTES(0x66, 0xf2, 0xe8, 0, 1), .target = 0x105);
+    CHECK(16, BRANCH, 8, BYTES(0x66, 0xf3, 0x0f, 0x84, 0, 1, 0, 0),
+          .target = PC + 0x108, .conditional = true);
+    CHECK(16, UNKNOWN, 0, BYTES(0x66, 0xf3, 0x0f, 0x84, 0, 1));
+    CHECK(16, UNKNOWN, 0, BYTES(0xf2, 0xf2, 0xf2, 0xf2, 0xf2, 0xf2, 0xf2,
+                                0xf2, 0xf2, 0x66, 0xf3, 0x0f, 0x84, 0, 1));
     CHECK(32, BRANCH, 6, BYTES(0xf2, 0xe9, 0, 1, 0, 0),
           .target = PC + 0x106);
     CHECK(32, BRANCH, 3, BYTES(0xf2, 0x74, 0x10), .target = PC + 0x13,

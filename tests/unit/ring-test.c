@@ -20,7 +20,10 @@ static void push(PbRing *r, uint64_t first, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         PbEvent *e = pb_ring_reserve(r, 1);
 
-        pb_check(e != NULL);
+        if (!e) {
+            pb_check(!"there is room");
+            return;
+        }
         *e = (PbEvent) { .seq = first + i, .kind = PB_EVENT_MARK };
         pb_ring_publish(r, 1);
     }
@@ -32,7 +35,10 @@ static void pop(PbRing *r, uint64_t first, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         const PbEvent *e = pb_ring_peek(r, 0);
 
-        pb_check(e != NULL);
+        if (!e) {
+            pb_check(!"there is an event");
+            return;
+        }
         pb_check_u64(e->seq, first + i);
         pb_ring_release(r, 1);
     }

@@ -385,20 +385,54 @@ static void test_without_file_only_what_must_be_is_taken(void)
     pair_free(&p);
 }
 
+/* Without looking at them, until the spill fails or is empty. */
+static int take_back(Pair *p)
+{
+    int ret = 0;
+
+    while (ret == 0 && pb_ring_peek(p->ring, 0)) {
+        pb_ring_release(p->ring, 1 + pb_event_extra_slots(
+                                     pb_ring_peek(p->ring, 0)));
+        ret = pb_spill_refill(p->spill);
+    }
+    return ret;
+}
+
 static void test_file_that_is_cut_is_told(void)
 {
     Pair p = pair_new();
-    int ret = 0;
 
     produce_many(&p, 4000);
     pb_check(ftruncate(p.fd, BLOCK + 64) == 0);
-    while (ret == 0 && pb_ring_peek(p.ring, 0)) {
-        pb_ring_release(p.ring, 1 + pb_event_extra_slots(
-                                    pb_ring_peek(p.ring, 0)));
-        ret = pb_spill_refill(p.spill);
-    }
-    pb_check_u64(-ret, EIO);
+    pb_check_u64(-take_back(&p), EIO);
     pair_free(&p);
+}
+
+static bool look_at_nothing(void *opaque, const PbEvent *slots, uint32_t n)
+{
+    return true;
+}
+
+/* One slot more than the largest has; and as long as it can say. */
+static void test_event_that_became_too_long_is_told(void)
+{
+    static const uint32_t len[] = { MAX_SLOTS * PB_EVENT_SIZE,
+                                    2048 * PB_EVENT_SIZE, UINT32_MAX };
+    unsigned i;
+
+    for (i = 0; i < 3; i++) {
+        PbEvent e = { .kind = PB_EVENT_MEM_WRITE, .body.mem.len = len[i] };
+        Pair p = pair_new();
+        PbSpillMark m;
+
+        produce_many(&p, 4000);
+        pb_check(pwrite(p.fd, &e, sizeof(e), 0) == sizeof(e));
+        pb_check(pb_spill_mark(p.spill, &m));
+        pb_check_u64(-pb_spill_each(p.spill, &m, look_at_nothing, NULL), EIO);
+        pb_spill_unmark(&m);
+        pb_check_u64(-take_back(&p), EIO);
+        pair_free(&p);
+    }
 }
 
 /* ---- the file ---- */
@@ -452,7 +486,7 @@ static void test_file_that_cannot_be_made_says_why(void)
 static void test_killed_process_leaves_nothing(void)
 {
     char dir[] = "/tmp/spill-test-XXXXXX";
-    int ready[2], status;
+    int ready[2] = { -1, -1 }, status;
     char byte;
     pid_t child;
 
@@ -566,6 +600,7 @@ int main(void)
         PB_TEST(file_size_limit_loses_nothing),
         PB_TEST(without_file_only_what_must_be_is_taken),
         PB_TEST(file_that_is_cut_is_told),
+        PB_TEST(event_that_became_too_long_is_told),
         PB_TEST(file_has_no_name_and_one_owner),
         PB_TEST(existing_file_is_not_touched),
         PB_TEST(file_that_cannot_be_made_says_why),
