@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "guest-gen.h"
+#include "guest-gen-items.h"
 #include "guests.h"
 
 #define LONGEST_ITEM 900      /* bytes; items made of items included */
@@ -117,14 +117,18 @@ static bool is_wanted(const Gen *g, const GenItem *it)
 static const GenItem *pick_item(Gen *g)
 {
     const GenItem *found = NULL;
+    const GenItem *const tables[] = {
+        gen_items_inside, gen_items_outside, gen_items_modes,
+    };
+    const GenItem *it;
     unsigned i, seen = 0;
 
-    for (i = 0; i < gen_items_count; i++) {
-        const GenItem *it = &gen_items[i];
-
-        if ((it->where & g->in) && is_wanted(g, it) &&
-            gen_chance(g, ++seen)) {
-            found = it;
+    for (i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        for (it = tables[i]; it->name; it++) {
+            if ((it->where & g->in) && is_wanted(g, it) &&
+                gen_chance(g, ++seen)) {
+                found = it;
+            }
         }
     }
     return found;

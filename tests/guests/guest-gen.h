@@ -56,9 +56,6 @@ typedef struct GenItem {
     void (*make)(Gen *g);
 } GenItem;
 
-extern const GenItem gen_items[];
-extern const unsigned gen_items_count;
-
 /* ---- guest-gen.c ---- */
 
 /*
