@@ -87,5 +87,5 @@ int pb_before_int(PbVcpu *v)
     if (ret == 0) {
         ret = pb_insn_fetch(v, &regs, &sregs, &insn);
     }
-    return ret < 0 ? ret : insn.kind == PB_INSN_INT;
+    return ret != 0 ? ret : insn.kind == PB_INSN_INT;
 }

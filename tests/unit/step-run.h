@@ -147,23 +147,28 @@ static void on_signal(int sig)
     }
 }
 
-static void arm_signal(void)
+static void arm_signal(unsigned delay_max)
 {
     struct itimerspec t = { 0 };
 
     storm.seed = storm.seed * 1664525 + 1013904223;
-    t.it_value.tv_nsec = 1000 + 1000 * ((storm.seed >> 8) % storm.delay_max);
+    t.it_value.tv_nsec = 1000 + 1000 * ((storm.seed >> 8) % delay_max);
     pb_check(timer_settime(storm.timer, 0, &t, NULL) == 0);
 }
 
-/* pb_step() until it has done something, whatever signals come. */
+/*
+ * pb_step() until it has done something, whatever signals come: each time
+ * they leave it more time, for a KVM that needs longer than delay_max.
+ */
 static int step_in_storm(Run *r, bool *branch)
 {
+    unsigned delay_max = storm.delay_max;
     int ret;
 
     storm.run = r->vm.vcpu.run;
     do {
-        arm_signal();
+        arm_signal(delay_max);
+        delay_max += delay_max / 2;
         ret = pb_step(&r->vm.vcpu, branch);
         storm.hits += ret == PB_STEP_INTERRUPTED;
         storm.run->immediate_exit = 0;
