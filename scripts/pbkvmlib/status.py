@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import signal
 import sys
 import time
 
@@ -166,7 +167,15 @@ def look(qmp):
 
 def live(qmp, name, where, args):
     screen, rates, news = Screen(args.colour), Rates(), []
-    while True:
+    ended = []
+
+    def end(*_):
+        # Where Python can only ignore it, the next round ends the view.
+        ended.append(True)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, end)
+    while not ended:
         state, info = look(qmp)
         news += [text for event in qmp.events()
                  if (text := describe_event(event))]
@@ -174,6 +183,7 @@ def live(qmp, name, where, args):
         pairs += [("news", text) for text in news[-3:]]
         screen.paint([*pairs, ("", "Ctrl-C ends this view, not the machine")])
         qmp.wait(args.interval)
+    raise KeyboardInterrupt
 
 
 def list_machines():

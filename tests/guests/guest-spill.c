@@ -16,7 +16,8 @@
  * As many more marks in one run.  Were there no end, a machine that needs
  * longer for a tick's marks than for the tick would never come to one.
  */
-#define FLOOD (1u << 13)
+#define FLOOD (1u << 16)
+#define FLOOD_FROZEN (1u << 13)
 
 bool guest_spill_start(GuestRun *r)
 {
@@ -68,13 +69,13 @@ void guest_spill_stop(GuestRun *r)
 
 void guest_marks(GuestRun *r)
 {
-    uint32_t i;
+    uint32_t i, most = r->o->evidence ? FLOOD_FROZEN : FLOOD;
 
     /* Behind a Backup that will be frozen, they are sure to fill the ring. */
     if (r->o->evidence && !r->frozen) {
         return;
     }
-    for (i = 0; i < r->o->marks && r->flood < FLOOD; i++, r->flood++) {
+    for (i = 0; i < r->o->marks && r->flood < most; i++, r->flood++) {
         pb_record_mark(r->rec);
     }
 }
