@@ -17,7 +17,7 @@
  * longer for a tick's marks than for the tick would never come to one.
  */
 #define FLOOD (1u << 16)
-#define FLOOD_FROZEN (1u << 13)
+#define FLOOD_FROZEN (PB_RING_MIN_SLOTS + 500)
 
 bool guest_spill_start(GuestRun *r)
 {
