@@ -53,7 +53,8 @@ void guest_spill_stop(GuestRun *r)
         pb_spill_stats(r->spill, &s);
         r->result->spills = s.times;
         r->result->spilled = s.all_events;
-        if (!r->failed && s.all_events == 0) {
+        /* Who walks takes the Backup past its lag, now and then all the way. */
+        if (!r->failed && !r->o->walk && s.all_events == 0) {
             guest_fail(r, "nothing was spilled: more --marks, more --lag");
         }
         if (!r->failed && (r->o->lag.events || r->o->lag.branches) &&
