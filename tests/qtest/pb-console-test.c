@@ -98,15 +98,6 @@ static void assert_printed(QTestState *qts, GString *a, GString *b,
     g_assert_cmpstr(b->str, ==, text);
 }
 
-static void assert_equal(QTestState *qts)
-{
-    QDict *reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-verify' }");
-
-    g_assert_true(qdict_haskey(reply, "return"));
-    g_assert_true(qdict_get_bool(qdict_get_qdict(reply, "return"), "equal"));
-    qobject_unref(reply);
-}
-
 static void test_only_what_is_sent_shows(void)
 {
     g_autoptr(GString) a = g_string_new(""), b = g_string_new("");

@@ -27,14 +27,6 @@ static char *status_of(QTestState *qts)
     return status;
 }
 
-static void assert_error(QDict *reply, const char *expected)
-{
-    g_assert(qdict_haskey(reply, "error"));
-    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(reply, "error"), "desc"),
-                    ==, expected);
-    qobject_unref(reply);
-}
-
 static QDict *save(QTestState *qts, const char *file)
 {
     return qtest_qmp(qts, "{ 'execute': 'pbkvm-save-evidence',"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pbkvm-query.h: what the tests ask a running pbkvm, and waiting for it. */
+/* pbkvm-query.h: what the tests ask a running pbkvm, and expect of it. */
 #ifndef PBKVM_QUERY_H
 #define PBKVM_QUERY_H
 
@@ -40,6 +40,33 @@ static inline void wait_for(QTestState *qts, const char *name, int64_t n)
     while (query_number(qts, name) < n) {
         g_assert_cmpint(g_get_monotonic_time(), <, until);
     }
+}
+
+static inline void assert_status(QTestState *qts, const char *expected)
+{
+    QDict *info = query(qts);
+
+    g_assert_cmpstr(qdict_get_str(info, "status"), ==, expected);
+    qobject_unref(info);
+}
+
+/* pbkvm-verify finds no difference. */
+static inline void assert_equal(QTestState *qts)
+{
+    QDict *reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-verify' }");
+
+    g_assert(qdict_haskey(reply, "return"));
+    g_assert(qdict_get_bool(qdict_get_qdict(reply, "return"), "equal"));
+    qobject_unref(reply);
+}
+
+/* @reply, which is unreferenced, is this very error. */
+static inline void assert_error(QDict *reply, const char *expected)
+{
+    g_assert(qdict_haskey(reply, "error"));
+    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(reply, "error"), "desc"),
+                    ==, expected);
+    qobject_unref(reply);
 }
 
 #endif /* PBKVM_QUERY_H */

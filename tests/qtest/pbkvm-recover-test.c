@@ -53,31 +53,9 @@ static QTestState *start(const char *options)
                        "-vga none -serial null -bios %s", options, rom_file);
 }
 
-static void assert_status(QTestState *qts, const char *expected)
-{
-    QDict *info = query(qts);
-
-    g_assert_cmpstr(qdict_get_str(info, "status"), ==, expected);
-    qobject_unref(info);
-}
-
-static void assert_equal(QTestState *qts)
-{
-    QDict *reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-verify' }");
-
-    g_assert(qdict_haskey(reply, "return"));
-    g_assert(qdict_get_bool(qdict_get_qdict(reply, "return"), "equal"));
-    qobject_unref(reply);
-}
-
 static void assert_refused(QTestState *qts, const char *expected)
 {
-    QDict *reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-start' }");
-
-    g_assert(qdict_haskey(reply, "error"));
-    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(reply, "error"), "desc"),
-                    ==, expected);
-    qobject_unref(reply);
+    assert_error(qtest_qmp(qts, "{ 'execute': 'pbkvm-start' }"), expected);
 }
 
 /* A new Backup, which begins after @event at the earliest. */

@@ -61,23 +61,6 @@ static void spill(QTestState *qts, int64_t bytes)
     }
 }
 
-static void assert_equal(QTestState *qts)
-{
-    QDict *reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-verify' }");
-
-    g_assert(qdict_haskey(reply, "return"));
-    g_assert(qdict_get_bool(qdict_get_qdict(reply, "return"), "equal"));
-    qobject_unref(reply);
-}
-
-static void assert_error(QDict *reply, const char *expected)
-{
-    g_assert(qdict_haskey(reply, "error"));
-    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(reply, "error"), "desc"),
-                    ==, expected);
-    qobject_unref(reply);
-}
-
 /* To the panic, and really to it. */
 static void walk_to_panic(QTestState *qts)
 {
