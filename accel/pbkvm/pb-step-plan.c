@@ -161,6 +161,12 @@ static void plan_call(const PbStepInput *in, PbStepPlan *plan)
     add_faults(in, plan, &f);
 }
 
+static int refuse(PbStepPlan *plan, const char *why)
+{
+    plan->refused = why;
+    return -EOPNOTSUPP;
+}
+
 /* INT n, INT3, INTO: the gate, and what refuses it. */
 static int plan_int(const PbStepInput *in, PbStepPlan *plan,
                     const PbInsn *insn, uint64_t pc)
@@ -170,7 +176,7 @@ static int plan_int(const PbStepInput *in, PbStepPlan *plan,
     Faults f;
 
     if (gate.kind == PB_GATE_TASK) {
-        return -EOPNOTSUPP;
+        return refuse(plan, "it goes through a task gate");
     }
     if (gate.kind == PB_GATE_ENTRY) {
         add_bp(plan, gate.entry, PB_STEP_NO_VECTOR);
@@ -216,7 +222,7 @@ static int plan_trap(const PbStepInput *in, PbStepPlan *plan)
     if (in->insn.traits & PB_INSN_IRET) {
         if ((in->regs.rflags & RFLAGS_NT) && (in->sregs.cr0 & CR0_PE) &&
             !(in->regs.rflags & PB_RFLAGS_VM)) {
-            return -EOPNOTSUPP;         /* back to another task */
+            return refuse(plan, "it returns to another task");
         }
         plan->guest_tf = iret_loads_tf(in);
     }
@@ -238,7 +244,7 @@ static int plan_shadow(const PbStepInput *in, PbStepPlan *plan)
     Faults f;
 
     if (!next_of(in, plan->start, &in->insn, &next)) {
-        return -EOPNOTSUPP;
+        return refuse(plan, "it is at the end of its segment");
     }
     list_faults(in, &in->after, &f);
     switch (in->after.kind) {
@@ -289,7 +295,7 @@ static int plan_event(const PbStepInput *in, PbStepPlan *plan, int vector)
     uint64_t next;
 
     if (gate.kind == PB_GATE_TASK) {
-        return -EOPNOTSUPP;
+        return refuse(plan, "an event goes through a task gate");
     }
     plan->event = true;
     add_handler(in, plan, vector);
@@ -315,13 +321,13 @@ int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
     memset(plan, 0, sizeof(*plan));
     plan->start = (uint32_t)(in->sregs.cs.base + in->regs.rip);
     if (in->regs.rflags & PB_RFLAGS_TF) {
-        return -EOPNOTSUPP;
+        return refuse(plan, "EFLAGS.TF is set: the guest steps itself");
     }
     if (vector >= 0) {
         return plan_event(in, plan, vector);
     }
     if (in->insn.traits & PB_INSN_REFUSED) {
-        return -EOPNOTSUPP;
+        return refuse(plan, "it cannot be stepped unseen");
     }
     if (in->insn.traits & PB_INSN_SHADOW) {
         return plan_shadow(in, plan);

@@ -39,12 +39,13 @@ typedef struct PbStepPlan {
     unsigned bps;
     uint64_t bp[4];
     int16_t vector[4];    /* whose handler bp[] is, or PB_STEP_NO_VECTOR */
+    const char *refused;  /* why it cannot be stepped; NULL: it can be */
 } PbStepPlan;
 
 /*
  * 0, or -EOPNOTSUPP for what cannot be stepped without the guest noticing or
  * running away: a guest that single-steps itself (its TF is set), ICEBP, RSM,
- * a task switch, 64-bit code.
+ * a task switch.
  */
 int pb_step_plan(const PbStepInput *in, PbStepPlan *plan);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-step.c: execute exactly one guest instruction. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "pb-step-plan.h"
@@ -347,4 +349,35 @@ int pb_step(PbVcpu *v, bool *branch)
         }
     }
     return -ELOOP;
+}
+
+static void explain_refusal(PbVcpu *v, char *why, size_t len)
+{
+    PbStepPlan plan = { .refused = "it is 64-bit code" };
+    PbStepInput in;
+    int ret = gather(v, &in);
+
+    if (ret == 0) {
+        ret = pb_step_plan(&in, &plan);
+    }
+    if (ret != -EOPNOTSUPP) {
+        snprintf(why, len, "an instruction that could not be stepped is "
+                 "there no more: %s", strerror(-ret));
+        return;
+    }
+    snprintf(why, len, "cannot step `%s` at 0x%08" PRIx64 ", EFLAGS 0x%" PRIx64
+             ", guest debugging 0x%x, NMI %s%s%s: %s", in.insn.text,
+             (uint64_t)in.regs.rip, (uint64_t)in.regs.rflags,
+             v->debug_control, in.events.nmi.injected ? "injected " : "",
+             in.events.nmi.pending ? "pending " : "",
+             in.events.nmi.masked ? "masked" : "open", plan.refused);
+}
+
+void pb_step_explain(PbVcpu *v, int err, char *why, size_t len)
+{
+    if (err == -EOPNOTSUPP) {
+        explain_refusal(v, why, len);
+    } else {
+        snprintf(why, len, "KVM_RUN: %s", strerror(-err));
+    }
 }

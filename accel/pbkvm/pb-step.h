@@ -95,6 +95,12 @@ typedef enum PbStepResult {
 int pb_step(PbVcpu *v, bool *branch);
 
 /*
+ * What -errno from pb_step() or pb_vcpu_run() means, as a text in @why (@len
+ * bytes); of -EOPNOTSUPP also which instruction it was.
+ */
+void pb_step_explain(PbVcpu *v, int err, char *why, size_t len);
+
+/*
  * Linear address of the first instruction of the handler of @vector, from
  * the IDT (or the real-mode table).  0 when it cannot be told (task gate,
  * not present).

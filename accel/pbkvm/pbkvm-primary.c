@@ -19,6 +19,7 @@
 
 #include "branch-counter.h"
 #include "pb-inject.h"
+#include "pb-step.h"
 #include "pbkvm.h"
 
 /* ---- entering: what goes in ---- */
@@ -224,6 +225,7 @@ static int run_once(PbkvmState *s, CPUState *cpu)
 {
     struct kvm_run *run = cpu->kvm_run;
     MemTxAttrs attrs;
+    char why[240];
     int ret = before_run(s, cpu);
 
     if (ret < 0) {
@@ -250,7 +252,8 @@ static int run_once(PbkvmState *s, CPUState *cpu)
             return EXCP_INTERRUPT;
         }
         if (ret < 0) {
-            error_report("pbkvm: KVM_RUN failed: %s", strerror(-ret));
+            pb_step_explain(&s->primary, ret, why, sizeof(why));
+            error_report("pbkvm: the Primary cannot go on: %s", why);
             return ret;
         }
     } else {

@@ -25,7 +25,7 @@ BUILD = TOP / "build"
 sys.path.insert(0, str(TOP / "qemu" / "src" / "python"))
 
 from qemu.qmp import (ConnectError, EventListener, QMPClient,  # noqa: E402
-                      qmp_client)
+                      QMPError, qmp_client)
 
 PROMPT = "pbkvm# "
 PATIENCE = 120
@@ -34,6 +34,10 @@ EVENTS = ("PBKVM_PANIC", "PBKVM_DIVERGED", "PBKVM_STARTED")
 
 class Failure(Exception):
     """The claim under test does not hold."""
+
+
+class Refused(Failure):
+    """QEMU answered a command with an error."""
 
 
 def host_can():
@@ -74,6 +78,8 @@ class Console:
             data = self.sock.recv(65536)
         except TimeoutError:
             return
+        except ConnectionError:
+            data = b""
         if not data:
             raise Failure(f"the console closed; last: {self.text[-300:]!r}")
         self.log.write(data)
@@ -109,7 +115,9 @@ class Qmp:
             raise Failure(f"no answer to {command} in {PATIENCE} s") from None
         except qmp_client.ExecuteError as error:
             self.log.write(f"<- error: {error}\n")
-            raise
+            raise Refused(f"{command}: {error}") from None
+        except QMPError as error:
+            raise Failure(f"{command}: QEMU is gone: {error!r}") from None
         self.log.write(f"<- {answer}\n")
         self.log.flush()
         return answer
@@ -278,8 +286,8 @@ class Guest:
         """Both sides are equal, or Failure; the figures."""
         try:
             result = self.qmp("pbkvm-verify")
-        except qmp_client.ExecuteError as error:
-            raise Failure(f"pbkvm-verify: {error}; {self.report()}")
+        except Refused as refusal:
+            raise Failure(f"{refusal}; {self.report()}") from None
         if not result["equal"]:
             raise Failure(f"Primary and Backup differ: {result}")
         return result

@@ -9,6 +9,7 @@
 
 #include "guest-fault.h"
 #include "guests.h"
+#include "pb-step.h"
 
 #define RING_SLOTS  PB_RING_MIN_SLOTS
 #define MARK_NS     10000000ull
@@ -310,6 +311,7 @@ static void run_once(GuestRun *r)
 {
     uint64_t now = guest_now(NULL);
     int ret = deliver(r);
+    char why[240];
 
     if (r->failed || (r->done && !r->want_verify)) {
         return;
@@ -337,7 +339,8 @@ static void run_once(GuestRun *r)
             return;
         }
         if (ret < 0) {
-            guest_fail(r, "KVM_RUN of the Primary: %s", strerror(-ret));
+            pb_step_explain(&r->v, ret, why, sizeof(why));
+            guest_fail(r, "the Primary: %s", why);
             return;
         }
     }
