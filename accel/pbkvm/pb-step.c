@@ -17,6 +17,9 @@
 /* #DB exits without a reason that are put up with in one step. */
 #define MAX_SPURIOUS 8
 
+/* Signals that come while a step must not be left. */
+#define MAX_SIGNALS 10000
+
 uint64_t pb_handler_entry(PbVcpu *v, const struct kvm_sregs *sregs,
                           uint8_t vector)
 {
@@ -302,25 +305,57 @@ static int finish_exit(PbVcpu *v)
     return ret < 0 ? ret : ret == 1 ? PB_STEP_EXIT : PB_STEP_DONE;
 }
 
-static int step_once(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
-                     bool *branch)
+static int run_step(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
+                    bool *branch)
 {
-    int ret = arm(v, in, plan);
+    int ret = enter(v);
 
-    if (ret < 0) {
-        return ret;
-    }
-    ret = enter(v);
     if (ret == -EINTR) {
         return after_signal(v, in, plan, branch);
     }
     if (ret < 0) {
         return ret;
     }
-    if (v->run->exit_reason != KVM_EXIT_DEBUG) {
-        return PB_STEP_EXIT;
+    return v->run->exit_reason == KVM_EXIT_DEBUG
+           ? after_debug(v, in, plan, branch) : PB_STEP_EXIT;
+}
+
+/*
+ * While an NMI waits for an IRET, KVM on AMD steps over that with TF, too.  A
+ * signal now would leave this half done, with our TF taken for the guest's
+ * for good (Linux 6.12, svm_enable_nmi_window() and svm_set_rflags()).  So go
+ * on until the IRET is done, and let the next entry hear of the signal.
+ */
+static int run_whole_step(PbVcpu *v, const PbStepInput *in,
+                          const PbStepPlan *plan, bool *branch)
+{
+    int ret, i;
+
+    for (i = 0; i < MAX_SIGNALS; i++) {
+        ret = run_step(v, in, plan, branch);
+        if (ret != PB_STEP_INTERRUPTED) {
+            break;
+        }
+        __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     }
-    return after_debug(v, in, plan, branch);
+    if (i) {
+        __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    }
+    return ret;
+}
+
+static int step_once(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
+                     bool *branch)
+{
+    bool whole = plan->tf && (in->insn.traits & PB_INSN_IRET) &&
+                 in->events.nmi.pending;
+    int ret = arm(v, in, plan);
+
+    if (ret < 0) {
+        return ret;
+    }
+    return whole ? run_whole_step(v, in, plan, branch)
+                 : run_step(v, in, plan, branch);
 }
 
 int pb_step(PbVcpu *v, bool *branch)
