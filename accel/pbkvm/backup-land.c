@@ -150,6 +150,7 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
     if (ret == PB_STEP_INTERRUPTED) {
         /* Reasons for a kick are looked at after this, so none is lost. */
         b->v.run->immediate_exit = 0;
+        pb_stuck_not_yet(&l->rounds);
     }
     if (ret == PB_STEP_EXIT) {
         return 2;
@@ -213,6 +214,9 @@ static PbRunEnd run_near(PbBackup *b, PbLanding *l)
 {
     PbRunEnd end = pb_backup_run_guest(b);
 
+    if (end == PB_RUN_KICKED) {
+        pb_stuck_not_yet(&l->rounds);
+    }
     while (l->rep.active && end != PB_RUN_ASKED && end != PB_RUN_FAILED) {
         int ret = pb_rep_restore(&l->rep, &b->v);
 

@@ -88,3 +88,8 @@ int pb_stuck_round(PbBackup *b, PbRounds *r, const PbPosition *now)
     r->digest = digest;
     return ret;
 }
+
+void pb_stuck_not_yet(PbRounds *r)
+{
+    r->same = 0;
+}

@@ -30,6 +30,9 @@ typedef struct PbRounds {
 /* The guest stands at @now, not at its target.  1: in a circle; or -errno. */
 int pb_stuck_round(PbBackup *b, PbRounds *r, const PbPosition *now);
 
+/* A kick came before the guest could move: the next look may be the same. */
+void pb_stuck_not_yet(PbRounds *r);
+
 /* After each run: see PbIdle.stuck. */
 void pb_stuck_note_run(PbBackup *b, PbRunEnd end);
 
