@@ -19,6 +19,7 @@
 #include "backup-rep.h"
 #include "backup-stuck.h"
 #include "pb-inject.h"
+#include "pb-remedy.h"
 #include "pb-step.h"
 
 typedef struct PbLanding {
@@ -104,7 +105,8 @@ static int far(PbBackup *b, PbLanding *l, uint64_t now)
     int ret = pb_breaks_arm(b, NULL);
 
     if (ret == 0 && !l->armed) {
-        l->armed_for = l->target.branches - b->margin;
+        l->armed_for = l->target.branches -
+                       (pb_remedy(PB_REMEDY_MARGIN) ? b->margin : 0);
         ret = pb_counter_arm(b->v.counter, l->armed_for - now);
         l->armed = ret == 0;
     }

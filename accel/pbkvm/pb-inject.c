@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-inject.c: give a vCPU an interrupt or NMI. */
 #include "pb-inject.h"
+#include "pb-remedy.h"
 #include "pb-step.h"
 
 #define RFLAGS_RF (1ull << 16)
@@ -69,7 +70,7 @@ int pb_half_delivered(PbVcpu *v, bool irq_too)
     struct kvm_vcpu_events e;
     int ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &e);
 
-    if (ret < 0) {
+    if (ret < 0 || !pb_remedy(PB_REMEDY_HALF)) {
         return ret;
     }
     return e.exception.injected || e.exception.pending || e.nmi.injected ||

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pb-loop.h"
+#include "pb-remedy.h"
 #include "pb-step.h"
 #include "pb-tables.h"
 
@@ -154,7 +155,7 @@ uint32_t pb_loop_hash(PbVcpu *v, const struct kvm_regs *regs,
     uint8_t code[MAX_LEN];
     unsigned len;
 
-    if (!is_loop(&l, start)) {
+    if (!is_loop(&l, start) || !pb_remedy(PB_REMEDY_LOOP)) {
         return 0;
     }
     do {

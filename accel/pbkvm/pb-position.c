@@ -6,6 +6,7 @@
 #include "branch-counter.h"
 #include "pb-loop.h"
 #include "pb-position.h"
+#include "pb-remedy.h"
 #include "pb-tables.h"
 
 #define NMI_VECTOR 2
@@ -70,9 +71,10 @@ static int take(PbVcpu *v, PbPosition *p, bool with_loop)
     p->rip = (uint32_t)(sregs.cs.base + regs.rip);
     p->cx = regs.rcx;
     p->sp = regs.rsp;
-    p->hash = pb_digest_bytes(hash_regs(&regs), stack, n) >> 32;
-    p->resumed = regs.rflags & RFLAGS_RF;
-    p->injected = due(&events);
+    p->hash = pb_remedy(PB_REMEDY_HASH)
+              ? pb_digest_bytes(hash_regs(&regs), stack, n) >> 32 : 0;
+    p->resumed = (regs.rflags & RFLAGS_RF) && pb_remedy(PB_REMEDY_RESUMED);
+    p->injected = pb_remedy(PB_REMEDY_DUE) ? due(&events) : 0;
     p->loop = with_loop ? pb_loop_hash(v, &regs, &sregs) : 0;
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pb-remedy.h"
 #include "pb-step-plan.h"
 #include "pb-step.h"
 #include "pb-tables.h"
@@ -214,7 +215,8 @@ static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
 static int faulted(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
                    int bp)
 {
-    int ret = plan->tf ? mend_frame(v, in, plan->vector[bp]) : 0;
+    bool mend = plan->tf && pb_remedy(PB_REMEDY_FRAME);
+    int ret = mend ? mend_frame(v, in, plan->vector[bp]) : 0;
 
     return ret < 0 ? ret : PB_STEP_DONE;
 }
@@ -348,7 +350,7 @@ static int step_once(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
                      bool *branch)
 {
     bool whole = plan->tf && (in->insn.traits & PB_INSN_IRET) &&
-                 in->events.nmi.pending;
+                 in->events.nmi.pending && pb_remedy(PB_REMEDY_IRET);
     int ret = arm(v, in, plan);
 
     if (ret < 0) {

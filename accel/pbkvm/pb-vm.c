@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "pb-remedy.h"
 #include "pb-vm.h"
 
 /* Where QEMU puts them too: below the BIOS at 4 GiB. */
@@ -65,7 +66,8 @@ int pb_vm_policy(int vm_fd, const char **what)
     enable_if_there(vm_fd, KVM_CAP_EXCEPTION_PAYLOAD);
     enable_if_there(vm_fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT);
     /* A kernel without a virtual PMU to switch off refuses: just as good. */
-    if (ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_PMU_CAPABILITY) > 0 &&
+    if (pb_remedy(PB_REMEDY_VPMU) &&
+        ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_PMU_CAPABILITY) > 0 &&
         ioctl(vm_fd, KVM_ENABLE_CAP, &no_pmu) < 0) {
         *what = "KVM_CAP_PMU_CAPABILITY";
         return -errno;

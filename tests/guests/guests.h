@@ -227,6 +227,14 @@ void guest_check_lag(GuestRun *r, bool verified);
 unsigned guest_random_runs(const GuestOptions *o, unsigned n,
                            unsigned runs, const char *only);
 
+/* ---- guest-remedy.c ---- */
+
+/*
+ * TAP: leave out one remedy of pb-remedy.h at a time; some run without it
+ * must fail.  How many did not.
+ */
+unsigned guest_remedies(const GuestOptions *o);
+
 /* ---- guest-vm.c ---- */
 
 /* The Primary's VM with the guest loaded, or a reason. */

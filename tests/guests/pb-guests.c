@@ -40,6 +40,7 @@ static const char usage[] =
     "  --evidence N        save the Backup on its way, replay the file, and\n"
     "                      save replays of it at about N events\n"
     "  --faults N          make N faults instead, and tell what was found\n"
+    "  --remedies          leave one remedy out at a time, and see it fail\n"
     "  --random N          run N generated guests instead, from --seed on\n"
     "  --items A,B...      of these items alone (see guest-gen-items.c)\n"
     "  --timeout S         for one run (60)\n";
@@ -48,7 +49,7 @@ typedef struct Wanted {
     GuestOptions o;
     unsigned runs, faults, random;
     const char *items;
-    bool slow;
+    bool slow, remedies;
     const char *guest[32];
     unsigned guests;
     char emulates[200];       /* why this host runs real mode alone, or "" */
@@ -125,6 +126,7 @@ static const struct option options[] = {
     { "verify-all", no_argument, NULL, 'v' },
     { "walk", no_argument, NULL, 'w' },
     { "faults", required_argument, NULL, 'u' },
+    { "remedies", no_argument, NULL, 'd' },
     { "evidence", required_argument, NULL, 'e' },
     { "random", required_argument, NULL, 'R' },
     { "items", required_argument, NULL, 'I' },
@@ -193,6 +195,9 @@ static void one_option(Wanted *w, int c, const char *name)
         break;
     case 'u':
         w->faults = number(name, optarg);
+        break;
+    case 'd':
+        w->remedies = true;
         break;
     case 'e':
         w->o.evidence = number(name, optarg);
@@ -443,6 +448,9 @@ int main(int argc, char **argv)
                                    w.emulates[0] != 0) != 0;
         printf("%s 1 faults are found\n", failed ? "not ok" : "ok");
         return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    }
+    if (w.remedies) {
+        return guest_remedies(&w.o) ? EXIT_FAILURE : EXIT_SUCCESS;
     }
     if (w.random) {
         if (w.emulates[0]) {

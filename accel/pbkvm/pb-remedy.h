@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-remedy.h: what we do against one trap of KVM, perf or the CPU each, by
+ * name, so that a test can leave it out and see what it prevents.
+ *
+ * Only a core built with PB_TEST_REMEDIES can leave one out; elsewhere all are
+ * in force and pb_remedy() costs nothing.  docs/determinism.md tells of each.
+ */
+#ifndef PB_REMEDY_H
+#define PB_REMEDY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum PbRemedy {
+    PB_REMEDY_FRAME,      /* TF leaves the frame of a fault under a step */
+    PB_REMEDY_DUE,        /* what KVM delivers next is part of a position */
+    PB_REMEDY_HASH,       /* registers and stack are part of a position */
+    PB_REMEDY_LOOP,       /* so is memory that a branchless loop names */
+    PB_REMEDY_RESUMED,    /* no breakpoint where RF is set: steps */
+    PB_REMEDY_HALF,       /* no position amid the delivery of an event */
+    PB_REMEDY_VPMU,       /* the guest has no PMU */
+    PB_REMEDY_IRET,       /* a step over IRET with an NMI waiting is whole */
+    PB_REMEDY_MARGIN,     /* the sampler is armed early */
+    PB_REMEDIES
+} PbRemedy;
+
+#ifdef PB_TEST_REMEDIES
+extern uint32_t pb_without;   /* bits 1 << PbRemedy; set before any vCPU is */
+
+static inline bool pb_remedy(PbRemedy r)
+{
+    return !(pb_without >> r & 1);
+}
+#else
+static inline bool pb_remedy(PbRemedy r)
+{
+    (void)r;
+    return true;
+}
+#endif
+
+#endif /* PB_REMEDY_H */

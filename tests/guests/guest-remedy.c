@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* guest-remedy.c: leave one remedy out at a time, and see it fail. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guests.h"
+#include "pb-remedy.h"
+
+typedef struct Case {
+    const char *remedy;
+    const char *guest;
+    PbCounterKind counter;
+    uint32_t rounds;
+} Case;
+
+#define STEP PB_COUNTER_STEP
+#define PMU PB_COUNTER_PMU
+
+static const Case cases[PB_REMEDIES] = {
+    [PB_REMEDY_FRAME] = { "TF leaves a fault's frame", "rep-fault", STEP, 30 },
+    [PB_REMEDY_DUE] = { "what is due is part of a position", "back-to-back",
+                        PMU, 100 },
+    [PB_REMEDY_HASH] = { "registers and stack are part of a position", "leaf",
+                         PMU, 100 },
+    [PB_REMEDY_LOOP] = { "a loop's memory is part of a position",
+                         "branchless", STEP, 30 },
+    [PB_REMEDY_RESUMED] = { "steps where RF is set", "page-fault", PMU, 100 },
+    [PB_REMEDY_HALF] = { "no position amid a delivery", "page-fault", PMU,
+                         200 },
+    [PB_REMEDY_VPMU] = { "the guest has no PMU", "msr", PMU, 10 },
+    [PB_REMEDY_IRET] = { "an IRET with an NMI waiting is stepped whole", "nmi",
+                         STEP, 400 },
+    [PB_REMEDY_MARGIN] = { "the sampler is armed early", "tight-loop", PMU,
+                           30 },
+};
+
+#define TRIES 12          /* some failures need luck */
+
+static const Guest *guest_of(const char *name)
+{
+    unsigned i;
+
+    for (i = 0; i < guests_count; i++) {
+        if (strcmp(guests[i].name, name) == 0) {
+            return &guests[i];
+        }
+    }
+    abort();
+}
+
+/* One run without the remedy; true: it failed, as it should. */
+static bool fails(const Case *c, const GuestOptions *o)
+{
+    GuestResult result;
+
+    guest_run(guest_of(c->guest), o, &result);
+    if (!result.ok) {
+        printf("# %.*s\n", (int)strcspn(result.why, "\n"), result.why);
+    }
+    return !result.ok;
+}
+
+static bool prevents_something(PbRemedy r, const GuestOptions *o)
+{
+    const Case *c = &cases[r];
+    GuestOptions mine = *o;
+    unsigned i;
+    bool failed = false;
+
+    mine.counter = mine.backup_counter = c->counter;
+    mine.rounds = c->rounds;
+    pb_without = 1u << r;
+    for (i = 0; i < TRIES && !failed; i++) {
+        mine.seed = o->seed + i;
+        failed = fails(c, &mine);
+    }
+    pb_without = 0;
+    printf("%s %u %s (without it, guest %s, run %u)\n",
+           failed ? "ok" : "not ok", r + 1, c->remedy, c->guest, i);
+    return failed;
+}
+
+unsigned guest_remedies(const GuestOptions *o)
+{
+    unsigned r, useless = 0;
+
+    printf("1..%u\n# seed %llu\n", PB_REMEDIES, (unsigned long long)o->seed);
+    for (r = 0; r < PB_REMEDIES; r++) {
+        useless += !prevents_something(r, o);
+    }
+    return useless;
+}

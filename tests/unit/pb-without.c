@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-without.c: what the tests leave out. */
+#include "pb-remedy.h"
+
+uint32_t pb_without;
