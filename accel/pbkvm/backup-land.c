@@ -27,7 +27,8 @@ typedef struct PbLanding {
     PbPosition target;
     bool armed;               /* the sampler is, for this landing */
     uint64_t armed_for;       /* the number of branches it should stop at */
-    uint64_t first_exit;      /* b->v.exits when the landing began */
+    uint64_t first_exit;      /* b->v.exits and b->writes when the landing */
+    uint64_t first_write;     /* began */
     PbRep rep;
     PbRounds rounds;
 } PbLanding;
@@ -163,7 +164,9 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
 
 static void note_landing(PbBackup *b, PbLanding *l)
 {
-    uint64_t exits = b->v.exits - l->first_exit;
+    /* The guest's own writes are no cost of the landing. */
+    uint64_t exits = b->v.exits - l->first_exit -
+                     (b->writes - l->first_write);
     unsigned most = sizeof(b->stats.landing_exits) /
                     sizeof(b->stats.landing_exits[0]) - 1;
 
@@ -237,6 +240,7 @@ PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
 {
     PbLanding l = {
         .e = e, .target = pb_position_of(e), .first_exit = b->v.exits,
+        .first_write = b->writes,
     };
     PbRunEnd end;
     PbPosition now;
