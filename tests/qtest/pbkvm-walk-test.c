@@ -274,6 +274,45 @@ static void test_monitor_walks_too(void)
     qtest_quit(qts);
 }
 
+/* How many events of @kind the Primary has recorded. */
+static int64_t events_of(QTestState *qts, const char *kind)
+{
+    QDict *info = query(qts);
+    const QListEntry *entry;
+    int64_t count = 0;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(info, "events-by-kind"), entry) {
+        QDict *one = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (!strcmp(qdict_get_str(one, "kind"), kind)) {
+            count = qdict_get_int(one, "count");
+        }
+    }
+    qobject_unref(info);
+    return count;
+}
+
+/* QEMU gives the registers back to KVM when they were looked at. */
+static void test_looking_changes_nothing(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,lag=0 -m 32 -nic none "
+                                 "-vga none");
+    int64_t before;
+    int i;
+
+    wait_for(qts, "events-read", 20);
+    before = events_of(qts, "state");
+    for (i = 0; i < 20; i++) {
+        g_autofree char *text = qtest_hmp(qts, "info registers");
+
+        g_assert_nonnull(strstr(text, "EIP="));
+        wait_for(qts, "events-read", query_number(qts, "events-read") + 1);
+    }
+    g_assert_cmpint(events_of(qts, "state"), ==, before);
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
 static void test_lag_changes(void)
 {
     QTestState *qts = qtest_init("-accel pbkvm,lag=3600000 -m 32 -nic none "
@@ -316,6 +355,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/walk/no-backup", test_no_backup_yet);
     qtest_add_func("/pbkvm/walk/past", test_the_past_is_past);
     qtest_add_func("/pbkvm/walk/monitor", test_monitor_walks_too);
+    qtest_add_func("/pbkvm/look", test_looking_changes_nothing);
     qtest_add_func("/pbkvm/lag/set", test_lag_changes);
     qtest_add_func("/pbkvm/ring/full", test_full_ring_is_told);
     return g_test_run();
