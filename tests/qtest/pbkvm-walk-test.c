@@ -108,6 +108,11 @@ static void test_end_of_history(void)
     QTestState *qts = start_frozen("");
 
     qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+    /* Less than any event, if only 64 bits of the sum are looked at. */
+    qobject_unref(walk(qts, "end-of-history",
+                       qtest_qmp(qts, "{ 'execute': 'pbkvm-step', "
+                                 "'arguments': { 'events': "
+                                 "18446744073709551615 } }")));
     qobject_unref(walk(qts, "end-of-history",
                        qtest_qmp(qts, "{ 'execute': 'pbkvm-run-to', "
                                  "'arguments': { 'event': 1000000000 } }")));
