@@ -127,6 +127,9 @@ static void test_panic_by_qmp(void)
 
     assert_refused(qts, "{ 'execute': 'pbkvm-run-to', 'arguments': { 'panic': "
                    "true } }", "pbkvm-run-to: no panic was detected");
+    assert_refused(qts, "{ 'execute': 'pbkvm-panic', 'arguments': { 'reason': "
+                   "'two\\nlines' } }", "pbkvm-panic: reason: expected one "
+                   "line of at most 500 bytes");
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-panic', 'arguments': "
                              "{ 'reason': 'test' } }");
     qtest_qmp_eventwait(qts, "PBKVM_PANIC");
