@@ -183,6 +183,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->ring_full_time = qatomic_read(&s->full.ns);
     q->ring_policy = pbkvm_ring_policy(s);
     q->spill = pbkvm_spill_info(s);
+    q->slices = pbkvm_slices_info(s, &b);
     q->detached = s->backup && pb_backup_detached(s->backup);
     q->has_panic = s->panic.seen;
     q->panic = s->panic.source;

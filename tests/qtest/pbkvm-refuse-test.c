@@ -27,6 +27,8 @@ static const Refusal refusals[] = {
       "pbkvm: lag-events=1000000000001: expected 0 to 1000000000000" },
     { "lag-branches-range", "-accel pbkvm,lag-branches=1000000000001",
       "pbkvm: lag-branches=1000000000001: expected 0 to 1000000000000" },
+    { "verify-interval", "-accel pbkvm,verify-interval=3600001",
+      "pbkvm: verify-interval=3600001: expected 0 to 3600000 ms" },
     { "spill-exists", "-accel pbkvm,spill=/etc/passwd -nic none",
       "pbkvm: spill=/etc/passwd: it is there already and is not overwritten: "
       "name a new file" },

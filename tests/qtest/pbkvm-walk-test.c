@@ -321,6 +321,41 @@ static void test_looking_changes_nothing(void)
     qtest_quit(qts);
 }
 
+/* A number of "slices" in query-pbkvm. */
+static int64_t slices_number(QTestState *qts, const char *name)
+{
+    QDict *info = query(qts);
+    int64_t value = qdict_get_int(qdict_get_qdict(info, "slices"), name);
+
+    qobject_unref(info);
+    return value;
+}
+
+static void test_ram_is_compared_in_the_background(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,lag=0,verify-interval=1 -m 8 "
+                                 "-nic none -vga none");
+    gint64 until = g_get_monotonic_time() + PATIENCE_US;
+    QDict *info = query(qts);
+
+    g_assert_true(qdict_haskey(info, "slices"));
+    qobject_unref(info);
+    /* SeaBIOS halts in the end: it must start again to go on. */
+    while (slices_number(qts, "passes") < 2) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+        qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
+        g_usleep(100 * 1000);
+    }
+    g_assert_cmpint(slices_number(qts, "interval"), ==, 1);
+    g_assert_cmpint(slices_number(qts, "compared"), >=, 2 * 64);
+    g_assert_cmpint(slices_number(qts, "pass-time"), >, 0);
+    g_assert_cmpint(slices_number(qts, "stop-mean"), <=,
+                    slices_number(qts, "stop-max"));
+    assert_status(qts, "running");
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
 static void test_lag_changes(void)
 {
     QTestState *qts = qtest_init("-accel pbkvm,lag=3600000 -m 32 -nic none "
@@ -363,6 +398,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/walk/no-backup", test_no_backup_yet);
     qtest_add_func("/pbkvm/walk/past", test_the_past_is_past);
     qtest_add_func("/pbkvm/walk/monitor", test_monitor_walks_too);
+    qtest_add_func("/pbkvm/slices", test_ram_is_compared_in_the_background);
     qtest_add_func("/pbkvm/look", test_looking_changes_nothing);
     qtest_add_func("/pbkvm/lag/set", test_lag_changes);
     qtest_add_func("/pbkvm/ring/full", test_full_ring_is_told);
