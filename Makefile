@@ -15,8 +15,8 @@ endif
 # GNU make's own parallelism is of no use here: ninja has its own.
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
-.PHONY: all qemu native guest lab demo bench bench-ring soak-ring soak-guests help \
-        clean distclean fuzz lint coverage valgrind check check-unit check-qtest \
+.PHONY: all qemu native guest lab demo bench bench-ring soak soak-ring soak-guests \
+        help clean distclean fuzz lint coverage valgrind check check-unit check-qtest \
         check-lab check-guests check-e2e
 
 all: qemu native guest lab build/pbkvm
@@ -65,6 +65,11 @@ bench: all
 bench-ring:
 	@bench/ring/run $(if $(SECONDS),--seconds $(SECONDS))
 
+# All that a user can do to a machine, for an hour; a SEED is printed.
+soak: all
+	@tests/e2e/soak $(if $(MINUTES),--minutes $(MINUTES)) \
+	    $(if $(SEED),--seed $(SEED)) $(if $(STRESS),--stress)
+
 # A thousand million events, every byte checked.
 soak-ring: native
 	@bench/ring/soak $(EVENTS)
@@ -101,6 +106,7 @@ help:
 	@echo 'make check-unit   only the unit tests (also: -qtest, -lab, -guests, -e2e)'
 	@echo 'make bench        measure what the README quotes'
 	@echo 'make bench-ring   the ring beside its peers and the limit (SECONDS=60)'
+	@echo 'make soak         a Linux that all is done to, for MINUTES=60 (SEED=N, STRESS=1)'
 	@echo 'make soak-ring    stream and check 10^9 events (EVENTS=N)'
 	@echo 'make soak-guests  generated guests until one fails (SEED=N to begin)'
 	@echo 'make fuzz         fuzz what takes untrusted input (SECONDS=60 each)'

@@ -47,6 +47,7 @@ static const PbKindRule rules[PB_EVENT_KINDS] = {
     [PB_EVENT_PANIC]      = { "panic",      SIZE_NONE, 0, 0,      0,  MARK },
     [PB_EVENT_END]        = { "end",        SIZE_NONE, PB_END_QUIT,
                               PB_END_UNRECORDED, 0, MARK },
+    [PB_EVENT_SLICE]      = { "slice",      SIZE_NONE, 0, 0,      20, CHANGE },
 };
 
 static bool all_zero(const uint8_t *p, size_t from, size_t to)
@@ -145,6 +146,9 @@ static const char *check_body(const PbEvent *e)
                ? NULL : "arg is out of range for the kind";
     case PB_EVENT_MEM_WRITE:
         return e->body.mem.len ? NULL : "len is zero";
+    case PB_EVENT_SLICE:
+        return e->body.slice.len && e->body.slice.len % 8 == 0
+               ? NULL : "len is no multiple of 8";
     case PB_EVENT_STATE:
         return e->body.blob.len ? NULL : "len is zero";
     default:
@@ -250,6 +254,11 @@ static void put_body(PbText *t, const PbEvent *e)
     case PB_EVENT_MEM_WRITE:
         put(t, " block %" PRIu32 " offset 0x%" PRIx64 " len %" PRIu32,
             e->body.mem.block, e->body.mem.offset, e->body.mem.len);
+        break;
+    case PB_EVENT_SLICE:
+        put(t, " block %" PRIu32 " offset 0x%" PRIx64 " len %" PRIu32
+            " crc 0x%08" PRIx32, e->body.slice.block, e->body.slice.offset,
+            e->body.slice.len, e->body.slice.crc);
         break;
     case PB_EVENT_MEM_SLOT:
         put(t, " slot %u", e->arg);

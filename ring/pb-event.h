@@ -33,7 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PB_EVENT_VERSION      2
+#define PB_EVENT_VERSION      3
 #define PB_EVENT_SIZE         64
 #define PB_EVENT_INLINE_DATA  20      /* bytes of PIO data in the body */
 #define PB_EVENT_MAX_PAYLOAD  65536   /* bytes that may follow one event */
@@ -69,6 +69,9 @@ typedef enum PbEventKind {
     PB_EVENT_MARK,        /* progress: the Primary has passed `branches` */
     PB_EVENT_PANIC,       /* the Primary's guest was found to have panicked */
     PB_EVENT_END,         /* the history ends here; arg = PbEndReason */
+
+    /* A change that changes nothing: both sides hold the same there. */
+    PB_EVENT_SLICE,       /* body.slice: checksum of some RAM */
 
     PB_EVENT_KINDS
 } PbEventKind;
@@ -115,6 +118,14 @@ typedef struct PbEventMem {
     uint64_t zero;
 } PbEventMem;
 
+typedef struct PbEventSlice {
+    uint64_t offset;      /* in bytes, in the RAM block */
+    uint32_t block;       /* index of the RAM block */
+    uint32_t len;         /* bytes, a multiple of 8 */
+    uint32_t crc;         /* pb_crc_ram() of them */
+    uint32_t zero;
+} PbEventSlice;
+
 typedef struct PbEventBlob {
     uint32_t len;         /* payload bytes */
     uint32_t zero32;
@@ -147,6 +158,7 @@ typedef struct PbEvent {
         PbEventMmio mmio;
         PbEventMsr msr;
         PbEventMem mem;
+        PbEventSlice slice;
         PbEventBlob blob;
     } body;
 } PbEvent;

@@ -65,6 +65,7 @@ struct PbBackup {
     unsigned lasts;           /* events ever noted there */
     uint64_t now;             /* Primary time when it was looked at last */
     uint64_t branches;        /* of the last event that tells them */
+    uint64_t pass_begun;      /* Primary time of this pass's first slice */
 
     PbIdle idle;
 
@@ -199,6 +200,9 @@ bool pb_breaks_watch(const PbBackup *b);
 
 /* Compare with the stopped Primary, for who waits. backup-steer.c */
 PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e);
+
+/* PB_EVENT_SLICE: what the Primary had there.  backup-slice.c */
+PbReplayEnd pb_backup_compare_slice(PbBackup *b, const PbEvent *e);
 
 /* Report the first difference; always PB_REPLAY_FAILED. */
 PbReplayEnd pb_backup_diverge(PbBackup *b, const PbEvent *e,

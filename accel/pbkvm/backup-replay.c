@@ -272,6 +272,8 @@ static PbReplayEnd replay_change(PbBackup *b, const PbEvent *e,
         return apply_mem_write(b, e, payload);
     case PB_EVENT_MEM_SLOT:
         return apply_mem_slot(b, e, payload);
+    case PB_EVENT_SLICE:
+        return pb_backup_compare_slice(b, e);
     default:
         return apply_state(b, e, payload);
     }

@@ -146,6 +146,9 @@ typedef struct PbBackupStats {
     uint32_t landing_exits[32];   /* landings by exits; the last: or more */
     uint32_t skid_max;        /* branches, seen while landing */
     uint32_t margin;
+    uint64_t slices;          /* of RAM that were compared */
+    uint64_t passes;          /* over all RAM, */
+    uint64_t pass_ns;         /* and how long the last took the Primary */
     PbLag lag;                /* wanted */
     bool rdpmc;
 } PbBackupStats;

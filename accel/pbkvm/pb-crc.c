@@ -8,6 +8,10 @@
 
 #define POLYNOMIAL 0x82f63b78u        /* bits reversed */
 
+/* Two page table entries; Accessed and Dirty. */
+#define PTE_PRESENT 0x100000001ull
+#define PTE_USED    0x60
+
 static uint32_t table[256];
 static bool has_instruction;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -65,6 +69,24 @@ uint32_t pb_crc(uint32_t crc, const void *data, size_t len)
     }
 #endif
     return pb_crc_plain(crc, data, len);
+}
+
+uint32_t pb_crc_ram(const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    uint64_t word[64];
+    uint32_t crc = 0;
+    size_t i, n;
+
+    for (; len; len -= n, p += n) {
+        n = len < sizeof(word) ? len : sizeof(word);
+        memcpy(word, p, n);
+        for (i = 0; i < n / 8; i++) {
+            word[i] &= ~((word[i] & PTE_PRESENT) * PTE_USED);
+        }
+        crc = pb_crc(crc, word, n);
+    }
+    return crc;
 }
 
 uint32_t pb_crc_event(const PbEvent *e, const void *payload)

@@ -23,6 +23,13 @@ uint32_t pb_crc(uint32_t crc, const void *data, size_t len);
 uint32_t pb_crc_plain(uint32_t crc, const void *data, size_t len);
 
 /*
+ * The checksum of @len bytes of guest RAM, a multiple of 8, with Accessed and
+ * Dirty bits of what may be a page table entry (bit 0 is set) taken for 0: a
+ * CPU may set them by itself (pb_mem_compare()).
+ */
+uint32_t pb_crc_ram(const void *data, size_t len);
+
+/*
  * What PbEvent.crc of @e has to be with the pb_event_payload_len() bytes at
  * @payload.  Whoever makes an event stores it last; whoever takes one from
  * elsewhere compares it after pb_event_check() and before all use.

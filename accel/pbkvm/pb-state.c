@@ -14,6 +14,8 @@
 #define FX_FOP   6
 #define FX_FIP   8
 #define FX_MXCSR 24
+#define FX_MXCSR_MASK 28
+#define FX_ST0   32
 #define FX_XSTATE_HEADER 512
 
 static const uint32_t state_msrs[] = {
@@ -242,6 +244,9 @@ static bool fpu_differs(const struct kvm_xsave *a, const struct kvm_xsave *b,
     for (i = 0; i < FX_XSTATE_HEADER; i++) {
         if (i == FX_FOP) {
             i = FX_MXCSR;             /* past FOP, FIP and FDP */
+        }
+        if (i == FX_MXCSR_MASK) {
+            i = FX_ST0;               /* the CPU's, never loaded from here */
         }
         if (i == 464) {
             break;                    /* the rest is software's */

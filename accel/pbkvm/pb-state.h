@@ -46,8 +46,9 @@ const char *pb_state_check(const PbState *s);
  * first difference with both values.  Not compared: RF (KVM leaves it as the
  * last exit's reason made it), TF of a step, the interrupt shadow of STI and
  * MOV SS (an exit or a step may drop it; interrupts come where they were
- * recorded all the same), and the x87 last instruction and operand pointers,
- * which AMD saves only with a pending exception.
+ * recorded all the same), the x87 last instruction and operand pointers,
+ * which AMD saves only with a pending exception, and MXCSR_MASK, which is the
+ * CPU's and which QEMU writes as 0.
  */
 bool pb_state_equal(const PbState *a, const PbState *b, char *what,
                     size_t len);

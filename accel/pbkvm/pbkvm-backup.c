@@ -227,6 +227,7 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
     qemu_add_exit_notifier(&s->exit);
     s->ticker = timer_new_ns(QEMU_CLOCK_VIRTUAL, tick, s);
     timer_mod(s->ticker, pbkvm_now(NULL) + TICK_NS);
+    pbkvm_slices_start(s);
     return true;
 }
 

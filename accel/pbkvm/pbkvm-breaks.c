@@ -102,6 +102,10 @@ static int clear(PbkvmState *s, PbBreakKind kind, vaddr addr, vaddr len)
 {
     int ret = 0;
 
+    /* It cannot be set, and is too much to go through byte by byte. */
+    if (piece(kind, addr, len) < len && len > 4 * PB_MAX_BREAKS) {
+        return -ENOENT;
+    }
     while (len) {
         vaddr n = piece(kind, addr, len);
         int one = pb_backup_clear_break(s->backup, kind, addr, n);

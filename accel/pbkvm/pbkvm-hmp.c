@@ -63,6 +63,10 @@ void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
                    ", p99 %" PRIu32 ", most %" PRIu64 "\n",
                    q->landings->count, q->landings->exits_median,
                    q->landings->exits_p99, q->landings->exits_max);
+    if (q->slices) {
+        monitor_printf(mon, "compared: %" PRIu64 " slices of RAM, %" PRIu64
+                       " passes\n", q->slices->compared, q->slices->passes);
+    }
     if (q->history_ended) {
         monitor_printf(mon, "history:  ended: %s\n", q->history_ended);
     }

@@ -120,6 +120,10 @@ static int before_run(PbkvmState *s, CPUState *cpu)
         qatomic_set(&s->mark_due, false);
         pb_record_mark(s->rec);
     }
+    ret = pbkvm_slices_record(s);
+    if (ret) {
+        return ret;
+    }
     if (cpu->interrupt_request) {
         bql_lock();
         ret = inject(s, cpu);

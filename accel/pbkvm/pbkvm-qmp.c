@@ -13,6 +13,9 @@
 
 #define VERIFY_TIMEOUT_MS 120000
 
+/* Bytes of a reason that pbkvm-panic is told. */
+#define REASON_MAX 500
+
 PbkvmState *pbkvm_get_state(Error **errp)
 {
     PbkvmState *s = pbkvm_state();
@@ -180,6 +183,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->ring_full_time = qatomic_read(&s->full.ns);
     q->ring_policy = pbkvm_ring_policy(s);
     q->spill = pbkvm_spill_info(s);
+    q->slices = pbkvm_slices_info(s, &b);
     q->detached = s->backup && pb_backup_detached(s->backup);
     q->has_panic = s->panic.seen;
     q->panic = s->panic.source;
@@ -289,12 +293,27 @@ PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
 
 /* ---- panic ---- */
 
+/* It is told in messages of one line. */
+static bool check_reason(const char *reason, Error **errp)
+{
+    size_t n = 0;
+
+    while (n < REASON_MAX && reason[n] && !g_ascii_iscntrl(reason[n])) {
+        n++;
+    }
+    if (reason[n]) {
+        error_setg(errp, "pbkvm-panic: reason: expected one line of at most "
+                   "%d bytes", REASON_MAX);
+    }
+    return !reason[n];
+}
+
 void qmp_pbkvm_panic(const char *reason, Error **errp)
 {
     PbkvmState *s = pbkvm_get_state(errp);
     g_autofree PbState *state = g_new0(PbState, 1);
 
-    if (!s) {
+    if (!s || (reason && !check_reason(reason, errp))) {
         return;
     }
     if (s->panic.seen || !s->recording) {

@@ -93,8 +93,15 @@ bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp)
     }
     if (s->parent_obj.kernel_irqchip_allowed ||
         s->parent_obj.kernel_irqchip_required) {
-        error_setg(errp, "pbkvm: kernel-irqchip=on: expected off; the "
-                   "kernel's interrupt controller acts unseen");
+        error_setg(errp, "pbkvm: kernel-irqchip=%s: expected off; the "
+                   "kernel's interrupt controller acts unseen",
+                   s->parent_obj.kernel_irqchip_split == ON_OFF_AUTO_ON
+                   ? "split" : "on");
+        return false;
+    }
+    if (s->parent_obj.msr_energy.enable) {
+        error_setg(errp, "pbkvm: rapl=on: expected off; how much energy the "
+                   "host takes cannot be recorded");
         return false;
     }
     if (s->parent_obj.kvm_dirty_ring_size) {

@@ -15,9 +15,13 @@ bool pbkvm_symbol(const char *file, const char *name, uint64_t *addr,
     const char *data;
     uint32_t found;
 
-    if (qemu_strtou64(name, NULL, 16, addr) == 0 && g_str_has_prefix(name,
-                                                                     "0x")) {
-        return true;
+    if (g_str_has_prefix(name, "0x") &&
+        qemu_strtou64(name, NULL, 16, addr) == 0) {
+        if (*addr == 0 || *addr > UINT32_MAX) {
+            error_setg(errp, "pbkvm: panic-at=%s: expected an address from "
+                       "0x1 to 0xffffffff", name);
+        }
+        return *addr > 0 && *addr <= UINT32_MAX;
     }
     if (!file) {
         error_setg(errp, "pbkvm: panic-at=%s: expected an address (0x...), or "

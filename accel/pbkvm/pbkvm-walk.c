@@ -104,7 +104,8 @@ PbkvmStop *coroutine_fn qmp_pbkvm_step(bool has_instructions,
     }
     if (has_events) {
         pb_backup_stats(s->backup, &b);
-        w.event = b.events + events;
+        w.event = events > UINT64_MAX - b.events ? UINT64_MAX
+                                                 : b.events + events;
     }
     return walk(s, &w, errp);
 }

@@ -27,6 +27,7 @@
 #include "pbkvm-lag.h"
 #include "pbkvm-panic.h"
 #include "pbkvm-recover.h"
+#include "pbkvm-slices.h"
 #include "pbkvm-spill.h"
 #include "primary-record.h"
 
@@ -63,6 +64,7 @@ struct PbkvmState {
     PbkvmPanic panic;
     PbkvmFull full;           /* what happens when the ring is full */
     PbkvmRecovery recovery;   /* what happens when the Backup is over */
+    PbkvmSlices slices;       /* what is compared in the background */
 
     PbBackup *backup;
     QemuThread backup_thread;

@@ -32,6 +32,7 @@ struct PbRecorder {
     size_t stage_used, stage_size;
     size_t stage_out;     /* of these, already moved to the ring */
     uint64_t staged;
+    PbEventSlice slice;   /* offset and block of the next one */
     bool ended;           /* atomic: PB_EVENT_END is recorded */
     uint64_t by_kind[PB_EVENT_KINDS];
 };
@@ -444,6 +445,30 @@ int pb_record_point(PbRecorder *r, PbEventKind kind)
         ret = ret == 1 ? -EAGAIN : ret;
     }
     return ret ? ret : emit_here(r, kind, 0);
+}
+
+int pb_record_slice(PbRecorder *r, uint32_t most)
+{
+    const PbBlock *b = &r->v->mem->block[r->slice.block];
+    uint64_t left = b->size - r->slice.offset;
+    int ret = pb_record_point(r, PB_EVENT_POINT);
+    PbEvent e;
+
+    if (ret) {
+        return ret;
+    }
+    e = change_event(r, PB_EVENT_SLICE);
+    e.body.slice = r->slice;
+    e.body.slice.len = left < most ? left : most;
+    e.body.slice.crc = pb_crc_ram(b->host + r->slice.offset,
+                                  e.body.slice.len);
+    emit(r, &e, NULL);
+    r->slice.offset += e.body.slice.len;
+    if (r->slice.offset == b->size) {
+        r->slice.offset = 0;
+        r->slice.block = (r->slice.block + 1) % r->v->mem->blocks;
+    }
+    return 0;
 }
 
 void pb_record_mark(PbRecorder *r)

@@ -104,6 +104,13 @@ int pb_record_nmi(PbRecorder *r);
  */
 int pb_record_point(PbRecorder *r, PbEventKind kind);
 
+/*
+ * Record where the Primary stands, and the checksum of the next @most bytes of
+ * its RAM, so that pass follows pass over all of it; a slice ends with its
+ * block.  @most is a multiple of 8.  Results as pb_record_nmi().
+ */
+int pb_record_slice(PbRecorder *r, uint32_t most);
+
 /* Progress mark: the Backup may run up to here. */
 void pb_record_mark(PbRecorder *r);
 

@@ -11,7 +11,7 @@ import struct
 from pbkvmlib.errors import FAILED, NOT_OFFERED, PbError
 
 MAGIC = b"\x89PBKVM\r\n"
-VERSION, EVENT_VERSION = 1, 2
+VERSION, EVENT_VERSION = 1, 3
 HEAD = struct.Struct("<8s6I")       # magic, version, event's, sizes
 HEAD_SIZE, BLOCK_SIZE = 64, 32
 BLOCK = struct.Struct("<IIQIIII")   # mark, kind, len, number, crc, zero, crc
@@ -25,7 +25,7 @@ EVENT_SIZE, EVENT = 64, struct.Struct("<QQQIIBBHI")
 # PbEventKind, by number; a payload's length by kind.
 KINDS = ("invalid", "pio-in", "mmio-read", "rdmsr", "wrmsr", "hlt",
          "shutdown", "read-begin", "irq", "nmi", "point", "verify",
-         "mem-write", "mem-slot", "state", "mark", "panic", "end")
+         "mem-write", "mem-slot", "state", "mark", "panic", "end", "slice")
 # These tell branches; others have them as 0 or as a check.
 COUNTED = {"irq", "nmi", "point", "verify", "mark"}
 INLINE, SLOT_CHANGE = 20, 32

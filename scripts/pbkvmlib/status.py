@@ -84,6 +84,9 @@ def rows(name, where, state, info, rates, width=30):
                           f"{spill['all-events']} in all"
                           + (f"; no longer: {spill['error']}"
                              if "error" in spill else "")))
+    if "slices" in info:
+        result.append(("compared", f"{info['slices']['compared']} slices of "
+                       f"RAM, {info['slices']['passes']} passes"))
     if rates:
         texts = [f"{rate:.0f} {kind}" for kind, rate in
                  sorted(rates.items(), key=lambda item: -item[1])

@@ -41,6 +41,7 @@ typedef struct Row {
     unsigned made, checks, verifies, equal, missed;
     uint64_t events_max, branches_max;
     uint64_t at_once;         /* found before that event was acted on */
+    uint64_t slices_max;      /* that were equal until then */
 } Row;
 
 /* Of these, what this host can run; with their usual number of events. */
@@ -91,6 +92,9 @@ static void count(Row *row, const GuestFault *f, const GuestResult *result,
     if (f->branches && branches > row->branches_max) {
         row->branches_max = branches;
     }
+    if (distance(f->slices, f->found_slices) > row->slices_max) {
+        row->slices_max = distance(f->slices, f->found_slices);
+    }
 }
 
 static void one_fault(const GuestOptions *common, Row *row, FaultKind kind,
@@ -110,6 +114,7 @@ static void one_fault(const GuestOptions *common, Row *row, FaultKind kind,
     f.at = 1 + (guest_random(&random) >> 20) % guest_events[which];
     f.random = random;
     o.seed = random;
+    o.slices = kind == FAULT_RAM;
     o.fault = &f;
     guest_run(guest_of(guest_name[which]), &o, &result);
     if (f.done) {
@@ -133,6 +138,9 @@ static void print_table(const Row *rows)
                (unsigned long long)r->events_max,
                (unsigned long long)r->branches_max);
     }
+    printf("# %s: found after at most %llu equal slices, %llu are a pass\n",
+           names[FAULT_RAM], (unsigned long long)rows[FAULT_RAM].slices_max,
+           (unsigned long long)GUEST_SLICES);
 }
 
 /* Run each once without a fault. */
@@ -184,6 +192,12 @@ unsigned guest_fault_table(const GuestOptions *o, unsigned n,
         if (rows[k].missed ||
             (k <= FAULT_SWAPPED && rows[k].checks != rows[k].made)) {
             printf("# %s: not all found\n", names[k]);
+            bad++;
+        }
+        if (k == FAULT_RAM && rows[k].slices_max >= GUEST_SLICES) {
+            printf("# %s: found after %llu slices, a pass has %llu\n",
+                   names[k], (unsigned long long)rows[k].slices_max,
+                   (unsigned long long)GUEST_SLICES);
             bad++;
         }
     }

@@ -311,6 +311,7 @@ const char *__wrap_pb_event_check(const PbEvent *e, uint64_t previous_seq)
                            (pick(f, 2) ? 1 : -1));
         }
         f->branches = pb_counter_read(b->v.counter);
+        f->slices = b->stats.slices;
     }
     return __real_pb_event_check(e, previous_seq);
 }
@@ -319,8 +320,11 @@ void guest_fault_found(GuestRun *r, bool verify, uint64_t seq,
                        uint64_t branches)
 {
     GuestFault *f = r->o->fault;
+    PbBackupStats s;
 
     if (f && !f->found) {
+        pb_backup_stats(r->backup, &s);
+        f->found_slices = s.slices;
         f->found = true;
         f->verify = verify;
         f->found_seq = seq;

@@ -40,6 +40,8 @@ typedef struct GuestFault {
     bool found;               /* by one of the Backup's checks, */
     bool verify;              /* or by a verify only */
     uint64_t found_seq, found_branches;
+    uint64_t slices;          /* compared before the fault, */
+    uint64_t found_slices;    /* and before it was found */
 } GuestFault;
 
 /* The pump between r->ring and r->backup_ring. */

@@ -276,6 +276,10 @@ static int deliver(GuestRun *r)
     if (r->want_verify) {
         ret = verify(r);
     }
+    if (ret == 0 && r->o->slices) {
+        ret = pb_record_slice(r->rec, GUEST_SLICE);
+        ret = ret == -EAGAIN ? 0 : ret;
+    }
     if (ret == 0 && r->dmas) {
         ret = deliver_dma(r);
     }

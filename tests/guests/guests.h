@@ -44,6 +44,8 @@ enum { SLOT_NONE, SLOT_RAM, SLOT_READONLY, SLOT_HIGH };
 #define GUEST_EXTRA     0x300000u
 #define GUEST_EXTRA_SIZE 0x20000u     /* the slot shows half of it */
 #define GUEST_MMIO      0x400000u
+#define GUEST_SLICE     0x20000u      /* bytes compared at a time, */
+#define GUEST_SLICES    (GUEST_RAM_SIZE / GUEST_SLICE + 2)   /* in a pass */
 
 #define GUEST_VECTOR    32
 
@@ -81,6 +83,8 @@ typedef struct GuestOptions {
     bool spill;               /* a file beside the ring, which is small */
     uint32_t marks;           /* more progress marks at each tick */
     bool verify_all;          /* at every tick, to see where it begins */
+    bool slices;              /* compare RAM in the background, one slice
+                                 before every entry */
     bool walk;                /* debug the Backup all the time */
     uint32_t evidence;        /* save the Backup, and replays of the file at
                                  this many events; 0: no such test */

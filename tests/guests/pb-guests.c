@@ -36,6 +36,7 @@ static const char usage[] =
     "  --marks N           more progress marks at each tick, to fill it (0)\n"
     "  --margin N          branches, for pmu (default: by self-check)\n"
     "  --verify-all        compare at every tick, not only at the end\n"
+    "  --slices            compare RAM in the background, at every entry\n"
     "  --walk              debug the Backup all the time\n"
     "  --evidence N        save the Backup on its way, replay the file, and\n"
     "                      save replays of it at about N events\n"
@@ -124,6 +125,7 @@ static const struct option options[] = {
     { "margin", required_argument, NULL, 'm' },
     { "timeout", required_argument, NULL, 't' },
     { "verify-all", no_argument, NULL, 'v' },
+    { "slices", no_argument, NULL, 'i' },
     { "walk", no_argument, NULL, 'w' },
     { "faults", required_argument, NULL, 'u' },
     { "remedies", no_argument, NULL, 'd' },
@@ -189,6 +191,9 @@ static void one_option(Wanted *w, int c, const char *name)
         break;
     case 'v':
         w->o.verify_all = true;
+        break;
+    case 'i':
+        w->o.slices = true;
         break;
     case 'w':
         w->o.walk = true;

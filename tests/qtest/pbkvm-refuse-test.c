@@ -27,6 +27,8 @@ static const Refusal refusals[] = {
       "pbkvm: lag-events=1000000000001: expected 0 to 1000000000000" },
     { "lag-branches-range", "-accel pbkvm,lag-branches=1000000000001",
       "pbkvm: lag-branches=1000000000001: expected 0 to 1000000000000" },
+    { "verify-interval", "-accel pbkvm,verify-interval=3600001",
+      "pbkvm: verify-interval=3600001: expected 0 to 3600000 ms" },
     { "spill-exists", "-accel pbkvm,spill=/etc/passwd -nic none",
       "pbkvm: spill=/etc/passwd: it is there already and is not overwritten: "
       "name a new file" },
@@ -39,6 +41,9 @@ static const Refusal refusals[] = {
     { "panic-at-name", "-accel pbkvm,panic-at=panic -nic none",
       "pbkvm: panic-at=panic: expected an address (0x...), or a name and "
       "symbols=FILE to look it up in" },
+    { "panic-at-far", "-accel pbkvm,panic-at=0x100000000 -nic none",
+      "pbkvm: panic-at=0x100000000: expected an address from 0x1 to "
+      "0xffffffff" },
     { "panic-at-unknown", "-accel pbkvm,panic-at=panic,symbols=/etc/passwd "
       "-nic none",
       "pbkvm: panic-at=panic: no such symbol in symbols=/etc/passwd: expected "
@@ -59,6 +64,12 @@ static const Refusal refusals[] = {
     { "irqchip", "-accel pbkvm,kernel-irqchip=on",
       "pbkvm: kernel-irqchip=on: expected off; the kernel's interrupt "
       "controller acts unseen" },
+    { "irqchip-split", "-accel pbkvm,kernel-irqchip=split",
+      "pbkvm: kernel-irqchip=split: expected off; the kernel's interrupt "
+      "controller acts unseen" },
+    { "rapl", "-accel pbkvm,rapl=on",
+      "pbkvm: rapl=on: expected off; how much energy the host takes cannot "
+      "be recorded" },
     { "smm", "-accel pbkvm -nic none -machine pc,smm=on",
       "pbkvm: -machine smm=on: system management mode cannot be recorded; "
       "use smm=off" },

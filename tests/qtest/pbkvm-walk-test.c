@@ -108,6 +108,11 @@ static void test_end_of_history(void)
     QTestState *qts = start_frozen("");
 
     qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+    /* Less than any event, if only 64 bits of the sum are looked at. */
+    qobject_unref(walk(qts, "end-of-history",
+                       qtest_qmp(qts, "{ 'execute': 'pbkvm-step', "
+                                 "'arguments': { 'events': "
+                                 "18446744073709551615 } }")));
     qobject_unref(walk(qts, "end-of-history",
                        qtest_qmp(qts, "{ 'execute': 'pbkvm-run-to', "
                                  "'arguments': { 'event': 1000000000 } }")));
@@ -122,6 +127,9 @@ static void test_panic_by_qmp(void)
 
     assert_refused(qts, "{ 'execute': 'pbkvm-run-to', 'arguments': { 'panic': "
                    "true } }", "pbkvm-run-to: no panic was detected");
+    assert_refused(qts, "{ 'execute': 'pbkvm-panic', 'arguments': { 'reason': "
+                   "'two\\nlines' } }", "pbkvm-panic: reason: expected one "
+                   "line of at most 500 bytes");
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-panic', 'arguments': "
                              "{ 'reason': 'test' } }");
     qtest_qmp_eventwait(qts, "PBKVM_PANIC");
@@ -274,6 +282,80 @@ static void test_monitor_walks_too(void)
     qtest_quit(qts);
 }
 
+/* How many events of @kind the Primary has recorded. */
+static int64_t events_of(QTestState *qts, const char *kind)
+{
+    QDict *info = query(qts);
+    const QListEntry *entry;
+    int64_t count = 0;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(info, "events-by-kind"), entry) {
+        QDict *one = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (!strcmp(qdict_get_str(one, "kind"), kind)) {
+            count = qdict_get_int(one, "count");
+        }
+    }
+    qobject_unref(info);
+    return count;
+}
+
+/* QEMU gives the registers back to KVM when they were looked at. */
+static void test_looking_changes_nothing(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,lag=0 -m 32 -nic none "
+                                 "-vga none");
+    int64_t before;
+    int i;
+
+    wait_for(qts, "events-read", 20);
+    before = events_of(qts, "state");
+    for (i = 0; i < 20; i++) {
+        g_autofree char *text = qtest_hmp(qts, "info registers");
+
+        g_assert_nonnull(strstr(text, "EIP="));
+        wait_for(qts, "events-read", query_number(qts, "events-read") + 1);
+    }
+    g_assert_cmpint(events_of(qts, "state"), ==, before);
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
+/* A number of "slices" in query-pbkvm. */
+static int64_t slices_number(QTestState *qts, const char *name)
+{
+    QDict *info = query(qts);
+    int64_t value = qdict_get_int(qdict_get_qdict(info, "slices"), name);
+
+    qobject_unref(info);
+    return value;
+}
+
+static void test_ram_is_compared_in_the_background(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,lag=0,verify-interval=1 -m 8 "
+                                 "-nic none -vga none");
+    gint64 until = g_get_monotonic_time() + PATIENCE_US;
+    QDict *info = query(qts);
+
+    g_assert_true(qdict_haskey(info, "slices"));
+    qobject_unref(info);
+    /* SeaBIOS halts in the end: it must start again to go on. */
+    while (slices_number(qts, "passes") < 2) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+        qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
+        g_usleep(100 * 1000);
+    }
+    g_assert_cmpint(slices_number(qts, "interval"), ==, 1);
+    g_assert_cmpint(slices_number(qts, "compared"), >=, 2 * 64);
+    g_assert_cmpint(slices_number(qts, "pass-time"), >, 0);
+    g_assert_cmpint(slices_number(qts, "stop-mean"), <=,
+                    slices_number(qts, "stop-max"));
+    assert_status(qts, "running");
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
 static void test_lag_changes(void)
 {
     QTestState *qts = qtest_init("-accel pbkvm,lag=3600000 -m 32 -nic none "
@@ -316,6 +398,8 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/walk/no-backup", test_no_backup_yet);
     qtest_add_func("/pbkvm/walk/past", test_the_past_is_past);
     qtest_add_func("/pbkvm/walk/monitor", test_monitor_walks_too);
+    qtest_add_func("/pbkvm/slices", test_ram_is_compared_in_the_background);
+    qtest_add_func("/pbkvm/look", test_looking_changes_nothing);
     qtest_add_func("/pbkvm/lag/set", test_lag_changes);
     qtest_add_func("/pbkvm/ring/full", test_full_ring_is_told);
     return g_test_run();

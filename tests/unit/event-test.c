@@ -44,6 +44,11 @@ static PbEvent valid(PbEventKind kind)
         e.body.mem.offset = 0x1000;
         e.body.mem.len = 512;
         break;
+    case PB_EVENT_SLICE:
+        e.body.slice.offset = 0x20000;
+        e.body.slice.len = 4096;
+        e.body.slice.crc = 0xc0ffee;
+        break;
     case PB_EVENT_MEM_SLOT:
         e.arg = 3;
         break;
@@ -88,10 +93,10 @@ static void test_kinds_of_version_1_keep_their_numbers(void)
     static const char *const names[] = {
         "invalid", "pio-in", "mmio-read", "rdmsr", "wrmsr", "hlt", "shutdown",
         "read-begin", "irq", "nmi", "point", "verify", "mem-write",
-        "mem-slot", "state", "mark", "panic", "end",
+        "mem-slot", "state", "mark", "panic", "end", "slice",
     };
 
-    pb_check_u64(PB_EVENT_VERSION, 2);
+    pb_check_u64(PB_EVENT_VERSION, 3);
     pb_check_u64(PB_EVENT_KINDS, sizeof(names) / sizeof(names[0]));
     for (int kind = 0; kind < PB_EVENT_KINDS; kind++) {
         pb_check_str(pb_event_kind_name(kind), names[kind]);
@@ -118,7 +123,8 @@ static void test_kinds_come_in_groups(void)
         pb_check_u64(pb_event_is_sync(kind),
                      kind >= PB_EVENT_PIO_IN && kind <= PB_EVENT_READ_BEGIN);
         pb_check_u64(pb_event_is_change(kind),
-                     kind >= PB_EVENT_MEM_WRITE && kind <= PB_EVENT_STATE);
+                     (kind >= PB_EVENT_MEM_WRITE &&
+                      kind <= PB_EVENT_STATE) || kind == PB_EVENT_SLICE);
     }
 }
 
@@ -209,7 +215,7 @@ static void test_unused_body_must_be_zero(void)
         [PB_EVENT_RDMSR] = 16, [PB_EVENT_WRMSR] = 16,
         [PB_EVENT_IRQ] = 24, [PB_EVENT_NMI] = 24, [PB_EVENT_POINT] = 24,
         [PB_EVENT_VERIFY] = 24, [PB_EVENT_MEM_WRITE] = 16,
-        [PB_EVENT_STATE] = 4,
+        [PB_EVENT_STATE] = 4, [PB_EVENT_SLICE] = 20,
     };
 
     for (int kind = 1; kind < PB_EVENT_KINDS; kind++) {
@@ -221,6 +227,16 @@ static void test_unused_body_must_be_zero(void)
                          "unused bytes of the body are not zero");
         }
     }
+}
+
+static void test_slice_is_whole_words(void)
+{
+    PbEvent e = valid(PB_EVENT_SLICE);
+
+    e.body.slice.len = 0;
+    pb_check_str(pb_event_check(&e, 0), "len is no multiple of 8");
+    e.body.slice.len = 12;
+    pb_check_str(pb_event_check(&e, 0), "len is no multiple of 8");
 }
 
 static void test_pio_without_elements_is_refused(void)
@@ -384,6 +400,7 @@ static void test_print_of_each_kind(void)
         "event 1 mark" TAIL0,
         "event 1 panic" TAIL0,
         "event 1 end reason quit" TAIL0,
+        "event 1 slice block 0 offset 0x20000 len 4096 crc 0x00c0ffee" TAIL0,
     };
 
     for (int kind = 0; kind < PB_EVENT_KINDS; kind++) {
@@ -484,6 +501,7 @@ int main(void)
         PB_TEST(size_must_suit_the_kind),
         PB_TEST(arg_must_suit_the_kind),
         PB_TEST(unused_body_must_be_zero),
+        PB_TEST(slice_is_whole_words),
         PB_TEST(pio_without_elements_is_refused),
         PB_TEST(pio_data_beyond_count_must_be_zero),
         PB_TEST(mmio_data_beyond_size_must_be_zero),

@@ -23,6 +23,23 @@ static bool says(const char *why, const char *text)
     return true;
 }
 
+static void test_checksum_of_ram_leaves_out_what_a_cpu_sets(void)
+{
+    uint8_t ram[600] = { [8] = 0x27, [16] = 0x26 };
+    uint32_t crc = pb_crc_ram(ram, sizeof(ram));
+    unsigned at, bit;
+
+    for (at = 0; at < sizeof(ram); at++) {
+        for (bit = 0; bit < 8; bit++) {
+            bool used = at == 8 && (bit == 5 || bit == 6);
+
+            ram[at] ^= 1 << bit;
+            pb_check_u64(pb_crc_ram(ram, sizeof(ram)) == crc, used);
+            ram[at] ^= 1 << bit;
+        }
+    }
+}
+
 static void test_checksum_is_crc32c(void)
 {
     static const uint8_t zeros[32];
@@ -502,6 +519,7 @@ int main(void)
 {
     static const PbTest tests[] = {
         PB_TEST(checksum_is_crc32c),
+        PB_TEST(checksum_of_ram_leaves_out_what_a_cpu_sets),
         PB_TEST(every_flipped_bit_of_an_event_is_found),
         PB_TEST(what_was_written_is_read),
         PB_TEST(untouched_memory_takes_no_room),

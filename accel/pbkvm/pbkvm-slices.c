@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pbkvm-slices.c: RAM compared in the background. */
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qapi/error.h"
+#include "qapi/visitor.h"
+#include "hw/core/cpu.h"
+
+#include "pbkvm.h"
+
+#define INTERVAL_MAX_MS 3600000
+
+/* ---- option ---- */
+
+static void get_interval(Object *obj, Visitor *v, const char *name,
+                         void *opaque, Error **errp)
+{
+    visit_type_uint32(v, name, &PBKVM_ACCEL(obj)->slices.interval_ms, errp);
+}
+
+static void set_interval(Object *obj, Visitor *v, const char *name,
+                         void *opaque, Error **errp)
+{
+    uint32_t value;
+
+    if (!visit_type_uint32(v, name, &value, errp) ||
+        !pbkvm_not_yet_running(errp)) {
+        return;
+    }
+    if (value > INTERVAL_MAX_MS) {
+        error_setg(errp, "pbkvm: verify-interval=%" PRIu32 ": expected 0 to "
+                   "%d ms", value, INTERVAL_MAX_MS);
+        return;
+    }
+    PBKVM_ACCEL(obj)->slices.interval_ms = value;
+}
+
+void pbkvm_slices_class_init(ObjectClass *oc)
+{
+    object_class_property_add(oc, "verify-interval", "uint32", get_interval,
+                              set_interval, NULL, NULL);
+    object_class_property_set_description(oc, "verify-interval",
+        "Compare 64 KiB of RAM every so many ms, in turn, while both run (0 "
+        "to 3600000, default: 0, never)");
+}
+
+/* ---- when ---- */
+
+static bool follows(const PbkvmState *s)
+{
+    PbBackupStatus status = s->backup ? pb_backup_status(s->backup)
+                                      : PB_BACKUP_ENDED;
+
+    return status == PB_BACKUP_RUNNING || status == PB_BACKUP_FROZEN;
+}
+
+static void interval_is_over(void *opaque)
+{
+    PbkvmState *s = opaque;
+
+    if (!s->ended && s->in_exec && follows(s)) {
+        qatomic_set(&s->slices.due, true);
+        qemu_cpu_kick(s->cpu);
+    }
+    timer_mod(s->slices.timer, qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL) +
+              s->slices.interval_ms);
+}
+
+void pbkvm_slices_start(PbkvmState *s)
+{
+    if (s->slices.interval_ms) {
+        s->slices.timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, interval_is_over,
+                                       s);
+        timer_mod(s->slices.timer, qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL) +
+                  s->slices.interval_ms);
+    }
+}
+
+int pbkvm_slices_record(PbkvmState *s)
+{
+    PbkvmSlices *p = &s->slices;
+    uint64_t since;
+    int ret;
+
+    if (!qatomic_read(&p->due)) {
+        return 0;
+    }
+    since = get_clock();
+    ret = pb_record_slice(s->rec, PBKVM_SLICE_BYTES);
+    if (ret == 0) {
+        qatomic_set(&p->due, false);
+        since = get_clock() - since;
+        p->recorded++;
+        p->stop_ns += since;
+        p->stop_max_ns = MAX(p->stop_max_ns, since);
+    }
+    return ret == -EAGAIN ? 0 : ret;
+}
+
+/* ---- what is told ---- */
+
+PbkvmSlicesInfo *pbkvm_slices_info(const PbkvmState *s,
+                                   const PbBackupStats *b)
+{
+    PbkvmSlicesInfo *q;
+
+    if (!s->slices.interval_ms) {
+        return NULL;
+    }
+    q = g_new0(PbkvmSlicesInfo, 1);
+    q->interval = s->slices.interval_ms;
+    q->bytes = PBKVM_SLICE_BYTES;
+    q->compared = b->slices;
+    q->passes = b->passes;
+    q->has_pass_time = b->passes != 0;
+    q->pass_time = b->pass_ns;
+    q->stop_mean = s->slices.stop_ns / MAX(s->slices.recorded, 1);
+    q->stop_max = s->slices.stop_max_ns;
+    return q;
+}
