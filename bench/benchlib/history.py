@@ -25,8 +25,8 @@ LINES = (
 
 
 def save(vm, path):
+    """The Backup, which is frozen."""
     path.unlink(missing_ok=True)
-    vm.qmp("pbkvm-freeze")
     return vm.qmp("pbkvm-save-evidence", filename=str(path))
 
 
@@ -40,14 +40,17 @@ def record():
         return
     with Machine(OUT / "history", accel=ACCEL) as vm:
         vm.boot()
+        vm.qmp("pbkvm-freeze")
         save(vm, BOOT)
         vm.qmp("pbkvm-thaw")
         for line in LINES:
             vm.run(line)
+        vm.qmp("pbkvm-freeze")
         save(vm, WHOLE)
         vm.qmp("pbkvm-set-lag", lag=0)
         vm.qmp("pbkvm-thaw")
         vm.settle()
+        vm.qmp("pbkvm-freeze")
         save(vm, STATE)
 
 

@@ -70,24 +70,20 @@ void stream_read(Stream *s, const char *file)
     }
 }
 
-void stream_of_kind(Stream *s, const Stream *all, unsigned kind, size_t n)
+void stream_of_kind(Stream *s, const Stream *all, unsigned kind,
+                    size_t least)
 {
     size_t i;
 
     *s = (Stream) { 0 };
-    for (i = 0; all->of_kind[kind] && s->actions < n; i++) {
-        const Action *a = &all->action[i % all->actions];
-
-        if (a->kind == kind) {
-            add(s, kind, NULL);
-            s->action[s->actions - 1] = *a;
+    while (all->of_kind[kind] && s->actions < least) {
+        for (i = 0; i < all->actions; i++) {
+            if (all->action[i].kind == kind) {
+                add(s, kind, NULL);
+                s->action[s->actions - 1] = all->action[i];
+            }
         }
     }
-}
-
-void stream_free(Stream *s)
-{
-    free(s->action);
 }
 
 /* ---- one action ---- */

@@ -31,9 +31,12 @@ typedef struct Stream {
  */
 void stream_read(Stream *s, const char *file);
 
-/* Those of one kind alone, @n of them, repeated if need be. */
-void stream_of_kind(Stream *s, const Stream *all, unsigned kind, size_t n);
-void stream_free(Stream *s);
+/*
+ * Those of one kind alone, which go on belonging to @all; repeated until they
+ * are @least, if there are any.
+ */
+void stream_of_kind(Stream *s, const Stream *all,
+                    unsigned kind, size_t least);
 
 /* Let @r record @a, the exit being in @run (io data at one page). */
 void stream_play(PbRecorder *r, struct kvm_run *run, const Action *a,
