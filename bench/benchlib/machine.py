@@ -51,11 +51,11 @@ def place():
 
 
 class Machine(Guest):
-    """One of KINDS, or with ACCEL another. MEMORY and LAB_MEMORY in MiB;
-    PATIENCE in seconds, for the boot and each command."""
+    """One of KINDS, or with ACCEL another. MEMORY in MiB; PATIENCE in
+    seconds, for the boot and each command."""
 
     def __init__(self, log, kind="backup", accel=None, memory=MEMORY,
-                 lab_memory=None, patience=PATIENCE):
+                 patience=PATIENCE):
         self.patience = patience
         log.mkdir(parents=True, exist_ok=True)
         self.rr_file = log / "rr.bin"
@@ -71,10 +71,8 @@ class Machine(Guest):
         outer = f"{self.dir.name}/meter"
         if self.native:
             self.command[1] = outer
-            return
-        self.lab += ["--unix", f"{outer}={INNER}"]
-        if lab_memory:
-            self.lab += ["--mem", str(lab_memory)]
+        else:
+            self.lab += ["--unix", f"{outer}={INNER}"]
 
     def __enter__(self):
         super().__enter__()

@@ -13,14 +13,15 @@ def bars(path, title, groups, names, unit):
     low, high = 1e-9, 0
     if values:
         low, high = min(values) / 2, max(values) * 1.5
-    width = max(60 + len(groups) * (len(names) * 44 + 30), 420)
+    width = max(60 + len(groups) * (len(names) * 44 + 30),
+                20 + 130 * len(names))
     out = [f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' "
            "height='340' font-family='sans-serif' font-size='11'>",
            f"<rect width='{width}' height='340' fill='white'/>",
            f"<text x='20' y='20' font-weight='bold'>{title}</text>",
            f"<text x='20' y='36'>{unit}, logarithmic</text>"]
     for i, name in enumerate(names):
-        x = 20 + 110 * i
+        x = 20 + 130 * i
         out.append(f"<rect x='{x}' y='322' width='10' height='10' "
                    f"fill='{COLOURS[i]}'/><text x='{x + 14}' y='331'>{name}"
                    "</text>")
@@ -46,44 +47,55 @@ def log_share(value, low, high):
     return log(value / low) / log(high / low)
 
 
-def shares(path, title, curves, unit, logarithmic=False):
-    """@curves: {name: sorted values}; x: a value, y: the share of the values
-    that are at most so much. The last 0.5 % are cut off."""
-    right = max(v[min(int(len(v) * 0.995), len(v) - 1)]
-                for v in curves.values())
-    left = min(v[0] for v in curves.values())
-    if logarithmic:
-        left = max(left, 1)
+def thinned(points, most=400):
+    """Enough of them for a picture, the last one too."""
+    return points[::-max(len(points) // most, 1)][::-1]
+
+
+def axis(values_of, logarithmic):
+    """(x of a value, value of a share of the width) for sorted values, of
+    which the last 0.5 % are cut off."""
+    right = max(v[min(int(len(v) * 0.995), len(v) - 1)] for v in values_of)
+    left = min(v[0] for v in values_of)
+    left = max(left, 1) if logarithmic else left
     right = max(right, left + 1)
 
     def at(value):
         value = min(max(value, left), right)
-        part = (log_share(value, left, right) if logarithmic
-                else (value - left) / (right - left))
-        return 60 + 560 * part
+        return 60 + 560 * (log_share(value, left, right) if logarithmic
+                           else (value - left) / (right - left))
 
+    def value_of(share):
+        return (left * (right / left) ** share if logarithmic
+                else left + (right - left) * share)
+
+    return at, value_of
+
+
+def shares(path, title, curves, unit, logarithmic=False):
+    """@curves: {name: sorted values}; x: a value, y: the share of the values
+    that are at most so much."""
+    at, value_of = axis(list(curves.values()), logarithmic)
     out = ["<svg xmlns='http://www.w3.org/2000/svg' width='640' height='320' "
            "font-family='sans-serif' font-size='12'>",
            "<rect width='640' height='320' fill='white'/>",
            f"<text x='60' y='20' font-weight='bold'>{title}</text>",
            f"<text x='620' y='314' text-anchor='end'>{unit}</text>"]
-    for percent in (0, 50, 99, 100):
+    for percent in (0, 50, 90, 100):
         y = 280 - 240 * percent / 100
         out.append(f"<line x1='60' x2='620' y1='{y}' y2='{y}' stroke='#ddd'/>"
                    f"<text x='52' y='{y + 4}' text-anchor='end'>{percent} %"
                    "</text>")
-    for i in range(6):
-        value = (left * (right / left) ** (i / 5) if logarithmic
-                 else left + (right - left) * i / 5)
+    for value in (value_of(i / 5) for i in range(6)):
         out.append(f"<text x='{at(value):.0f}' y='298' "
                    f"text-anchor='middle'>{value:.0f}</text>")
     for n, (name, values) in enumerate(curves.items()):
         points = " ".join(
             f"{at(v):.1f},{280 - 240 * (i + 1) / len(values):.1f}"
-            for i, v in enumerate(values))
+            for i, v in thinned(list(enumerate(values))))
         out.append(f"<polyline points='{points}' fill='none' "
                    f"stroke='{COLOURS[n]}' stroke-width='2'/>"
-                   f"<text x='520' y='{200 + 20 * n}' fill='{COLOURS[n]}'>"
+                   f"<text x='{60 + 100 * n}' y='314' fill='{COLOURS[n]}'>"
                    f"{name}</text>")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(out) + "\n</svg>\n", encoding="utf-8")
