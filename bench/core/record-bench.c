@@ -196,7 +196,7 @@ static void run(Bench *b)
 static void real_vcpu(Bench *b)
 {
     int kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), ret;
-    PbEvidenceHost host;
+    PbEvidenceHost host = { 0 };
     const char *what = "/dev/kvm";
 
     ret = kvm_fd < 0 ? -errno : pb_evidence_host(kvm_fd, &host);
