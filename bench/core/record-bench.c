@@ -31,7 +31,7 @@
 #include "record-stream.h"
 
 #define BATCH      32u        /* of the longest payloads: 2080 slots */
-#define RUN_SIZE   (3 * 4096u)
+#define RUN_SIZE   (4096u + PB_EVENT_MAX_PAYLOAD)
 
 typedef struct Bench {
     Stream all;
