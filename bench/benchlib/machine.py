@@ -68,6 +68,7 @@ class Machine(Guest):
         self.pbkvm = accel.startswith("pbkvm")
         self.has_backup = self.pbkvm and "backup=off" not in accel
         self.meter = None
+        self.prompt_due = False   # enter() leaves it to type()
         outer = f"{self.dir.name}/meter"
         if self.native:
             self.command[1] = outer
@@ -108,6 +109,9 @@ class Machine(Guest):
     def type(self, command):
         """All but the Enter: QEMU's recorder overruns a UART's FIFO that is
         given more than it holds, so wait for each piece's echo."""
+        if self.prompt_due:
+            self.console.expect(re.escape(PROMPT), self.patience)
+            self.prompt_due = False
         self.marks += 1
         line = f'{command}; echo "="done-{self.marks} $?'
         self.console.text = ""
@@ -127,6 +131,7 @@ class Machine(Guest):
         self.console.text = ""
         self.console.send("\n")
         self.console.expect(f"=done-{self.marks} 0\n", self.patience)
+        self.prompt_due = True
 
     def settle(self):
         """Wait until the Backup has lived through all there is now."""
