@@ -69,8 +69,8 @@ bench: all
 
 # Less of it, in five minutes.
 bench-quick: all
-	@bench/run --quick --minutes 3
-	@bench/landing --skid 0,200
+	@bench/run --quick --minutes 4
+	@bench/landing --skid 0
 	@bench/record --rounds 20
 
 bench-landing bench-record bench-scale bench-lag: bench-%: all

@@ -10,17 +10,18 @@ WITH_PAYLOAD = ("mem-write", "mem-slot", "state")
 BOOT = "boot"
 BACKUP = "Backup/pbkvm"           # the thread
 
-# Name: (what tables call it, the command). The guest's clock ticks 100 times
-# a second; sleepers make it wake each time.
+# Name: (what tables call it, the command). Each takes longer than the Backup's
+# lag, or it would be over before the Backup begins. The guest's clock ticks 100
+# times a second; sleepers make it wake each time.
 LOADS = {
-    "compute": ("compute (md5sum of 40 MB)",
-                "md5sum $(yes /bin/busybox | head -n 20) > /dev/null"),
-    "forks": ("fork and exec, 100 each",
-              "i=0; while [ $i -lt 100 ]; do (busybox true); i=$((i+1)); "
+    "compute": ("compute (md5sum of 85 MB)",
+                "md5sum $(yes /bin/busybox | head -n 40) > /dev/null"),
+    "forks": ("fork and exec, 300 each",
+              "i=0; while [ $i -lt 300 ]; do (busybox true); i=$((i+1)); "
               "done"),
-    "console": ("console, 2.4 kB of text", "seq 1 500"),
-    "timers": ("timers, 8 sleepers, 20 times each",
-               "for n in 1 2 3 4 5 6 7 8; do (i=0; while [ $i -lt 20 ]; do "
+    "console": ("console, 3.9 kB of text", "seq 1 800"),
+    "timers": ("timers, 8 sleepers, 40 times each",
+               "for n in 1 2 3 4 5 6 7 8; do (i=0; while [ $i -lt 40 ]; do "
                "sleep 0.001; i=$((i+1)); done) & done; wait"),
 }
 TITLES = {BOOT: "boot to the shell"} | {
