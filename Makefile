@@ -15,8 +15,9 @@ endif
 # GNU make's own parallelism is of no use here: ninja has its own.
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
-.PHONY: all qemu native guest lab demo bench bench-ring soak soak-ring soak-guests \
-        help clean distclean fuzz lint coverage valgrind check check-unit check-qtest \
+.PHONY: all qemu native guest lab demo bench bench-quick bench-landing bench-record \
+        bench-scale bench-lag bench-ring soak soak-ring soak-guests help \
+        clean distclean fuzz lint coverage valgrind check check-unit check-qtest \
         check-lab check-guests check-e2e
 
 all: qemu native guest lab build/pbkvm
@@ -58,8 +59,22 @@ check: build/config
 check-unit check-qtest check-lab check-guests check-e2e: check-%: build/config
 	@$(TESTS) $*
 
+# Each prints its tables and puts its pictures into build/bench/: half an hour.
 bench: all
 	@bench/run
+	@bench/lag
+	@bench/landing
+	@bench/record
+	@bench/scale
+
+# Less of it, in five minutes.
+bench-quick: all
+	@bench/run --quick --minutes 4
+	@bench/landing --skid 0
+	@bench/record --rounds 20
+
+bench-landing bench-record bench-scale bench-lag: bench-%: all
+	@bench/$*
 
 # Its peers are fetched when they are first needed; nothing else is built.
 bench-ring:
@@ -104,7 +119,9 @@ help:
 	@echo '                  (INTERACTIVE=1 leaves you in gdb)'
 	@echo 'make check        build everything and run all tests'
 	@echo 'make check-unit   only the unit tests (also: -qtest, -lab, -guests, -e2e)'
-	@echo 'make bench        measure what the README quotes'
+	@echo 'make bench        measure what docs/performance.md quotes, all of it'
+	@echo 'make bench-quick  the loads and landings, in a few minutes'
+	@echo '                  (also: bench-landing, -record, -scale, -lag)'
 	@echo 'make bench-ring   the ring beside its peers and the limit (SECONDS=60)'
 	@echo 'make soak         a Linux that all is done to, for MINUTES=60 (SEED=N, STRESS=1)'
 	@echo 'make soak-ring    stream and check 10^9 events (EVENTS=N)'

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a guest is given to do, and what that costs outside."""
+
+import time
+
+from benchlib.machine import OUT, Machine
+
+EVENT = 64                        # bytes of one event in the history
+WITH_PAYLOAD = ("mem-write", "mem-slot", "state")
+BOOT = "boot"
+BACKUP = "Backup/pbkvm"           # the thread
+
+# Name: (what tables call it, the command). Each takes longer than the Backup's
+# lag, or it would be over before the Backup begins. The guest's clock ticks 100
+# times a second; sleepers make it wake each time.
+LOADS = {
+    "compute": ("compute (md5sum of 85 MB)",
+                "md5sum $(yes /bin/busybox | head -n 40) > /dev/null"),
+    "forks": ("fork and exec, 300 each",
+              "i=0; while [ $i -lt 300 ]; do (busybox true); i=$((i+1)); "
+              "done"),
+    "console": ("console, 3.9 kB of text", "seq 1 800"),
+    "timers": ("timers, 8 sleepers, 40 times each",
+               "for n in 1 2 3 4 5 6 7 8; do (i=0; while [ $i -lt 40 ]; do "
+               "sleep 0.001; i=$((i+1)); done) & done; wait"),
+}
+TITLES = {BOOT: "boot to the shell"} | {
+    name: title for name, (title, _) in LOADS.items()}
+
+
+def kinds_of(info):
+    return {one["kind"]: one["count"] for one in info["events-by-kind"]}
+
+
+def history(vm, before, after):
+    """Events and bytes of history that came between two answers of pbkvm,
+    or two sizes of the other recorder's file."""
+    if not vm.pbkvm:
+        size = (after or 0) - (before or 0)
+        return {"bytes": size} if size else {}
+    events = after["events-written"] - before["events-written"]
+    figures = {"events": events}
+    old, new = kinds_of(before), kinds_of(after)
+    if all(new.get(kind, 0) == old.get(kind, 0) for kind in WITH_PAYLOAD):
+        figures["bytes"] = events * EVENT
+    if vm.has_backup:
+        figures["late_ms"] = max(after["lag-now"] - after["lag-wanted"], 0)
+    return figures
+
+
+def recorded(vm):
+    if vm.pbkvm:
+        return vm.query()
+    return vm.rr_file.stat().st_size if vm.rr_file.exists() else None
+
+
+def watch(vm, work):
+    """What WORK costs. A Backup's processor time is counted until it has
+    lived through all of it."""
+    before, old = vm.used(fresh=True), recorded(vm)
+    start = time.monotonic()
+    work()
+    figures = {"seconds": time.monotonic() - start}
+    figures |= history(vm, old, recorded(vm))
+    if vm.has_backup:
+        vm.settle()
+    after = vm.used()
+    figures |= {"cpu_s": after.cpu_s - before.cpu_s,
+                "peak_mib": after.peak_mib}
+    if vm.has_backup:
+        spent = after.threads[BACKUP] - before.threads.get(BACKUP, 0)
+        figures["backup_share"] = 100 * spent / figures["cpu_s"]
+    return figures
+
+
+def live(kind, number, patience, boot_payload):
+    """One machine's life: {load: figures}, and the landings at its end."""
+    figures = {}
+    with Machine(OUT / f"{kind}-{number}", kind, patience=patience) as vm:
+        figures[BOOT] = boot = watch(vm, vm.boot)
+        if vm.pbkvm:              # with what devices wrote: kernel, initrd
+            boot["bytes"] = boot["events"] * EVENT + boot_payload
+        for name, (_, command) in LOADS.items():
+            vm.type(command)
+            if vm.has_backup:
+                vm.settle()
+            figures[name] = watch(vm, vm.enter)
+        if vm.has_backup:
+            vm.verify()
+            figures["landings"] = vm.must_run()["landings"]
+    return figures

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest under any accelerator, whose threads and memory are metered.
+
+    with Machine(log_dir, "backup") as vm:
+        vm.boot()
+        vm.type("md5sum /bin/busybox")
+        before = vm.used()
+        vm.enter()
+        print(vm.used().cpu_s - before.cpu_s)
+"""
+
+import collections
+import json
+import pathlib
+import re
+import socket
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tests" / "e2e"))
+
+from pbvm import (BUILD, PATIENCE, PROMPT, Failure, Guest,  # noqa: E402
+                  host_can)
+
+OUT = BUILD / "bench"
+MEMORY = 128
+INNER = "/run/lab/meter"          # where the meter listens in the lab
+PACE = 0.05                       # seconds between two looks
+FIFO = 8                          # a UART's, and room for other characters
+
+# A machine as pbkvm makes it, for the others.
+PC = ["-cpu", "qemu32,-tsc,-apic", "-machine", "pc,smm=off,vmport=off"]
+RECORD = ["-icount", "shift=auto,rr=record,rrfile={file}"]
+
+# What is compared: QEMU's options, and what tables call it.
+Kind = collections.namedtuple("Kind", "accel extra title")
+KINDS = {
+    "plain": Kind("kvm,kernel-irqchip=off", PC, "kvm, irqchip off"),
+    "irqchip": Kind("kvm", PC, "kvm, irqchip on"),
+    "alone": Kind("pbkvm,backup=off", [], "pbkvm, no Backup"),
+    "backup": Kind("pbkvm,lag=500", [], "pbkvm, Backup"),
+    "rr": Kind("tcg", PC + RECORD, "tcg, rr=record"),
+}
+
+Use = collections.namedtuple("Use", "cpu_s threads peak_mib")
+
+
+def place():
+    return "this host" if host_can() else "the lab"
+
+
+class Machine(Guest):
+    """One of KINDS, or with ACCEL another. MEMORY in MiB; PATIENCE in
+    seconds, for the boot and each command."""
+
+    def __init__(self, log, kind="backup", accel=None, memory=MEMORY,
+                 patience=PATIENCE):
+        self.patience = patience
+        log.mkdir(parents=True, exist_ok=True)
+        self.rr_file = log / "rr.bin"
+        extra = [word.format(file=self.rr_file) for word in KINDS[kind].extra]
+        accel = accel or KINDS[kind].accel
+        super().__init__(
+            log, accel=accel, memory=memory,
+            extra=extra + ["-name", "debug-threads=on", "-S"],
+            wrap=[str(TOP / "bench" / "meter"), INNER])
+        self.pbkvm = accel.startswith("pbkvm")
+        self.has_backup = self.pbkvm and "backup=off" not in accel
+        self.meter = None
+        self.prompt_due = False   # enter() leaves it to type()
+        outer = f"{self.dir.name}/meter"
+        if self.native:
+            self.command[1] = outer
+        else:
+            self.lab += ["--unix", f"{outer}={INNER}"]
+
+    def __enter__(self):
+        super().__enter__()
+        self._wait_for_socket("meter")
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(f"{self.dir.name}/meter")
+        self.meter = sock.makefile("rw")
+        sock.close()              # the file has it now
+        return self
+
+    def __exit__(self, *exception):
+        if self.meter:
+            self.meter.close()
+        super().__exit__(*exception)
+        self.rr_file.unlink(missing_ok=True)
+
+    def used(self, fresh=False):
+        """What QEMU has used so far; FRESH: then the peak begins anew."""
+        self.meter.write("fresh\n" if fresh else "look\n")
+        self.meter.flush()
+        line = self.meter.readline()
+        if not line:
+            raise Failure("the meter is gone: " + self.said())
+        answer = json.loads(line)
+        return Use(answer["cpu_s"], answer["threads"],
+                   answer["peak_kib"] / 1024)
+
+    def boot(self):
+        """From power-on to the prompt."""
+        self.qmp("cont")
+        self.console.expect(re.escape(PROMPT), self.patience)
+
+    def type(self, command):
+        """All but the Enter: QEMU's recorder overruns a UART's FIFO that is
+        given more than it holds, so wait for each piece's echo."""
+        if self.prompt_due:
+            self.console.expect(re.escape(PROMPT), self.patience)
+            self.prompt_due = False
+        self.marks += 1
+        line = f'{command}; echo "="done-{self.marks} $?'
+        self.console.text = ""
+        for at in range(0, len(line), FIFO):
+            self.console.send(line[at:at + FIFO])
+            self._await_echo(len(line[:at + FIFO]))
+
+    def _await_echo(self, length):
+        until = time.monotonic() + self.patience
+        while len(self.console.text) < length:
+            if time.monotonic() > until:
+                raise Failure(f"no echo: {self.console.text!r}")
+            self.console.take(PACE)
+
+    def enter(self):
+        """What was typed is run; it must succeed."""
+        self.console.text = ""
+        self.console.send("\n")
+        self.console.expect(f"=done-{self.marks} 0\n", self.patience)
+        self.prompt_due = True
+
+    def settle(self):
+        """Wait until the Backup has lived through all there is now."""
+        end = self.query()["events-written"]
+        until = time.monotonic() + self.patience
+        while self.must_run()["events-read"] < end:
+            if time.monotonic() > until:
+                raise Failure(f"the Backup does not reach event {end}")
+            self.wait(PACE)
+
+    def wait(self, seconds):
+        """Who reads nothing from the console, stops the guest."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.console.take(left)
