@@ -56,6 +56,11 @@ void stream_read(Stream *s, const char *file)
             for (; writes != slots->writes; writes++) {
                 add(s, STREAM_WRITE, NULL);
             }
+            /* Recorded together with the point before it. */
+            if (slots->kind == PB_EVENT_SLICE && s->of_kind[PB_EVENT_POINT]) {
+                s->of_kind[PB_EVENT_POINT]--;
+                s->actions--;
+            }
             /* READ_BEGIN comes by itself, END would be the last. */
             if (slots->kind != PB_EVENT_READ_BEGIN &&
                 slots->kind != PB_EVENT_END) {
@@ -184,6 +189,9 @@ void stream_play(PbRecorder *r, struct kvm_run *run, const Action *a,
     case PB_EVENT_POINT:
     case PB_EVENT_VERIFY:
         must(pb_record_point(r, a->kind), a);
+        break;
+    case PB_EVENT_SLICE:
+        must(pb_record_slice(r, a->e.body.slice.len), a);
         break;
     case PB_EVENT_MEM_WRITE:
         pb_record_mem_write(r, a->e.body.mem.block, a->e.body.mem.offset,
