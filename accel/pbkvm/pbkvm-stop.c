@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pbkvm-stop.c: stop the Primary where its history can say where. */
 #include "qemu/osdep.h"
+#include "qemu/main-loop.h"
 #include "qapi/error.h"
 #include "hw/core/cpu.h"
 #include "system/cpus.h"
@@ -28,6 +29,14 @@ static void record_place(CPUState *cpu, run_on_cpu_data data)
     }
 }
 
+/* It leaves its rest with the BQL; a busy host may need the longer waits. */
+static void let_it_run(unsigned ms)
+{
+    bql_unlock();
+    g_usleep(ms * 1000);
+    bql_lock();
+}
+
 bool pbkvm_stop_at_position(PbkvmState *s, PbEventKind kind,
                             RunState run_state, PbState *state, Error **errp)
 {
@@ -41,7 +50,7 @@ bool pbkvm_stop_at_position(PbkvmState *s, PbEventKind kind,
             break;
         }
         vm_start();
-        g_usleep(1000);
+        let_it_run(tries + 1);
     }
     if (w.ret != 0) {
         error_setg(errp, "the Primary could not be stopped at a position: "

@@ -55,7 +55,10 @@ static inline void assert_equal(QTestState *qts)
 {
     QDict *reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-verify' }");
 
-    g_assert(qdict_haskey(reply, "return"));
+    if (!qdict_haskey(reply, "return")) {
+        g_error("pbkvm-verify: %s",
+                qdict_get_str(qdict_get_qdict(reply, "error"), "desc"));
+    }
     g_assert(qdict_get_bool(qdict_get_qdict(reply, "return"), "equal"));
     qobject_unref(reply);
 }
