@@ -208,9 +208,7 @@ static PbReplayEnd apply_mem_write(PbBackup *b, const PbEvent *e,
 {
     const PbEventMem *m = &e->body.mem;
 
-    if (m->block >= b->mem.blocks ||
-        m->offset > b->mem.block[m->block].size ||
-        m->len > b->mem.block[m->block].size - m->offset) {
+    if (!pb_mem_has(&b->mem, m->block, m->offset, m->len)) {
         return pb_backup_diverge(b, e, "a write inside a RAM block",
                                  "block %u offset 0x%llx length %u",
                                  m->block, (unsigned long long)m->offset,

@@ -43,9 +43,7 @@ PbReplayEnd pb_backup_compare_slice(PbBackup *b, const PbEvent *e)
     char name[120], expected[160];
     uint32_t crc;
 
-    if (s->block >= b->mem.blocks ||
-        s->offset > b->mem.block[s->block].size ||
-        s->len > b->mem.block[s->block].size - s->offset) {
+    if (!pb_mem_has(&b->mem, s->block, s->offset, s->len)) {
         return pb_backup_diverge(b, e, "a slice of a RAM block",
                                  "block %u offset 0x%llx length %u",
                                  s->block, (unsigned long long)s->offset,

@@ -198,9 +198,7 @@ const char *pb_evidence_check_payload(const PbEvent *e, const void *payload,
 
     switch (e->kind) {
     case PB_EVENT_MEM_WRITE:
-        return m->block < mem->blocks &&
-               m->offset <= mem->block[m->block].size &&
-               m->len <= mem->block[m->block].size - m->offset
+        return pb_mem_has(mem, m->block, m->offset, m->len)
                ? NULL : "a write beyond the end of its RAM block";
     case PB_EVENT_MEM_SLOT:
         memcpy(&c, payload, sizeof(c));

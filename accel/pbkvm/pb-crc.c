@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "pb-crc.h"
+#include "pb-mem.h"
 
 #define POLYNOMIAL 0x82f63b78u        /* bits reversed */
 
-/* Two page table entries; Accessed and Dirty. */
-#define PTE_PRESENT 0x100000001ull
-#define PTE_USED    0x60
+/* In two page table entries. */
+#define PTES_PRESENT (PB_PTE_PRESENT * 0x100000001ull)
 
 static uint32_t table[256];
 static bool has_instruction;
@@ -82,7 +82,7 @@ uint32_t pb_crc_ram(const void *data, size_t len)
         n = len < sizeof(word) ? len : sizeof(word);
         memcpy(word, p, n);
         for (i = 0; i < n / 8; i++) {
-            word[i] &= ~((word[i] & PTE_PRESENT) * PTE_USED);
+            word[i] &= ~((word[i] & PTES_PRESENT) * PB_PTE_USED);
         }
         crc = pb_crc(crc, word, n);
     }

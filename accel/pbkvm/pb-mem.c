@@ -12,7 +12,6 @@
 #include "pb-mem.h"
 
 #define PAGE_SIZE 4096u
-#define PTE_USED 0x60u      /* Accessed, Dirty */
 
 bool pb_mem_add_block(PbMem *m, const char *name, void *host, uint64_t size)
 {
@@ -46,6 +45,12 @@ bool pb_mem_find(const PbMem *m, const void *hva, uint32_t *block,
     return false;
 }
 
+bool pb_mem_has(const PbMem *m, uint32_t block, uint64_t offset, uint64_t len)
+{
+    return block < m->blocks && offset <= m->block[block].size &&
+           len <= m->block[block].size - offset;
+}
+
 const char *pb_mem_check_slot(const PbMem *m, unsigned slot,
                               const PbSlotChange *c)
 {
@@ -58,8 +63,7 @@ const char *pb_mem_check_slot(const PbMem *m, unsigned slot,
     if (c->block >= m->blocks) {
         return "no such RAM block";
     }
-    if (c->offset > m->block[c->block].size ||
-        c->size > m->block[c->block].size - c->offset) {
+    if (!pb_mem_has(m, c->block, c->offset, c->size)) {
         return "beyond the end of the RAM block";
     }
     if ((c->gpa | c->size | c->offset) & (PAGE_SIZE - 1)) {
@@ -283,7 +287,7 @@ static void compare_page(PbMemDiff *d, unsigned block, uint64_t offset,
             continue;
         }
         d->differences++;
-        if (!((a ^ b) & ~PTE_USED) && (a & 1)) {
+        if (!((a ^ b) & ~PB_PTE_USED) && (a & PB_PTE_PRESENT)) {
             d->accessed_bits++;
         } else if (d->differences - d->accessed_bits == 1) {
             d->block = block;

@@ -19,6 +19,13 @@
 #define PB_MEM_MAX_BLOCKS 32
 #define PB_MEM_MAX_SLOTS  64
 
+/*
+ * What a CPU may set by itself in a present page table entry, Accessed and
+ * Dirty: pb_mem_compare() and pb_crc_ram() make allowance for it.
+ */
+#define PB_PTE_PRESENT 0x01u
+#define PB_PTE_USED    0x60u
+
 typedef struct PbBlock {
     uint8_t *host;
     uint64_t size;
@@ -43,6 +50,9 @@ bool pb_mem_add_block(PbMem *m, const char *name, void *host, uint64_t size);
  */
 bool pb_mem_find(const PbMem *m, const void *hva, uint32_t *block,
                  uint64_t *offset);
+
+/* Whether @len bytes at @offset of block number @block are there. */
+bool pb_mem_has(const PbMem *m, uint32_t block, uint64_t offset, uint64_t len);
 
 /* Whether @c names existing memory of @m; NULL or what is wrong. */
 const char *pb_mem_check_slot(const PbMem *m, unsigned slot,
