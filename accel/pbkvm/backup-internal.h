@@ -201,6 +201,12 @@ bool pb_breaks_watch(const PbBackup *b);
 /* Compare with the stopped Primary, for who waits. backup-steer.c */
 PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e);
 
+/* KVM exits so far, but for the guest's own writes to devices. */
+static inline uint64_t pb_backup_own_exits(const PbBackup *b)
+{
+    return b->v.exits - b->writes;
+}
+
 /* PB_EVENT_SLICE: what the Primary had there.  backup-slice.c */
 PbReplayEnd pb_backup_compare_slice(PbBackup *b, const PbEvent *e);
 

@@ -27,8 +27,7 @@ typedef struct PbLanding {
     PbPosition target;
     bool armed;               /* the sampler is, for this landing */
     uint64_t armed_for;       /* the number of branches it should stop at */
-    uint64_t first_exit;      /* b->v.exits and b->writes when the landing */
-    uint64_t first_write;     /* began */
+    uint64_t first_exit;      /* pb_backup_own_exits() when it began */
     PbRep rep;
     PbRounds rounds;
 } PbLanding;
@@ -164,9 +163,7 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
 
 static void note_landing(PbBackup *b, PbLanding *l)
 {
-    /* The guest's own writes are no cost of the landing. */
-    uint64_t exits = b->v.exits - l->first_exit -
-                     (b->writes - l->first_write);
+    uint64_t exits = pb_backup_own_exits(b) - l->first_exit;
     unsigned most = sizeof(b->stats.landing_exits) /
                     sizeof(b->stats.landing_exits[0]) - 1;
 
@@ -239,8 +236,8 @@ static PbRunEnd run_near(PbBackup *b, PbLanding *l)
 PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
 {
     PbLanding l = {
-        .e = e, .target = pb_position_of(e), .first_exit = b->v.exits,
-        .first_write = b->writes,
+        .e = e, .target = pb_position_of(e),
+        .first_exit = pb_backup_own_exits(b),
     };
     PbRunEnd end;
     PbPosition now;

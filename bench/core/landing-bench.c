@@ -55,8 +55,7 @@ void __wrap_pb_counter_disarm(PbCounter *c)
 
 PbReplayEnd __wrap_pb_backup_land(PbBackup *b, const PbEvent *e)
 {
-    /* The guest's own writes are no cost of the landing. */
-    uint64_t exits = b->v.exits - b->writes, steps = b->stats.steps;
+    uint64_t exits = pb_backup_own_exits(b), steps = b->stats.steps;
     uint64_t start = now_ns(), end_ns;
     PbReplayEnd end;
 
@@ -65,7 +64,7 @@ PbReplayEnd __wrap_pb_backup_land(PbBackup *b, const PbEvent *e)
     end_ns = now_ns();
     if (end == PB_REPLAY_DONE) {
         printf("%llu %llu %llu %llu\n",
-               (unsigned long long)(b->v.exits - b->writes - exits),
+               (unsigned long long)(pb_backup_own_exits(b) - exits),
                (unsigned long long)(b->stats.steps - steps),
                (unsigned long long)(end_ns - (stopped_at ? stopped_at
                                                          : start)),
