@@ -49,18 +49,6 @@ static const char *guest_name[GUESTS];
 static uint64_t guest_events[GUESTS];
 static unsigned guests_here;
 
-static const Guest *guest_of(const char *name)
-{
-    unsigned k;
-
-    for (k = 0; k < guests_count; k++) {
-        if (strcmp(guests[k].name, name) == 0) {
-            return &guests[k];
-        }
-    }
-    abort();
-}
-
 static uint64_t distance(uint64_t from, uint64_t to)
 {
     return to > from ? to - from : 0;
@@ -116,7 +104,7 @@ static void one_fault(const GuestOptions *common, Row *row, FaultKind kind,
     o.seed = random;
     o.slices = kind == FAULT_RAM;
     o.fault = &f;
-    guest_run(guest_of(guest_name[which]), &o, &result);
+    guest_run(guest_named(guest_name[which]), &o, &result);
     if (f.done) {
         count(row, &f, &result, guest_name[which]);
     }
@@ -150,7 +138,7 @@ static bool find_guests(const GuestOptions *o, bool real_mode_only)
     unsigned i;
 
     for (i = 0; i < GUESTS; i++) {
-        const Guest *g = guest_of(fault_guests[i]);
+        const Guest *g = guest_named(fault_guests[i]);
 
         if (real_mode_only && !g->real_mode) {
             continue;

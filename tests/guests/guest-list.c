@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* guest-list.c: which guests there are, and what each one claims. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "guests.h"
 
 #define CODE(symbol) \
@@ -184,3 +187,15 @@ const Guest guests[] = {
 };
 
 const unsigned guests_count = sizeof(guests) / sizeof(guests[0]);
+
+const Guest *guest_named(const char *name)
+{
+    unsigned i;
+
+    for (i = 0; i < guests_count; i++) {
+        if (strcmp(guests[i].name, name) == 0) {
+            return &guests[i];
+        }
+    }
+    abort();
+}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* guest-remedy.c: leave one remedy out at a time, and see it fail. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "guests.h"
@@ -37,24 +36,12 @@ static const Case cases[PB_REMEDIES] = {
 
 #define TRIES 12          /* some failures need luck */
 
-static const Guest *guest_of(const char *name)
-{
-    unsigned i;
-
-    for (i = 0; i < guests_count; i++) {
-        if (strcmp(guests[i].name, name) == 0) {
-            return &guests[i];
-        }
-    }
-    abort();
-}
-
 /* One run without the remedy; true: it failed, as it should. */
 static bool fails(const Case *c, const GuestOptions *o)
 {
     GuestResult result;
 
-    guest_run(guest_of(c->guest), o, &result);
+    guest_run(guest_named(c->guest), o, &result);
     if (!result.ok) {
         printf("# %.*s\n", (int)strcspn(result.why, "\n"), result.why);
     }

@@ -68,6 +68,9 @@ typedef struct Guest {
 extern const Guest guests[];
 extern const unsigned guests_count;
 
+/* The guest called @name, which there must be. */
+const Guest *guest_named(const char *name);
+
 /* ---- one run ---- */
 
 typedef struct GuestOptions {

@@ -279,16 +279,11 @@ static void probe_kvm(Wanted *w)
 {
     GuestOptions o = w->o;
     GuestResult result;
-    unsigned i;
 
     o.rounds = 1;
-    for (i = 0; i < guests_count; i++) {
-        if (strcmp(guests[i].name, "int-n") == 0) {
-            guest_run(&guests[i], &o, &result);
-            if (result.skipped) {
-                memcpy(w->emulates, result.why, sizeof(w->emulates) - 1);
-            }
-        }
+    guest_run(guest_named("int-n"), &o, &result);
+    if (result.skipped) {
+        memcpy(w->emulates, result.why, sizeof(w->emulates) - 1);
     }
 }
 
