@@ -42,6 +42,17 @@ static inline void wait_for(QTestState *qts, const char *name, int64_t n)
     }
 }
 
+/* Number @name of the part called @part. */
+static inline int64_t query_part(QTestState *qts, const char *part,
+                                 const char *name)
+{
+    QDict *info = query(qts);
+    int64_t value = qdict_get_int(qdict_get_qdict(info, part), name);
+
+    qobject_unref(info);
+    return value;
+}
+
 static inline void assert_status(QTestState *qts, const char *expected)
 {
     QDict *info = query(qts);

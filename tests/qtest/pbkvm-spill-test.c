@@ -16,11 +16,7 @@ static char *dir;
 
 static int64_t spilled(QTestState *qts, const char *name)
 {
-    QDict *info = query(qts);
-    int64_t value = qdict_get_int(qdict_get_qdict(info, "spill"), name);
-
-    qobject_unref(info);
-    return value;
+    return query_part(qts, "spill", name);
 }
 
 static void assert_policy(QTestState *qts, const char *expected)

@@ -324,11 +324,7 @@ static void test_looking_changes_nothing(void)
 /* A number of "slices" in query-pbkvm. */
 static int64_t slices_number(QTestState *qts, const char *name)
 {
-    QDict *info = query(qts);
-    int64_t value = qdict_get_int(qdict_get_qdict(info, "slices"), name);
-
-    qobject_unref(info);
-    return value;
+    return query_part(qts, "slices", name);
 }
 
 /* Two passes over all RAM; false: a reset has ended the history before. */
