@@ -141,9 +141,3 @@ class Machine(Guest):
             if time.monotonic() > until:
                 raise Failure(f"the Backup does not reach event {end}")
             self.wait(PACE)
-
-    def wait(self, seconds):
-        """Who reads nothing from the console, stops the guest."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self.console.take(left)

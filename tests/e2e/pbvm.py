@@ -13,6 +13,7 @@ console goes to LOG/console.log, QMP to LOG/qmp.log.
 import asyncio
 import os
 import pathlib
+import random
 import re
 import socket
 import subprocess
@@ -37,7 +38,11 @@ class Failure(Exception):
 
 
 class Refused(Failure):
-    """QEMU answered a command with an error."""
+    """QEMU answered COMMAND with an error, in the words SAID."""
+
+    def __init__(self, command, said):
+        super().__init__(f"{command}: {said}")
+        self.said = said
 
 
 def host_can():
@@ -115,7 +120,7 @@ class Qmp:
             raise Failure(f"no answer to {command} in {PATIENCE} s") from None
         except qmp_client.ExecuteError as error:
             self.log.write(f"<- error: {error}\n")
-            raise Refused(f"{command}: {error}") from None
+            raise Refused(command, str(error)) from None
         except QMPError as error:
             raise Failure(f"{command}: QEMU is gone: {error!r}") from None
         self.log.write(f"<- {answer}\n")
@@ -279,6 +284,20 @@ class Guest:
                           f"{out[-300:]!r}")
         return out
 
+    def refusal(self, command, **arguments):
+        """QEMU's words when it refuses COMMAND, as it must."""
+        try:
+            self.qmp(command, **arguments)
+        except Refused as refusal:
+            return refusal.said
+        raise Failure(f"{command} {arguments} was not refused")
+
+    def wait(self, seconds):
+        """Who reads nothing from the console, stops the guest."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.console.take(left)
+
     def query(self):
         return self.qmp("query-pbkvm")
 
@@ -309,6 +328,22 @@ class Guest:
 def log_dir(name):
     return pathlib.Path(os.environ.get("PBKVM_TEST_LOG",
                                        BUILD / "test-logs" / name))
+
+
+def seeded_main(test, name, parser):
+    """A program of one test, which prints TAP: TEST(log_dir, args, dice), by
+    PARSER's options and a --seed that is told; it returns what it did."""
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    args = parser.parse_args()
+    log = log_dir(name)
+    log.mkdir(parents=True, exist_ok=True)
+    print(f"# seed {args.seed}\n1..1", flush=True)
+    try:
+        print(f"ok 1 - {test(log, args, random.Random(args.seed))}")
+    except Failure as failure:
+        print(f"not ok 1 - {failure}")
+        return 1
+    return 0
 
 
 def main(test):
