@@ -71,7 +71,6 @@ static void note_skid(PbBackup *b, PbLanding *l, uint64_t now)
 {
     if (pb_counter_fired(b->v.counter)) {
         l->armed = false;
-        pb_counter_disarm(b->v.counter);
         if (now > l->armed_for && now - l->armed_for > b->stats.skid_max) {
             b->stats.skid_max = now - l->armed_for;
         }

@@ -15,6 +15,7 @@
 #include "branch-counter.h"
 #include "pb-host.h"
 #include "pb-perf.h"
+#include "pb-remedy.h"
 #include "pb-step-run.h"
 #include "pb-step.h"
 
@@ -24,9 +25,9 @@ struct PbCounter {
     pid_t tid;
     volatile sig_atomic_t kicked;    /* the next run must return at once */
     volatile sig_atomic_t overflow;  /* the sampler's signal came */
-    bool armed;
+    volatile sig_atomic_t switched;  /* the thread's switch is not watched */
+    volatile sig_atomic_t armed;
     uint64_t arm_at;                 /* the count that was asked for */
-    uint64_t period;
     uint64_t stepped;                /* `step`: branches so far */
     uint64_t base;                   /* `pmu`: what perf's 0 stands for */
     PbPerf perf;                     /* `pmu` */
@@ -46,7 +47,12 @@ static void on_signal(int signal, siginfo_t *info, void *context)
     if (!c) {
         return;
     }
-    if (info->si_code != SI_TKILL) {
+    if (signal == PB_SWITCH_SIGNAL) {
+        c->switched = 1;
+        if (!c->armed) {
+            return;
+        }
+    } else if (info->si_code != SI_TKILL) {
         c->overflow = 1;
     }
     c->kicked = 1;
@@ -62,6 +68,7 @@ static void install_handler(void)
 
     sigemptyset(&sa.sa_mask);
     sigaction(PB_COUNTER_SIGNAL, &sa, NULL);
+    sigaction(PB_SWITCH_SIGNAL, &sa, NULL);
 }
 
 static void admit_signal(void)
@@ -72,6 +79,7 @@ static void admit_signal(void)
     pthread_once(&once, install_handler);
     sigemptyset(&set);
     sigaddset(&set, PB_COUNTER_SIGNAL);
+    sigaddset(&set, PB_SWITCH_SIGNAL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
@@ -104,6 +112,7 @@ PbCounter *pb_counter_new(PbVcpu *v, PbCounterKind kind,
     c->kind = kind == PB_COUNTER_STEP ? PB_COUNTER_STEP : PB_COUNTER_PMU;
     c->v = v;
     c->tid = gettid();
+    c->switched = 1;
     this_thread = c;
     admit_signal();
     if (c->kind == PB_COUNTER_PMU && !open_pmu(c, uarch, why, len)) {
@@ -171,6 +180,21 @@ bool pb_counter_uses_rdpmc(const PbCounter *c)
     return c->kind == PB_COUNTER_PMU && c->perf.rdpmc;
 }
 
+/*
+ * First the watch: a switch that comes after it is heard of, so no period
+ * goes on behind one.
+ */
+static int arm_sampler(PbCounter *c, uint64_t branches)
+{
+    int ret = 0;
+
+    if (c->switched && pb_remedy(PB_REMEDY_SWITCH)) {
+        c->switched = 0;
+        ret = pb_perf_watch_switch(&c->perf);
+    }
+    return ret < 0 ? ret : pb_perf_arm(&c->perf, branches);
+}
+
 int pb_counter_arm(PbCounter *c, uint64_t branches)
 {
     int ret;
@@ -178,16 +202,15 @@ int pb_counter_arm(PbCounter *c, uint64_t branches)
     if (branches == 0) {
         return -EINVAL;
     }
-    ret = c->kind == PB_COUNTER_PMU ? pb_perf_arm(&c->perf, branches) : 0;
-    if (ret < 0) {
-        return ret;
-    }
-    /* A signal of the old period has been delivered by now: forget it. */
+    /* A signal of an old period has been delivered by now: forget it. */
     c->overflow = 0;
-    c->armed = true;
-    c->period = branches;
     c->arm_at = pb_counter_read(c) + branches;
-    return 0;
+    c->armed = 1;
+    ret = c->kind == PB_COUNTER_PMU ? arm_sampler(c, branches) : 0;
+    if (ret < 0) {
+        c->armed = 0;
+    }
+    return ret;
 }
 
 void pb_counter_disarm(PbCounter *c)
@@ -196,7 +219,7 @@ void pb_counter_disarm(PbCounter *c)
         pb_perf_disarm(&c->perf);
     }
     c->overflow = 0;
-    c->armed = false;
+    c->armed = 0;
 }
 
 /*
@@ -205,19 +228,11 @@ void pb_counter_disarm(PbCounter *c)
  */
 bool pb_counter_fired(PbCounter *c)
 {
-    uint64_t now;
-    bool fired;
-
-    if (!c->armed) {
+    if (!c->armed || (!c->overflow && pb_counter_read(c) < c->arm_at)) {
         return false;
     }
-    now = pb_counter_read(c);
-    fired = c->overflow || now >= c->arm_at;
-    c->overflow = 0;
-    if (now >= c->arm_at) {
-        c->arm_at += ((now - c->arm_at) / c->period + 1) * c->period;
-    }
-    return fired;
+    pb_counter_disarm(c);
+    return true;
 }
 
 void pb_counter_kick(PbCounter *c)
@@ -239,7 +254,6 @@ int pb_counter_step(PbCounter *c, bool *branch)
     if (ret >= 0 && retired && c->kind == PB_COUNTER_STEP) {
         c->stepped++;
         if (c->armed && c->stepped == c->arm_at) {
-            c->arm_at += c->period;
             c->overflow = 1;
             c->kicked = 1;
         }
@@ -260,10 +274,17 @@ bool pb_counter_kicked(const PbCounter *c)
 /* -EINTR was seen: who kicked has been heard. */
 static int interrupted(PbCounter *c)
 {
+    int ret = 0;
+
     c->kicked = 0;
     c->v->run->immediate_exit = 0;
     c->v->run->exit_reason = KVM_EXIT_INTR;
-    return -EINTR;
+    if (c->kind == PB_COUNTER_PMU && c->armed && c->switched) {
+        uint64_t now = pb_counter_read(c);
+
+        ret = now < c->arm_at ? arm_sampler(c, c->arm_at - now) : 0;
+    }
+    return ret < 0 ? ret : -EINTR;
 }
 
 int pb_vcpu_run(PbVcpu *v)

@@ -31,6 +31,8 @@
  * full perf would send SIGIO instead.
  */
 #define PB_COUNTER_SIGNAL SIGSTKFLT
+/* The thread has lost its CPU: of its own, so that it merges with no kick. */
+#define PB_SWITCH_SIGNAL SIGURG
 
 typedef enum PbCounterKind {
     PB_COUNTER_AUTO,      /* pmu when its self-check passes, else refuse */
@@ -83,13 +85,12 @@ bool pb_counter_uses_rdpmc(const PbCounter *c);
 
 /*
  * Make pb_vcpu_run() return -EINTR soon after @branches more have retired
- * (at least 1): late by the skid, never early.  It fires again after as many
- * more, until disarmed.  0 or -errno.
+ * (at least 1): late by the skid, never early.  Once; 0 or -errno.
  */
 int pb_counter_arm(PbCounter *c, uint64_t branches);
 void pb_counter_disarm(PbCounter *c);
 
-/* Whether the armed number was reached; asking clears it. */
+/* Whether the armed number was reached: then it is disarmed. */
 bool pb_counter_fired(PbCounter *c);
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pb-perf.c: the two perf events behind counter=pmu. */
+/* pb-perf.c: the perf events behind counter=pmu. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -35,6 +35,22 @@ static int open_event(const PbUarch *uarch, uint64_t period)
                        PERF_FORMAT_TOTAL_TIME_RUNNING,
         .exclude_host = 1,
         .pinned = 1,
+        .disabled = 1,
+        .wakeup_events = 1,
+    };
+
+    return syscall(SYS_perf_event_open, &attr, 0, -1, -1,
+                   PERF_FLAG_FD_CLOEXEC);
+}
+
+/* Disabled until pb_perf_watch_switch(). */
+static int open_switches(void)
+{
+    struct perf_event_attr attr = {
+        .size = sizeof(attr),
+        .type = PERF_TYPE_SOFTWARE,
+        .config = PERF_COUNT_SW_CONTEXT_SWITCHES,
+        .sample_period = 1,
         .disabled = 1,
         .wakeup_events = 1,
     };
@@ -105,6 +121,9 @@ static int start(PbPerf *p, int signal)
     int ret = send_signals_here(p->sampler_fd, signal);
 
     if (ret == 0) {
+        ret = send_signals_here(p->switches_fd, PB_SWITCH_SIGNAL);
+    }
+    if (ret == 0) {
         ret = find_min_period(p);
     }
     if (ret == 0 && (ioctl(p->counter_fd, PERF_EVENT_IOC_ENABLE, 0) < 0 ||
@@ -123,7 +142,8 @@ bool pb_perf_open(PbPerf *p, const PbUarch *uarch, int signal, char *why,
     memset(p, 0, sizeof(*p));
     p->counter_fd = open_event(uarch, 0);
     p->sampler_fd = p->counter_fd < 0 ? -1 : open_event(uarch, PERIOD_NEVER);
-    if (p->sampler_fd < 0) {
+    p->switches_fd = p->sampler_fd < 0 ? -1 : open_switches();
+    if (p->switches_fd < 0) {
         pb_host_explain_perf(errno, uarch, why, len);
         pb_perf_close(p);
         return false;
@@ -150,6 +170,9 @@ void pb_perf_close(PbPerf *p)
     if (p->page) {
         munmap(p->page, sysconf(_SC_PAGESIZE));
     }
+    if (p->switches_fd >= 0) {
+        close(p->switches_fd);
+    }
     if (p->sampler_fd >= 0) {
         close(p->sampler_fd);
     }
@@ -157,7 +180,7 @@ void pb_perf_close(PbPerf *p)
         close(p->counter_fd);
     }
     p->page = NULL;
-    p->counter_fd = p->sampler_fd = -1;
+    p->counter_fd = p->sampler_fd = p->switches_fd = -1;
 }
 
 bool pb_perf_read_fd(PbPerf *p, uint64_t *counter, uint64_t *sampler)
@@ -242,6 +265,11 @@ int pb_perf_arm(PbPerf *p, uint64_t branches)
 int pb_perf_disarm(PbPerf *p)
 {
     return set_period(p, PERIOD_NEVER);
+}
+
+int pb_perf_watch_switch(PbPerf *p)
+{
+    return ioctl(p->switches_fd, PERF_EVENT_IOC_REFRESH, 1) < 0 ? -errno : 0;
 }
 
 const char *pb_perf_check(PbPerf *p)

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pb-perf.h: the two perf events behind counter=pmu.
+ * pb-perf.h: the perf events behind counter=pmu.
  *
  * Counter: never samples, its value is the position.  Sampler: counts the
  * same and sends a signal to its thread when its period is over; its ring is
- * not mapped, as a signal needs none and a ring could fill.
+ * not mapped, as a signal needs none and a ring could fill.  Switches: tells
+ * when the thread has lost its CPU, which may cost the sampler's signal: a
+ * counter that comes back is never given less than min_period, so what is left
+ * of the period can be over without an overflow, and the thread's next return
+ * begins a whole new one (Linux arch/x86/events/core.c,
+ * x86_perf_event_set_period).
  *
  * All functions belong to the thread that opened it.
  */
@@ -18,6 +23,7 @@ struct perf_event_mmap_page;
 typedef struct PbPerf {
     int counter_fd;
     int sampler_fd;
+    int switches_fd;
     struct perf_event_mmap_page *page;   /* of the counter, for rdpmc */
     uint32_t min_period;    /* perf makes this of any smaller period */
     bool rdpmc;
@@ -26,8 +32,9 @@ typedef struct PbPerf {
 } PbPerf;
 
 /*
- * Open both on the calling thread, counting from now; overflows send it
- * @signal.  False with @why, and nothing is left open.
+ * Open all on the calling thread, counting from now; overflows send it
+ * @signal, switches PB_SWITCH_SIGNAL.  False with @why, and nothing is left
+ * open.
  */
 bool pb_perf_open(PbPerf *p, const PbUarch *uarch, int signal, char *why,
                   size_t len);
@@ -42,6 +49,9 @@ bool pb_perf_read_fd(PbPerf *p, uint64_t *counter, uint64_t *sampler);
 /* Signal after @branches more, and again after as many.  0 or -errno. */
 int pb_perf_arm(PbPerf *p, uint64_t branches);
 int pb_perf_disarm(PbPerf *p);
+
+/* Signal the thread's next loss of its CPU, once.  0 or -errno. */
+int pb_perf_watch_switch(PbPerf *p);
 
 /* NULL or why counts may have been lost. */
 const char *pb_perf_check(PbPerf *p);

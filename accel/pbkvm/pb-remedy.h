@@ -22,6 +22,7 @@ typedef enum PbRemedy {
     PB_REMEDY_VPMU,       /* the guest has no PMU */
     PB_REMEDY_IRET,       /* a step over IRET with an NMI waiting is whole */
     PB_REMEDY_MARGIN,     /* the sampler is armed early */
+    PB_REMEDY_SWITCH,     /* and again after each switch of its thread */
     PB_REMEDIES
 } PbRemedy;
 

@@ -131,7 +131,6 @@ void guest_source_look(GuestRun *r)
     GuestSource *s = &r->source;
 
     if (s->clock == CLOCK_BRANCHES && pb_counter_fired(r->v.counter)) {
-        pb_counter_disarm(r->v.counter);
         s->countdown = 0;
         tick(s);
     }
