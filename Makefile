@@ -5,7 +5,8 @@
 
 JOBS ?= $(shell nproc)
 # Builds what a suite needs just before it: unit tests do not wait for QEMU.
-TESTS = MAKE=$(MAKE) scripts/run-tests -b
+# What passed before with the same files does not run again, but for AGAIN=1.
+TESTS = MAKE=$(MAKE) scripts/run-tests -b $(if $(AGAIN),-a)
 
 # What configure was told holds for the guest's and the lab's downloads too.
 ifneq ($(shell grep -sx -e --offline build/configure.options),)
@@ -117,7 +118,8 @@ help:
 	@echo 'make              build everything (what is missing is fetched)'
 	@echo 'make demo         a kernel panic, and the Backup walking into it'
 	@echo '                  (INTERACTIVE=1 leaves you in gdb)'
-	@echo 'make check        build everything and run all tests'
+	@echo 'make check        build everything and run all tests (AGAIN=1: also those'
+	@echo '                  that passed before with the very same files)'
 	@echo 'make check-unit   only the unit tests (also: -qtest, -lab, -guests, -e2e)'
 	@echo 'make bench        measure what docs/performance.md quotes, all of it'
 	@echo 'make bench-quick  the loads and landings, in a few minutes'
