@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "branch-counter.h"
@@ -23,6 +24,8 @@ struct PbCounter {
     PbCounterKind kind;
     PbVcpu *v;
     pid_t tid;
+    timer_t timer;                   /* of pb_counter_kick_in() */
+    bool has_timer;
     volatile sig_atomic_t kicked;    /* the next run must return at once */
     volatile sig_atomic_t overflow;  /* the sampler's signal came */
     volatile sig_atomic_t switched;  /* the thread's switch is not watched */
@@ -52,8 +55,8 @@ static void on_signal(int signal, siginfo_t *info, void *context)
         if (!c->armed) {
             return;
         }
-    } else if (info->si_code != SI_TKILL) {
-        c->overflow = 1;
+    } else if (info->si_code > 0) {
+        c->overflow = 1;             /* the kernel's, so perf's: no kick */
     }
     c->kicked = 1;
     __atomic_store_n(&c->v->run->immediate_exit, 1, __ATOMIC_RELAXED);
@@ -128,6 +131,9 @@ void pb_counter_free(PbCounter *c)
 {
     if (!c) {
         return;
+    }
+    if (c->has_timer) {
+        timer_delete(c->timer);
     }
     if (c->kind == PB_COUNTER_PMU) {
         pb_perf_close(&c->perf);
@@ -239,6 +245,26 @@ void pb_counter_kick(PbCounter *c)
 {
     /* Its handler sets immediate_exit: set here, it would be heard twice. */
     syscall(SYS_tgkill, getpid(), c->tid, PB_COUNTER_SIGNAL);
+}
+
+int pb_counter_kick_in(PbCounter *c, uint32_t us)
+{
+    struct itimerspec when = {
+        .it_value = { us / 1000000, us % 1000000 * 1000 },
+    };
+    struct sigevent how = {
+        .sigev_notify = SIGEV_THREAD_ID,
+        .sigev_signo = PB_COUNTER_SIGNAL,
+        ._sigev_un._tid = c->tid,
+    };
+
+    if (!c->has_timer) {
+        if (timer_create(CLOCK_MONOTONIC, &how, &c->timer) < 0) {
+            return -errno;
+        }
+        c->has_timer = true;
+    }
+    return timer_settime(c->timer, 0, &when, NULL) < 0 ? -errno : 0;
 }
 
 const char *pb_counter_check(PbCounter *c)

@@ -100,6 +100,12 @@ bool pb_counter_fired(PbCounter *c);
 void pb_counter_kick(PbCounter *c);
 
 /*
+ * The vCPU's thread: have it kicked in @us microseconds, whoever holds which
+ * lock then.  0 or -errno.
+ */
+int pb_counter_kick_in(PbCounter *c, uint32_t us);
+
+/*
  * Whether perf ever lost time on the counter (multiplexed, throttled): a
  * position would be wrong.  NULL or the reason.
  */

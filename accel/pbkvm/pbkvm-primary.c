@@ -268,14 +268,15 @@ static int run_once(PbkvmState *s, CPUState *cpu)
 
 /*
  * The vCPU is about to rest for longer than an exit: say where, so that
- * whatever is changed meanwhile has its place in the history.
+ * whatever is changed meanwhile has its place in the history.  -EAGAIN: amid
+ * the delivery of an event it stands nowhere.
  */
-static void rest(PbkvmState *s)
+static int rest(PbkvmState *s)
 {
     int ret;
 
     if (!s->recording || s->ended || s->standing) {
-        return;
+        return 0;
     }
     ret = pb_record_point(s->rec, PB_EVENT_POINT);
     s->standing = ret == 0;
@@ -283,6 +284,7 @@ static void rest(PbkvmState *s)
         error_report("pbkvm: reading the Primary's position: %s",
                      strerror(-ret));
     }
+    return ret;
 }
 
 /* The guest has panicked in the exit just answered: it stops right here. */
@@ -319,6 +321,28 @@ static int pbkvm_cpu_exec(PbkvmState *s, CPUState *cpu)
     }
     qatomic_set(&cpu->exit_request, 0);
     return ret;
+}
+
+/* Who stops it waits, and kicks no more: a timer does. */
+#define REST_TRIES 50
+#define REST_US    100
+
+/* What is half delivered goes on into its handler first. */
+static void rest_at_position(PbkvmState *s, CPUState *cpu)
+{
+    int tries, ret = rest(s);
+
+    for (tries = 1; ret == -EAGAIN && tries <= REST_TRIES; tries++) {
+        ret = pb_counter_kick_in(s->primary.counter, tries * REST_US);
+        if (ret == 0 && pbkvm_cpu_exec(s, cpu) == EXCP_DEBUG) {
+            cpu_handle_guest_debug(cpu);
+        }
+        ret = ret < 0 ? ret : rest(s);
+    }
+    if (ret < 0) {
+        warn_report("pbkvm: the Primary rests at no position: %s",
+                    strerror(-ret));
+    }
 }
 
 static void record_reset(CPUState *cpu, run_on_cpu_data unused)
@@ -394,7 +418,7 @@ static void *primary_thread(void *arg)
             stay_idle(cpu);
         }
         if (cpu->stop) {
-            rest(s);
+            rest_at_position(s, cpu);
         }
         qemu_wait_io_event(cpu);
     } while (!cpu->unplug || cpu_can_run(cpu));

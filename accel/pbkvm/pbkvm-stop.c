@@ -8,9 +8,6 @@
 
 #include "pbkvm.h"
 
-/* A Primary caught half way through a delivery is let go on this often. */
-#define TRIES 50
-
 typedef struct StopWork {
     PbkvmState *s;
     PbEventKind kind;
@@ -29,30 +26,18 @@ static void record_place(CPUState *cpu, run_on_cpu_data data)
     }
 }
 
-/* It leaves its rest with the BQL; a busy host may need the longer waits. */
-static void let_it_run(unsigned ms)
-{
-    bql_unlock();
-    g_usleep(ms * 1000);
-    bql_lock();
-}
-
 bool pbkvm_stop_at_position(PbkvmState *s, PbEventKind kind,
                             RunState run_state, PbState *state, Error **errp)
 {
     StopWork w = { .s = s, .kind = kind, .state = state };
-    int tries;
+    bool ran = runstate_is_running();
 
-    for (tries = 0; tries < TRIES; tries++) {
-        vm_stop(run_state);
-        run_on_cpu(s->cpu, record_place, RUN_ON_CPU_HOST_PTR(&w));
-        if (w.ret != -EAGAIN) {
-            break;
-        }
-        vm_start();
-        let_it_run(tries + 1);
-    }
+    vm_stop(run_state);
+    run_on_cpu(s->cpu, record_place, RUN_ON_CPU_HOST_PTR(&w));
     if (w.ret != 0) {
+        if (ran) {
+            vm_start();
+        }
         error_setg(errp, "the Primary could not be stopped at a position: "
                    "%s", strerror(-w.ret));
         return false;

@@ -129,6 +129,62 @@ static void test_reset_is_replayed(void)
     qtest_quit(qts);
 }
 
+/*
+ * A BIOS that does nothing but UD2: KVM is asked to leave while it holds the
+ * exception more often than not.
+ */
+static char *bios_of_exceptions(void)
+{
+    static const uint8_t begin[] = {
+        0xfa,                                   /* cli */
+        0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xd0,     /* ds = ss = 0 */
+        0xbc, 0x00, 0x70,                       /* mov $0x7000, %sp */
+        0xc7, 0x06, 0x18, 0x00, 0x20, 0x00,     /* vector 6: 0xf000:0x20 */
+        0xc7, 0x06, 0x1a, 0x00, 0x00, 0xf0,
+        0x0f, 0x0b,                             /* 1: ud2 */
+        0x41, 0x75, 0xfb, 0xeb, 0xf9,           /* inc %cx; jnz 1b; jmp 1b */
+    };
+    static const uint8_t handler[] = {
+        0x55, 0x89, 0xe5,                       /* push %bp; mov %sp, %bp */
+        0x83, 0x46, 0x02, 0x02,                 /* addw $2, 2(%bp) */
+        0x5d, 0xcf,                             /* pop %bp; iret */
+    };
+    static const uint8_t reset[] = { 0xea, 0x00, 0x00, 0x00, 0xf0 };
+    g_autofree char *image = g_malloc0(64 * 1024);
+    char *path;
+    int fd = g_file_open_tmp("pbkvm-bios-XXXXXX", &path, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    memcpy(image, begin, sizeof(begin));
+    memcpy(image + 0x20, handler, sizeof(handler));
+    memcpy(image + 0xfff0, reset, sizeof(reset));
+    g_assert_true(g_file_set_contents(path, image, 64 * 1024, NULL));
+    return path;
+}
+
+static void test_reset_amid_exceptions(void)
+{
+    g_autofree char *bios = bios_of_exceptions();
+    QTestState *qts = qtest_initf("-accel pbkvm,lag=0 -m 8 -nic none "
+                                  "-vga none -bios %s", bios);
+    QDict *info;
+    int i;
+
+    for (i = 0; i < 20; i++) {
+        qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
+        qtest_qmp_eventwait(qts, "RESET");
+        wait_for(qts, "events-written",
+                 query_number(qts, "events-written") + 3);
+    }
+    info = query(qts);
+    g_assert_false(qdict_haskey(info, "history-ended"));
+    qobject_unref(info);
+    assert_equal(qts);
+    qtest_quit(qts);
+    unlink(bios);
+}
+
 static void test_other_accelerator_says_so(void)
 {
     QTestState *qts = qtest_init("-accel tcg -m 32 -nic none -vga none");
@@ -149,6 +205,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/verify", test_verify_finds_both_equal);
     qtest_add_func("/pbkvm/backup-off", test_no_backup_says_so);
     qtest_add_func("/pbkvm/reset", test_reset_is_replayed);
+    qtest_add_func("/pbkvm/reset/exceptions", test_reset_amid_exceptions);
     qtest_add_func("/pbkvm/not-pbkvm", test_other_accelerator_says_so);
     return g_test_run();
 }
