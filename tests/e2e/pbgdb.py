@@ -8,12 +8,14 @@ from pbvm import BUILD, Failure
 
 VMLINUX = BUILD / "guest" / "vmlinux"
 PATIENCE = 90
-ATTACH = """
+PRIMARY = """
 set pagination off
 set confirm off
 set architecture i386
 file {vmlinux}
 target extended-remote {gdb}
+"""
+ATTACH = PRIMARY + """
 add-inferior
 inferior 2
 file {vmlinux}
@@ -66,6 +68,12 @@ def run_gdb(log, script, *words):
 def on_the_backup(vm, log, commands):
     """What gdb says to COMMANDS, attached to the Backup."""
     return run_gdb(log, ATTACH.format(vmlinux=VMLINUX, gdb=vm.gdb) +
+                   commands + LEAVE)
+
+
+def on_the_primary(vm, log, commands):
+    """What gdb says to COMMANDS, attached to the Primary, which it stops."""
+    return run_gdb(log, PRIMARY.format(vmlinux=VMLINUX, gdb=vm.gdb) +
                    commands + LEAVE)
 
 
