@@ -6,8 +6,8 @@
 
 #include "backup-internal.h"
 #include "backup-stuck.h"
+#include "pb-exit.h"
 #include "pb-step.h"
-#include "primary-record.h"
 
 void pb_backup_describe_exit(const PbBackup *b, char *buf, size_t len)
 {

@@ -7,7 +7,6 @@
 #include "backup-internal.h"
 #include "backup-stuck.h"
 #include "pb-inject.h"
-#include "primary-record.h"
 
 /* Towards the next exit, stopped by nothing but a debugger. */
 static PbRunEnd run_freely(PbBackup *b)

@@ -10,6 +10,46 @@
 #include "evidence-check.h"
 #include "pb-crc.h"
 
+uint64_t pb_evidence_max_len(uint32_t kind)
+{
+    switch (kind) {
+    case PB_EVIDENCE_INFO:
+        return sizeof(PbEvidenceInfo);
+    case PB_EVIDENCE_CPUID:
+        return PB_EVIDENCE_MAX_CPUID * sizeof(struct kvm_cpuid_entry2);
+    case PB_EVIDENCE_MEMORY:
+        return sizeof(PbEvidenceMemory) +
+               PB_MEM_MAX_BLOCKS * sizeof(PbEvidenceRamBlock) +
+               PB_MEM_MAX_SLOTS * sizeof(PbSlotChange);
+    case PB_EVIDENCE_STATE:
+        return sizeof(PbState);
+    case PB_EVIDENCE_PAGES:
+        return sizeof(PbEvidencePages) +
+               PB_EVIDENCE_MAX_PAGES * PB_EVIDENCE_PAGE;
+    case PB_EVIDENCE_EVENTS:
+        return sizeof(PbEvidenceEvents) +
+               PB_EVIDENCE_MAX_SLOTS * (sizeof(uint32_t) + sizeof(PbEvent));
+    case PB_EVIDENCE_START:
+    case PB_EVIDENCE_END:
+        return sizeof(PbEvidenceTotals);
+    default:
+        return 0;
+    }
+}
+
+const char *pb_evidence_kind_name(uint32_t kind)
+{
+    static const char *const names[] = {
+        [PB_EVIDENCE_INFO] = "info", [PB_EVIDENCE_CPUID] = "cpuid",
+        [PB_EVIDENCE_MEMORY] = "memory", [PB_EVIDENCE_STATE] = "state",
+        [PB_EVIDENCE_PAGES] = "pages", [PB_EVIDENCE_START] = "start",
+        [PB_EVIDENCE_EVENTS] = "events", [PB_EVIDENCE_END] = "end",
+    };
+
+    return kind >= 1 && kind < sizeof(names) / sizeof(names[0]) ? names[kind]
+                                                                : "unknown";
+}
+
 bool pb_blocks_bad(PbBlocks *r, const char *fmt, ...)
 {
     char what[200];

@@ -7,15 +7,16 @@
 
 #include "branch-counter.h"
 #include "pb-crc.h"
+#include "pb-exit.h"
 #include "pb-inject.h"
 #include "primary-record.h"
+#include "primary-stage.h"
 
 /* One memory event carries at most this much. */
 #define MEM_CHUNK 4096u
 
 struct PbRecorder {
-    PbRing *ring;
-    PbSpill *spill;
+    PbStage stage;        /* the ring, and what it could not take */
     PbVcpu *v;
     uint64_t (*now)(void *opaque);
     void *opaque;
@@ -28,10 +29,6 @@ struct PbRecorder {
     bool read_open;       /* a read exit is with its device model, */
     bool read_begun;      /* and has already changed guest memory */
 
-    PbEvent *stage;       /* slots the full ring could not take */
-    size_t stage_used, stage_size;
-    size_t stage_out;     /* of these, already moved to the ring */
-    uint64_t staged;
     PbEventSlice slice;   /* offset and block of the next one */
     bool ended;           /* atomic: PB_EVENT_END is recorded */
     uint64_t by_kind[PB_EVENT_KINDS];
@@ -43,8 +40,8 @@ PbRecorder *pb_record_new(PbRing *ring, PbSpill *spill, PbVcpu *primary,
     PbRecorder *r = calloc(1, sizeof(*r));
 
     if (r) {
-        r->ring = ring;
-        r->spill = spill;
+        r->stage.ring = ring;
+        r->stage.spill = spill;
         r->v = primary;
         r->now = now;
         r->opaque = opaque;
@@ -56,14 +53,14 @@ PbRecorder *pb_record_new(PbRing *ring, PbSpill *spill, PbVcpu *primary,
 void pb_record_free(PbRecorder *r)
 {
     if (r) {
-        free(r->stage);
+        pb_stage_free(&r->stage);
         free(r);
     }
 }
 
 bool pb_record_staged(const PbRecorder *r)
 {
-    return r->stage_used != 0;
+    return r->stage.used != 0;
 }
 
 bool pb_record_last(const PbRecorder *r, uint64_t *seq, uint64_t *branches)
@@ -83,77 +80,21 @@ void pb_record_stats(const PbRecorder *r, PbRecordStats *s)
     s->events = __atomic_load_n(&r->seq, __ATOMIC_RELAXED);
     s->time_ns = pb_record_last_time(r);
     s->branches = __atomic_load_n(&r->last_branches, __ATOMIC_RELAXED);
-    s->staged = __atomic_load_n(&r->staged, __ATOMIC_RELAXED);
+    s->staged = __atomic_load_n(&r->stage.total, __ATOMIC_RELAXED);
     s->digest = r->digest;
     s->writes = r->writes;
     memcpy(s->by_kind, r->by_kind, sizeof(s->by_kind));
 }
 
-static PbEvent *stage_slots(PbRecorder *r, uint32_t n)
-{
-    PbEvent *at;
-
-    if (r->stage_used + n > r->stage_size) {
-        size_t size = (r->stage_used + n) * 2;
-        PbEvent *bigger = realloc(r->stage, size * sizeof(*bigger));
-
-        if (!bigger) {
-            abort();    /* losing an event silently would be worse */
-        }
-        r->stage = bigger;
-        r->stage_size = size;
-    }
-    at = r->stage + r->stage_used;
-    r->stage_used += n;
-    r->staged += n;
-    return at;
-}
-
-/* The ring's producer is somebody else: see primary-spill.h. */
-static bool spills(const PbRecorder *r)
-{
-    return r->spill && pb_spill_active(r->spill);
-}
-
-/* Whole events only: the consumer may see an event with its payload. */
-static bool to_ring(PbRecorder *r, const PbEvent *e, uint32_t n)
-{
-    return !spills(r) && pb_ring_put(r->ring, e, n);
-}
-
-static bool wait_room(PbRecorder *r, uint32_t n, int timeout_ms)
-{
-    return spills(r) ? pb_spill_wait(r->spill, timeout_ms)
-                     : pb_ring_wait_room(r->ring, n, timeout_ms);
-}
-
-/* With @must, what nobody else takes waits in the spill's memory. */
-static bool unstage(PbRecorder *r, int timeout_ms, bool must)
-{
-    while (r->stage_out < r->stage_used) {
-        const PbEvent *e = r->stage + r->stage_out;
-        uint32_t n = 1 + pb_event_extra_slots(e);
-
-        if (!to_ring(r, e, n) &&
-            !(r->spill && pb_spill_put(r->spill, e, n, must)) &&
-            !(wait_room(r, n, timeout_ms) && to_ring(r, e, n))) {
-            return false;
-        }
-        r->stage_out += n;
-    }
-    r->stage_used = r->stage_out = 0;
-    return true;
-}
-
 bool pb_record_flush(PbRecorder *r, int timeout_ms)
 {
-    return unstage(r, timeout_ms, false);
+    return pb_stage_move(&r->stage, timeout_ms, false);
 }
 
 void pb_record_rest(PbRecorder *r)
 {
-    if (r->spill) {
-        unstage(r, 0, true);
+    if (r->stage.spill) {
+        pb_stage_move(&r->stage, 0, true);
     }
 }
 
@@ -164,7 +105,7 @@ static void put_payload(PbRecorder *r, PbEvent *staged, uint32_t slots,
 
     assert(data || !slots);
     for (i = 1; i <= slots; i++) {
-        PbEvent *to = staged ? staged + i : pb_ring_slot(r->ring, i);
+        PbEvent *to = staged ? staged + i : pb_ring_slot(r->stage.ring, i);
         uint32_t n = len < PB_EVENT_SIZE ? len : PB_EVENT_SIZE;
 
         memcpy(to, data, n);
@@ -194,39 +135,19 @@ static void emit(PbRecorder *r, PbEvent *e, const void *payload)
         __atomic_store_n(&r->last_branches, e->branches, __ATOMIC_RELAXED);
     }
     r->by_kind[e->kind]++;
-    if (r->stage_used || spills(r) || !pb_ring_reserve(r->ring, 1 + extra)) {
-        staged = stage_slots(r, 1 + extra);
+    if (r->stage.used || pb_stage_spills(&r->stage) ||
+        !pb_ring_reserve(r->stage.ring, 1 + extra)) {
+        staged = pb_stage_add(&r->stage, 1 + extra);
         *staged = *e;
     } else {
-        *pb_ring_slot(r->ring, 0) = *e;
+        *pb_ring_slot(r->stage.ring, 0) = *e;
     }
     if (extra) {
         put_payload(r, staged, extra, payload, pb_event_payload_len(e));
     }
     if (!staged) {
-        pb_ring_publish(r->ring, 1 + extra);
+        pb_ring_publish(r->stage.ring, 1 + extra);
     }
-}
-
-bool pb_exit_is_write(const struct kvm_run *run)
-{
-    return (run->exit_reason == KVM_EXIT_IO &&
-            run->io.direction == KVM_EXIT_IO_OUT) ||
-           (run->exit_reason == KVM_EXIT_MMIO && run->mmio.is_write);
-}
-
-uint64_t pb_digest_exit(uint64_t digest, const struct kvm_run *run)
-{
-    if (run->exit_reason == KVM_EXIT_IO) {
-        digest = pb_digest_mix(digest, run->io.port |
-                               (uint64_t)run->io.size << 16 |
-                               (uint64_t)run->io.count << 24);
-        return pb_digest_bytes(digest,
-                               (const uint8_t *)run + run->io.data_offset,
-                               (size_t)run->io.size * run->io.count);
-    }
-    digest = pb_digest_mix(digest, run->mmio.phys_addr);
-    return pb_digest_bytes(digest, run->mmio.data, run->mmio.len);
 }
 
 /* A synchronous event with the branch count as a check. */

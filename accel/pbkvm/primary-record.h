@@ -117,10 +117,4 @@ void pb_record_mark(PbRecorder *r);
 /* Mark of no effect: PB_EVENT_PANIC or PB_EVENT_END with its @arg. */
 void pb_record_note(PbRecorder *r, PbEventKind kind, uint16_t arg);
 
-/* Rolling digest of what the guest wrote: shared with the Backup. */
-uint64_t pb_digest_exit(uint64_t digest, const struct kvm_run *run);
-
-/* Whether the exit in @run is a PIO OUT or an MMIO write. */
-bool pb_exit_is_write(const struct kvm_run *run);
-
 #endif /* PRIMARY_RECORD_H */
