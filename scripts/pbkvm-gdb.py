@@ -250,7 +250,24 @@ def give_up(target, backup, error):
     gdb.execute(f"quit {NOT_OFFERED}")
 
 
+def selected_first():
+    """Have the kernel's commands look at the selected inferior.
+
+    lx-dmesg and others read gdb.inferiors()[0], which with gdb 13 is the one
+    made last and with gdb 16 the one made first: the Primary, also while the
+    Backup is looked at.
+    """
+    all_of_them = gdb.inferiors
+
+    def inferiors():
+        chosen = gdb.selected_inferior()
+        return (chosen, *(i for i in all_of_them() if i.num != chosen.num))
+
+    gdb.inferiors = inferiors
+
+
 def main():
+    selected_first()
     Attach()
     LoadModules()
     Where()
