@@ -4,6 +4,7 @@
 import ctypes
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -99,6 +100,11 @@ def _die_with(parent):
     return in_child
 
 
+# Where the lab's init, or its kernel's oops or panic, begins.
+LAST_WORDS = re.compile(r"lab-init:|Kernel panic|BUG: |Oops: |cut here|"
+                        r"general protection|invalid opcode")
+
+
 class Machine:
     """The running QEMU. console: its serial port and messages (a pipe).
 
@@ -145,10 +151,9 @@ class Machine:
         for line in lines:
             if line.startswith("qemu-system"):
                 return line
-        wanted = [n for n, line in enumerate(lines)
-                  if "lab-init:" in line or "Kernel panic" in line]
+        wanted = [n for n, line in enumerate(lines) if LAST_WORDS.search(line)]
         first = wanted[0] if wanted else max(len(lines) - 12, 0)
-        return "\n".join("  " + line for line in lines[first:first + 12])
+        return "\n".join("  " + line for line in lines[first:first + 60])
 
     def kill(self):
         self.process.kill()
