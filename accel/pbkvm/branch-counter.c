@@ -95,7 +95,7 @@ static bool open_pmu(PbCounter *c, const PbUarch *uarch, char *why,
         return false;
     }
     return pb_host_pin(uarch, why, len) &&
-           pb_perf_open(&c->perf, uarch, PB_COUNTER_SIGNAL, why, len);
+           pb_perf_open(&c->perf, uarch, why, len);
 }
 
 PbCounter *pb_counter_new(PbVcpu *v, PbCounterKind kind,

@@ -26,9 +26,9 @@
 #include "pb-vcpu.h"
 
 /*
- * Sent by the sampler and by pb_counter_kick() to the vCPU's thread; nothing
- * else uses it.  Not a real-time signal: those queue, and when the queue is
- * full perf would send SIGIO instead.
+ * Sent by the sampler, pb_counter_kick() and pb_counter_kick_in() to the vCPU's
+ * thread; nothing else uses it.  Not a real-time signal: those queue, and when
+ * the queue is full perf would send SIGIO instead.
  */
 #define PB_COUNTER_SIGNAL SIGSTKFLT
 /* The thread has lost its CPU: of its own, so that it merges with no kick. */
@@ -57,10 +57,10 @@ const PbUarch *pb_uarch_find(char *why, size_t len);
 /*
  * A counter for @v's thread, which must be the calling thread, started at 0.
  * For PB_COUNTER_PMU @uarch is needed.  NULL with @why (one sentence: which
- * requirement failed, what was found, what to do).  The overflow signal is
- * PB_COUNTER_SIGNAL, which is unblocked on this thread; its handler sets
- * run->immediate_exit of the vCPU.  One counter per thread.  On hybrid CPUs
- * the thread is kept on the big cores.  Sets v->counter.
+ * requirement failed, what was found, what to do).  Both signals are unblocked
+ * on this thread; their handler sets run->immediate_exit of the vCPU.  One
+ * counter per thread.  On hybrid CPUs the thread is kept on the big cores.
+ * Sets v->counter.
  */
 PbCounter *pb_counter_new(PbVcpu *v, PbCounterKind kind,
                           const PbUarch *uarch, char *why, size_t len);

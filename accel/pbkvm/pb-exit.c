@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-exit.c: what the guest wrote at an exit. */
-#include "ring/pb-event.h"
 #include "pb-exit.h"
+#include "ring/pb-event.h"
 
 bool pb_exit_is_write(const struct kvm_run *run)
 {

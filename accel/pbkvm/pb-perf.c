@@ -116,9 +116,9 @@ static void map_page(PbPerf *p)
     p->page = page == MAP_FAILED ? NULL : page;
 }
 
-static int start(PbPerf *p, int signal)
+static int start(PbPerf *p)
 {
-    int ret = send_signals_here(p->sampler_fd, signal);
+    int ret = send_signals_here(p->sampler_fd, PB_COUNTER_SIGNAL);
 
     if (ret == 0) {
         ret = send_signals_here(p->switches_fd, PB_SWITCH_SIGNAL);
@@ -133,8 +133,7 @@ static int start(PbPerf *p, int signal)
     return ret;
 }
 
-bool pb_perf_open(PbPerf *p, const PbUarch *uarch, int signal, char *why,
-                  size_t len)
+bool pb_perf_open(PbPerf *p, const PbUarch *uarch, char *why, size_t len)
 {
     uint64_t counter, sampler;
     int ret;
@@ -149,7 +148,7 @@ bool pb_perf_open(PbPerf *p, const PbUarch *uarch, int signal, char *why,
         return false;
     }
     map_page(p);
-    ret = start(p, signal);
+    ret = start(p);
     if (ret < 0) {
         snprintf(why, len, "the perf event of %s cannot be set up: %s; "
                  PB_USE_LAB, uarch->name, strerror(-ret));

@@ -33,11 +33,10 @@ typedef struct PbPerf {
 
 /*
  * Open all on the calling thread, counting from now; overflows send it
- * @signal, switches PB_SWITCH_SIGNAL.  False with @why, and nothing is left
- * open.
+ * PB_COUNTER_SIGNAL, switches PB_SWITCH_SIGNAL.  False with @why, and nothing
+ * is left open.
  */
-bool pb_perf_open(PbPerf *p, const PbUarch *uarch, int signal, char *why,
-                  size_t len);
+bool pb_perf_open(PbPerf *p, const PbUarch *uarch, char *why, size_t len);
 void pb_perf_close(PbPerf *p);
 
 /* The counter, by rdpmc if possible; on failure its last value. */

@@ -334,14 +334,18 @@ static void rest_at_position(PbkvmState *s, CPUState *cpu)
 
     for (tries = 1; ret == -EAGAIN && tries <= REST_TRIES; tries++) {
         ret = pb_counter_kick_in(s->primary.counter, tries * REST_US);
-        if (ret == 0 && pbkvm_cpu_exec(s, cpu) == EXCP_DEBUG) {
+        if (ret < 0) {
+            error_report("pbkvm: setting a timer: %s", strerror(-ret));
+            return;
+        }
+        if (pbkvm_cpu_exec(s, cpu) == EXCP_DEBUG) {
             cpu_handle_guest_debug(cpu);
         }
-        ret = ret < 0 ? ret : rest(s);
+        ret = rest(s);
     }
-    if (ret < 0) {
-        warn_report("pbkvm: the Primary rests at no position: %s",
-                    strerror(-ret));
+    if (ret == -EAGAIN) {
+        warn_report("pbkvm: the Primary rests amid the delivery of an event, "
+                    "at no position");
     }
 }
 

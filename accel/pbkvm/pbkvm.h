@@ -136,8 +136,7 @@ void pbkvm_shutdown(PbkvmState *s);
 /*
  * Stop the Primary, record where with an event of @kind (PB_EVENT_POINT or
  * PB_EVENT_VERIFY); the machine's run state is then @run_state, the vCPU's
- * state @state.  False: it runs or not, as before.  Main thread,
- * BQL held.
+ * state @state.  False: it runs or not, as before.  Main thread, BQL held.
  */
 bool pbkvm_stop_at_position(PbkvmState *s, PbEventKind kind,
                             RunState run_state, PbState *state, Error **errp);

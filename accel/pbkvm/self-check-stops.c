@@ -47,7 +47,7 @@ static bool stop_late(PbCheck *k, uint32_t distance)
                          PB_USE_LAB, distance, OVERRUN);
 }
 
-/* One stop, after which the sampler is still armed. */
+/* One stop. */
 static bool one_stop(PbCheck *k, uint32_t distance, uint32_t *skid)
 {
     uint32_t times = distance + OVERRUN;
@@ -98,7 +98,6 @@ bool pb_check_skid(PbCheck *k)
         }
         n++;
     }
-    pb_counter_disarm(k->c);
     qsort(k->skid, n, sizeof(k->skid[0]), by_size);
     k->r->stops = n;
     k->r->skid_median = k->skid[n / 2];
@@ -124,7 +123,6 @@ bool pb_check_interrupt(PbCheck *k)
     if (!one_stop(k, distance, &skid)) {
         return false;
     }
-    pb_counter_disarm(k->c);
     ret = pb_calib_interrupt(&k->g);
     while (ret == 0) {
         ret = pb_calib_run(&k->g);

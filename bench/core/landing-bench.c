@@ -42,15 +42,17 @@ static uint64_t end_of_time(void *unused)
 
 PbReplayEnd __real_pb_backup_land(PbBackup *b, const PbEvent *e);
 PbReplayEnd __wrap_pb_backup_land(PbBackup *b, const PbEvent *e);
-void __real_pb_counter_disarm(PbCounter *c);
-void __wrap_pb_counter_disarm(PbCounter *c);
+bool __real_pb_counter_fired(PbCounter *c);
+bool __wrap_pb_counter_fired(PbCounter *c);
 
-void __wrap_pb_counter_disarm(PbCounter *c)
+bool __wrap_pb_counter_fired(PbCounter *c)
 {
-    if (!stopped_at) {
+    bool fired = __real_pb_counter_fired(c);
+
+    if (fired && !stopped_at) {
         stopped_at = now_ns();
     }
-    __real_pb_counter_disarm(c);
+    return fired;
 }
 
 PbReplayEnd __wrap_pb_backup_land(PbBackup *b, const PbEvent *e)

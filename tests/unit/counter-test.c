@@ -447,8 +447,7 @@ static void test_pmu_held_by_others_is_refused(void)
     }
     pb_counter_free(r.c);
     uarch = pb_uarch_find(why, sizeof(why));
-    while (n < 64 && pb_perf_open(&held[n], uarch, PB_COUNTER_SIGNAL, why,
-                                  sizeof(why))) {
+    while (n < 64 && pb_perf_open(&held[n], uarch, why, sizeof(why))) {
         n++;
     }
     pb_check(n > 0 && n < 64);

@@ -222,7 +222,7 @@ static int open_perf(void)
     const PbUarch u = { "test", PERF_TYPE_RAW, 0xd1, 32 };
     PbPerf p;
 
-    return pb_perf_open(&p, &u, PB_COUNTER_SIGNAL, why, sizeof(why));
+    return pb_perf_open(&p, &u, why, sizeof(why));
 }
 
 static void test_perf_without_permission_names_the_sysctl(void)
