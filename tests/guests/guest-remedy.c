@@ -11,6 +11,7 @@ typedef struct Case {
     const char *guest;
     PbCounterKind counter;
     uint32_t rounds;
+    uint32_t kicks;
 } Case;
 
 #define STEP PB_COUNTER_STEP
@@ -30,7 +31,7 @@ static const Case cases[] = {
                          200 },
     [PB_REMEDY_VPMU] = { "the guest has no PMU", "msr", PMU, 10 },
     [PB_REMEDY_IRET] = { "an IRET with an NMI waiting is stepped whole", "nmi",
-                         STEP, 400 },
+                         STEP, 400, 2000 },
     [PB_REMEDY_MARGIN] = { "the sampler is armed early", "tight-loop", PMU,
                            30 },
 };
@@ -59,6 +60,7 @@ static bool prevents_something(PbRemedy r, const GuestOptions *o)
 
     mine.counter = mine.backup_counter = c->counter;
     mine.rounds = c->rounds;
+    mine.kicks = c->kicks;
     pb_without = 1u << r;
     for (i = 0; i < TRIES && !failed; i++) {
         mine.seed = o->seed + i;

@@ -397,7 +397,7 @@ static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
     }
     r->rec = pb_record_new(r->ring, r->spill, &r->v, guest_now, NULL);
     if (r->rec && start_backup(r, cpuid) && guest_fault_start(r) &&
-        guest_source_start(r)) {
+        guest_source_start(r) && guest_kicks_start(r)) {
         guest_walk_start(r);
         run_primary(r);
         guest_walk_stop(r);
@@ -409,6 +409,7 @@ static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
         guest_fail(r, "the run cannot be set up");
     }
     guest_source_stop(r);
+    guest_kicks_stop(r);
     stop_backup(r);
     guest_fault_stop(r);
     if (r->rec) {

@@ -89,6 +89,7 @@ typedef struct GuestOptions {
     bool slices;              /* compare RAM in the background, one slice
                                  before every entry */
     bool walk;                /* debug the Backup all the time */
+    uint32_t kicks;           /* signals per second to both vCPUs */
     uint32_t evidence;        /* save the Backup, and replays of the file at
                                  this many events; 0: no such test */
     uint32_t timeout_s;       /* of one run */
@@ -168,6 +169,9 @@ struct GuestRun {
     uint64_t next_mark_ns;
     uint64_t lag_seen;        /* events the Backup had lived through */
 
+    pthread_t kicks_thread;
+    bool kicks_started, kicks_end;    /* kicks_end: atomic */
+
     pthread_mutex_t walk_lock;    /* the Backup is the debugger's, or not */
     pthread_t walk_thread;
     bool walk_started, walk_end;  /* walk_end: atomic */
@@ -201,6 +205,11 @@ static inline bool guest_is_stepped(const GuestOptions *o)
     return o->counter == PB_COUNTER_STEP ||
            o->backup_counter == PB_COUNTER_STEP;
 }
+
+/* ---- guest-kicks.c: if GuestOptions.kicks ---- */
+
+bool guest_kicks_start(GuestRun *r);
+void guest_kicks_stop(GuestRun *r);
 
 /* ---- guest-evidence.c ---- */
 

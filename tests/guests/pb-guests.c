@@ -37,6 +37,7 @@ static const char usage[] =
     "  --margin N          branches, for pmu (default: by self-check)\n"
     "  --verify-all        compare at every tick, not only at the end\n"
     "  --slices            compare RAM in the background, at every entry\n"
+    "  --kicks N           signals per second to both vCPUs, for nothing (0)\n"
     "  --walk              debug the Backup all the time\n"
     "  --evidence N        save the Backup on its way, replay the file, and\n"
     "                      save replays of it at about N events\n"
@@ -126,6 +127,7 @@ static const struct option options[] = {
     { "timeout", required_argument, NULL, 't' },
     { "verify-all", no_argument, NULL, 'v' },
     { "slices", no_argument, NULL, 'i' },
+    { "kicks", required_argument, NULL, 'k' },
     { "walk", no_argument, NULL, 'w' },
     { "faults", required_argument, NULL, 'u' },
     { "remedies", no_argument, NULL, 'd' },
@@ -194,6 +196,9 @@ static void one_option(Wanted *w, int c, const char *name)
         break;
     case 'i':
         w->o.slices = true;
+        break;
+    case 'k':
+        w->o.kicks = number(name, optarg);
         break;
     case 'w':
         w->o.walk = true;
