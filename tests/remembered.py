@@ -6,6 +6,7 @@ command, every file of this tree, what the Makefile built for its suite, and
 the computer. Any change forgets it; so does a failure.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -57,51 +58,61 @@ def computer():
 
 
 class Remembered:
-    """The results of earlier runs, in @path."""
+    """The results of earlier runs, in @path. What is not asked for is not
+    hashed."""
 
     def __init__(self, top, path):
         self.top, self.path = top, path
         self.build = os.path.join(top, 'build')
-        self.tree = hash_files(top, files_below(top, NOT_OURS))
         self.here = computer()
-        self.suites = {}
+        self.targets = {}
         try:
             with open(path, encoding='utf-8') as file:
                 self.passed = json.load(file)
         except (OSError, ValueError):
             self.passed = {}
 
-    def products(self, targets):
-        """The hash of what was built, just before the suite is run."""
+    def tree_now(self):
+        """The hash of the tree."""
+        return hash_files(self.top, files_below(self.top, NOT_OURS))
+
+    @functools.cached_property
+    def tree(self):
+        """The hash of the tree as it was at first."""
+        return self.tree_now()
+
+    @functools.lru_cache(maxsize=None)
+    def products(self, suite):
+        """The hash of what was built for a suite."""
         paths = []
-        for target in targets:
+        for target in self.targets[suite]:
             for name, programs in PRODUCTS[target]:
                 found = files_below(os.path.join(self.build, name), {'linux'})
                 paths += [path for path in found
                           if not programs or os.access(path, os.X_OK)]
         return hash_files(self.build, paths)
 
-    def suite(self, suite, targets):
-        """@suite is built, and will be run now."""
-        self.suites[suite] = self.products(targets)
+    def built(self, suite, targets):
+        """The @targets that @suite needs are built, and it will run now."""
+        self.targets[suite] = targets
 
     def key(self, test):
-        """All that a test depends on, as one word."""
+        """All that a test depends on, as one word; before it runs."""
         parts = [test.suite, test.command, test.env, self.tree,
-                 self.suites[test.suite], self.here]
+                 self.products(test.suite), self.here]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def counts(self, test):
+    def counts(self, test, key):
         """(passed, failed, skipped) of its last run, or None: run it."""
         known = self.passed.get(test.name)
-        return known['counts'] if known and known['key'] == self.key(test) \
-            else None
+        return known['counts'] if known and known['key'] == key else None
 
-    def note(self, test, counts):
-        """It has run: keep that it passed."""
-        if counts.passed and not counts.failed:
-            self.passed[test.name] = {'key': self.key(test),
-                                      'counts': list(counts)}
+    def note(self, test, key, counts):
+        """It has run: keep that it passed, unless somebody has edited the
+        tree meanwhile."""
+        if counts.passed and not counts.failed and \
+                self.tree_now() == self.tree:
+            self.passed[test.name] = {'key': key, 'counts': list(counts)}
         else:
             self.passed.pop(test.name, None)
         with open(self.path + '.new', 'w', encoding='utf-8') as file:
