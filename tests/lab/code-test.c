@@ -53,7 +53,8 @@ static void serialize_the_others(void)
 
 static void write_number(unsigned page, uint32_t number)
 {
-    *(volatile uint32_t *)(pages + page * PAGE + NUMBER) = number;
+    __atomic_store_n((uint32_t *)(pages + page * PAGE + NUMBER), number,
+                     __ATOMIC_RELEASE);
 }
 
 static uint32_t call(unsigned page, unsigned offset)
@@ -137,6 +138,15 @@ static void test_code_beside_other_code(void)
     patch_all_the_time();
 }
 
+static void spin(unsigned rounds)
+{
+    static atomic_uint spun;
+
+    while (rounds--) {
+        spun++;
+    }
+}
+
 /* Two calls for each page: the first one while it is patched. */
 static void *call_each_page(void *unused)
 {
@@ -162,8 +172,7 @@ static void test_code_that_never_ran(void)
     for (unsigned i = 0; i < PAGES; i++) {
         write_number(i, 1);
         asked = i + 1;
-        for (volatile unsigned n = 0; n < 20 * (i % 64); n++) {
-        }
+        spin(20 * (i % 64));
         write_number(i, 2);
         serialize_the_others();
         patched = i + 1;
