@@ -75,11 +75,21 @@ int pb_vm_policy(int vm_fd, const char **what)
     return 0;
 }
 
+int pb_vm_open(int kvm_fd)
+{
+    int fd;
+
+    do {
+        fd = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 static int create_vm(PbVcpu *v, int kvm_fd, const char **what)
 {
     uint64_t identity = IDENTITY_ADDR;
 
-    v->vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+    v->vm_fd = pb_vm_open(kvm_fd);
     if (v->vm_fd < 0) {
         *what = "KVM_CREATE_VM";
         return -errno;

@@ -12,6 +12,12 @@
 #include "pb-vcpu.h"
 
 /*
+ * KVM_CREATE_VM: its file descriptor, or -1 with errno.  A signal ends the call
+ * while it waits for other users of the process's memory: it is made again.
+ */
+int pb_vm_open(int kvm_fd);
+
+/*
  * Before the VM's first vCPU: MSR filter and exits, virtual PMU off.
  * 0, or -errno with @what naming the capability this kernel lacks.
  */

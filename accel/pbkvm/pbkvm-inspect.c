@@ -28,6 +28,7 @@
 #include "system/runstate.h"
 
 #include "backup-inspect.h"
+#include "pb-vm.h"
 #include "pbkvm.h"
 #include "pbkvm-dump.h"
 #include "pbkvm-inspect.h"
@@ -370,7 +371,7 @@ static CpuInstanceProperties props_of(MachineState *ms, unsigned i)
  */
 static int stand_in(PbkvmState *s)
 {
-    int vm = ioctl(s->parent_obj.fd, KVM_CREATE_VM, 0);
+    int vm = pb_vm_open(s->parent_obj.fd);
     int fd = vm < 0 ? -1 : ioctl(vm, KVM_CREATE_VCPU, 0);
 
     if (fd < 0) {

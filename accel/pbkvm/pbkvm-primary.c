@@ -237,7 +237,8 @@ static int run_once(PbkvmState *s, CPUState *cpu)
         return ret;
     }
     if (ret == 0) {
-        if (!pbkvm_wait_for_room(s, cpu)) {
+        /* One that shall stop goes on to a position, room or not. */
+        if (!cpu->stop && !pbkvm_wait_for_room(s, cpu)) {
             return EXCP_INTERRUPT;
         }
         if (qatomic_read(&cpu->exit_request)) {

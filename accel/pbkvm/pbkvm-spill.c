@@ -14,6 +14,9 @@
 /* Look this often whether somebody wants the vCPU while the ring is full. */
 #define ROOM_WAIT_MS 20
 
+/* From one PBKVM_RING_FULL to the next, at least. */
+#define RING_FULL_MS 1000
+
 /* ---- option ---- */
 
 static char *get_spill(Object *obj, Error **errp)
@@ -59,6 +62,34 @@ bool pbkvm_spill_open(PbkvmState *s, Error **errp)
     return s->full.fd >= 0;
 }
 
+/* ---- what is said ---- */
+
+PbkvmRingPolicy pbkvm_ring_policy(const PbkvmState *s)
+{
+    return s->full.spill && pb_spill_usable(s->full.spill)
+           ? PBKVM_RING_POLICY_SPILL : PBKVM_RING_POLICY_BLOCK;
+}
+
+/* At most once a second, however often the ring fills; also the last time. */
+static void say_ring_full(void *opaque)
+{
+    PbkvmState *s = opaque;
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    PbSpillStats t;
+
+    if (now < s->full.next) {
+        timer_mod(s->full.timer, s->full.next);
+        return;
+    }
+    s->full.next = now + RING_FULL_MS;
+    qatomic_set(&s->full.due, false);
+    pb_spill_stats(s->full.spill, &t);
+    qapi_event_send_pbkvm_ring_full(qatomic_read(&s->full.count),
+                                    pbkvm_ring_policy(s),
+                                    qatomic_read(&s->full.ns),
+                                    t.all_events, s->ring_events);
+}
+
 /* ---- the Primary rests ---- */
 
 void pbkvm_hand_over(PbkvmState *s)
@@ -83,38 +114,17 @@ bool pbkvm_spill_start(PbkvmState *s, Error **errp)
         return false;
     }
     s->full.fd = -1;
+    s->full.timer = timer_new_ms(QEMU_CLOCK_REALTIME, say_ring_full, s);
     qemu_add_vm_change_state_handler(stopped, s);
     return true;
 }
 
 /* ---- the Primary runs ---- */
 
-PbkvmRingPolicy pbkvm_ring_policy(const PbkvmState *s)
-{
-    return s->full.spill && pb_spill_usable(s->full.spill)
-           ? PBKVM_RING_POLICY_SPILL : PBKVM_RING_POLICY_BLOCK;
-}
-
-/* At most once a second, however often the ring fills. */
-static void say_ring_full(void *opaque)
-{
-    PbkvmState *s = opaque;
-    PbSpillStats t;
-
-    pb_spill_stats(s->full.spill, &t);
-    qapi_event_send_pbkvm_ring_full(qatomic_read(&s->full.count),
-                                    pbkvm_ring_policy(s),
-                                    qatomic_read(&s->full.ns),
-                                    t.all_events, s->ring_events);
-}
-
 static void note_ring_full(PbkvmState *s, uint64_t times)
 {
-    uint64_t now = get_clock();
-
     qatomic_set(&s->full.count, s->full.count + times);
-    if (!s->full.said || now - s->full.said >= NANOSECONDS_PER_SECOND) {
-        s->full.said = now;
+    if (!qatomic_xchg(&s->full.due, true)) {
         aio_bh_schedule_oneshot(qemu_get_aio_context(), say_ring_full, s);
     }
 }

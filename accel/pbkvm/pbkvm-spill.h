@@ -22,8 +22,11 @@ typedef struct PbkvmFull {
     uint64_t count;           /* how often the ring was full */
     uint64_t ns;              /* how long the Primary waited for room */
     uint64_t times;           /* spills that were noted */
-    uint64_t said;            /* when PBKVM_RING_FULL was sent last */
     bool failed;              /* it was said that the file failed */
+
+    bool due;                 /* PBKVM_RING_FULL is to be sent; atomic */
+    int64_t next;             /* not before; ms of QEMU_CLOCK_REALTIME */
+    QEMUTimer *timer;
 } PbkvmFull;
 
 typedef struct PbkvmState PbkvmState;
