@@ -14,7 +14,7 @@ static int normalise(PbVcpu *v)
     if (ret == 0) {
         ret = pb_vcpu_get_regs(v, &regs);
     }
-    if (ret == 0 && (regs.rflags & RFLAGS_RF)) {
+    if (ret == 0 && (regs.rflags & RFLAGS_RF) && pb_remedy(PB_REMEDY_RF)) {
         regs.rflags &= ~RFLAGS_RF;
         ret = pb_vcpu_set_regs(v, &regs);
     }

@@ -22,7 +22,12 @@ typedef enum PbRemedy {
     PB_REMEDY_VPMU,       /* the guest has no PMU */
     PB_REMEDY_IRET,       /* a step over IRET with an NMI waiting is whole */
     PB_REMEDY_MARGIN,     /* the sampler is armed early */
-    PB_REMEDY_SWITCH,     /* and again after each switch of its thread */
+    PB_REMEDY_NO_TF,      /* no TF where the next instruction is known */
+    PB_REMEDY_RF,         /* RF is cleared before every injection */
+    PB_REMEDY_PENDING,    /* a pending exit is completed before a look */
+    PB_REMEDY_EVENTS,     /* events are put last */
+    PB_REMEDY_SWITCH,     /* the sampler is armed again when the thread has
+                             lost its CPU */
     PB_REMEDIES
 } PbRemedy;
 

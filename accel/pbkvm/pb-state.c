@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pb-remedy.h"
 #include "pb-state.h"
 
 #define RFLAGS_TF (1ull << 8)
@@ -139,11 +140,12 @@ int pb_state_put(PbVcpu *v, const PbState *s)
         /* Last: KVM_SET_REGS drops a pending exception. */
         { KVM_SET_VCPU_EVENTS, &s->events },
     };
-    unsigned i;
+    const unsigned parts = sizeof(part) / sizeof(part[0]);
+    unsigned i, at = pb_remedy(PB_REMEDY_EVENTS) ? 0 : parts - 1;
     int ret = put_msrs(v, s);
 
-    for (i = 0; ret >= 0 && i < sizeof(part) / sizeof(part[0]); i++) {
-        ret = pb_vcpu_ioctl(v, part[i].req, (void *)part[i].from);
+    for (i = 0; ret >= 0 && i < parts; i++, at = (at + 1) % parts) {
+        ret = pb_vcpu_ioctl(v, part[at].req, (void *)part[at].from);
     }
     /* KVM itself writes it only at the next exit. */
     v->run->if_flag = (s->regs.rflags & RFLAGS_IF) != 0;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "pb-remedy.h"
 #include "pb-step-plan.h"
 #include "pb-tables.h"
 
@@ -140,7 +141,8 @@ static void plan_plain(const PbStepInput *in, PbStepPlan *plan)
     Faults f;
 
     list_faults(in, &in->insn, &f);
-    if ((!known || f.likely > 3) && !(in->insn.traits & PB_INSN_NO_TF)) {
+    if (((!known || f.likely > 3) && !(in->insn.traits & PB_INSN_NO_TF)) ||
+        !pb_remedy(PB_REMEDY_NO_TF)) {
         plan_tf(in, plan, &f);
         return;
     }

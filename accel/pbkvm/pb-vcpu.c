@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/ioctl.h>
 
+#include "pb-remedy.h"
 #include "pb-vcpu.h"
 
 /* KVM looks for any value but 0; a kick writes 1. */
@@ -50,7 +51,7 @@ int pb_vcpu_complete(PbVcpu *v)
     uint8_t saved, ours = IMMEDIATE_EXIT_OURS;
     int ret;
 
-    if (!v->io_pending) {
+    if (!v->io_pending || !pb_remedy(PB_REMEDY_PENDING)) {
         return 0;
     }
     /* A kick's signal handler may write 1 at any time: keep that. */

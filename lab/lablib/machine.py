@@ -50,6 +50,7 @@ def _pmu_device(options):
         value = getattr(options, knob)
         if value is not None:
             device += f",{knob}={value}"
+    device += ",rf=on" if options.rf else ""
     return device
 
 

@@ -53,6 +53,7 @@ static const Property pmu_device_properties[] = {
     DEFINE_PROP_UINT64("skid", PbkvmLabPmu, skid, 0),
     DEFINE_PROP_UINT64("miscount", PbkvmLabPmu, miscount, 0),
     DEFINE_PROP_UINT64("spurious", PbkvmLabPmu, spurious, 0),
+    DEFINE_PROP_BOOL("rf", PbkvmLabPmu, rf, false),
     DEFINE_PROP_UINT64("seed", PbkvmLabPmu, seed, 1),
 };
 

@@ -294,6 +294,19 @@ void pbkvm_pmu_mode_changed(CPUX86State *env)
     }
 }
 
+/*
+ * An exit on a fault of nested paging saves RF = 1, for the instruction begins
+ * anew (Intel SDM 3C 29.3.3, for EPT violations).
+ */
+uint64_t pbkvm_pmu_exit_flags(CPUX86State *env)
+{
+    uint64_t code = x86_ldq_phys(env_cpu(env), env->vm_vmcb +
+                                 offsetof(struct vmcb, control.exit_code));
+
+    return pbkvm_lab_pmu && pbkvm_lab_pmu->rf && code == SVM_EXIT_NPF
+           ? RF_MASK : 0;
+}
+
 void helper_pbkvm_pmu_branch(CPUX86State *env)
 {
     look(env);

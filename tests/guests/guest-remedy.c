@@ -12,12 +12,16 @@ typedef struct Case {
     PbCounterKind counter;
     uint32_t rounds;
     uint32_t kicks;
+    uint32_t evidence;
 } Case;
 
 #define STEP PB_COUNTER_STEP
 #define PMU PB_COUNTER_PMU
 
-/* PB_REMEDY_SWITCH is for tests/unit/counter-test.c to show. */
+/*
+ * PB_REMEDY_SWITCH is for tests/unit/counter-test.c to show; PB_REMEDY_RF needs
+ * lab/run --rf.
+ */
 static const Case cases[] = {
     [PB_REMEDY_FRAME] = { "TF leaves a fault's frame", "rep-fault", STEP, 30 },
     [PB_REMEDY_DUE] = { "what is due is part of a position", "back-to-back",
@@ -28,16 +32,24 @@ static const Case cases[] = {
                          "branchless", STEP, 30 },
     [PB_REMEDY_RESUMED] = { "steps where RF is set", "page-fault", PMU, 100 },
     [PB_REMEDY_HALF] = { "no position amid a delivery", "page-fault", PMU,
-                         200 },
+                         200, .kicks = 3000 },
     [PB_REMEDY_VPMU] = { "the guest has no PMU", "msr", PMU, 10 },
     [PB_REMEDY_IRET] = { "an IRET with an NMI waiting is stepped whole", "nmi",
-                         STEP, 400, 2000 },
+                         STEP, 400, .kicks = 2000 },
     [PB_REMEDY_MARGIN] = { "the sampler is armed early", "tight-loop", PMU,
                            30 },
+    [PB_REMEDY_NO_TF] = { "no TF where the next instruction is known", "flags",
+                          STEP, 60 },
+    [PB_REMEDY_RF] = { "RF is cleared before an injection", "slots", PMU, 100,
+                       .kicks = 3000 },
+    [PB_REMEDY_PENDING] = { "a pending exit is completed before a look",
+                            "port-input", PMU, 100 },
+    [PB_REMEDY_EVENTS] = { "events are put last", "page-fault", PMU, 100,
+                           .evidence = 5 },
 };
 
 #define CASES (unsigned)(sizeof(cases) / sizeof(cases[0]))
-#define TRIES 12          /* some failures need luck */
+#define TRIES 20          /* some failures need luck */
 
 /* One run without the remedy; true: it failed, as it should. */
 static bool fails(const Case *c, const GuestOptions *o)
@@ -61,6 +73,7 @@ static bool prevents_something(PbRemedy r, const GuestOptions *o)
     mine.counter = mine.backup_counter = c->counter;
     mine.rounds = c->rounds;
     mine.kicks = c->kicks;
+    mine.evidence = c->evidence;
     pb_without = 1u << r;
     for (i = 0; i < TRIES && !failed; i++) {
         mine.seed = o->seed + i;
