@@ -33,6 +33,7 @@ typedef enum PbRemedy {
 
 #ifdef PB_TEST_REMEDIES
 extern uint32_t pb_without;   /* bits 1 << PbRemedy; set before any vCPU is */
+extern bool pb_distrust;      /* ask KVM for what is known, too: pb-vcpu.c */
 
 static inline bool pb_remedy(PbRemedy r)
 {

@@ -114,6 +114,7 @@ int pb_state_get(PbVcpu *v, PbState *s)
     };
     unsigned i;
 
+    pb_vcpu_forget(v);        /* whatever happened: as KVM has it now */
     memset(s, 0, sizeof(*s));
     for (i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
         int ret = pb_vcpu_ioctl(v, part[i].req, part[i].to);

@@ -3,6 +3,10 @@
  * pb-vcpu.h: one KVM vCPU seen through its file descriptors, and nothing of
  * QEMU.  Thin: every function is one ioctl or two, returns -errno, prints
  * nothing.  All functions belong to the thread that runs the vCPU.
+ *
+ * At every return of KVM_RUN the kernel leaves registers and events in
+ * run->s.regs (Linux, Documentation/virt/kvm/api.rst, KVM_CAP_SYNC_REGS): they
+ * are read there, without a call, until something changes them.
  */
 #ifndef PB_VCPU_H
 #define PB_VCPU_H
@@ -30,6 +34,7 @@ typedef struct PbVcpu {
     PbCounter *counter;     /* how its branches are counted */
     bool io_pending;        /* the last exit (PIO, MMIO, MSR) is completed by
                                KVM at the next KVM_RUN; registers are stale */
+    uint64_t known;         /* parts of run->s.regs that hold: KVM_SYNC_X86_* */
     uint32_t debug_control; /* what pb_vcpu_debug() was last told: flags, */
     uint64_t bp[4];         /* breakpoints (linear), */
     unsigned bps;           /* and how many */
@@ -37,8 +42,18 @@ typedef struct PbVcpu {
     uint64_t steps;         /* of these: single steps */
 } PbVcpu;
 
-/* ioctl on the vCPU; 0 or a positive result, or -errno. */
+/* What is needed of KVM_CAP_SYNC_REGS. */
+#define PB_VCPU_SYNC \
+    (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+
+/*
+ * ioctl on the vCPU; 0 or a positive result, or -errno.  Registers and events
+ * that are known are read without one.
+ */
 int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg);
+
+/* Somebody else has changed the vCPU: nothing is known. */
+void pb_vcpu_forget(PbVcpu *v);
 
 /*
  * KVM_RUN once.  0: see run->exit_reason (io_pending is set from it);

@@ -43,6 +43,13 @@ static void enable_if_there(int vm_fd, unsigned cap)
     }
 }
 
+static bool knows_after_run(int vm_fd)
+{
+    int has = ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
+
+    return has > 0 && (has & PB_VCPU_SYNC) == PB_VCPU_SYNC;
+}
+
 int pb_vm_policy(int vm_fd, const char **what)
 {
     struct kvm_enable_cap msr_exits = {
@@ -62,6 +69,10 @@ int pb_vm_policy(int vm_fd, const char **what)
     if (ioctl(vm_fd, KVM_X86_SET_MSR_FILTER, &msr_filter) < 0) {
         *what = "KVM_CAP_X86_MSR_FILTER (Linux 5.10 or later)";
         return -errno;
+    }
+    if (!knows_after_run(vm_fd)) {
+        *what = "KVM_CAP_SYNC_REGS (Linux 4.17 or later)";
+        return -EOPNOTSUPP;
     }
     enable_if_there(vm_fd, KVM_CAP_EXCEPTION_PAYLOAD);
     enable_if_there(vm_fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT);

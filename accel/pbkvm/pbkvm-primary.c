@@ -42,6 +42,7 @@ static int put_registers(PbkvmState *s, CPUState *cpu)
     ret = s->recording ? pb_state_get(&s->primary, old) : 0;
     if (ret == 0) {
         ret = kvm_arch_put_registers(cpu, KVM_PUT_RUNTIME_STATE, &err);
+        pb_vcpu_forget(&s->primary);
     }
     if (ret < 0) {
         error_reportf_err(err, "Putting registers: ");

@@ -11,8 +11,9 @@
  * its order, by event; the others are one kind alone, by exit or event.
  *
  * The recorder, its ring and its clock are the product's.  KVM is not asked:
- * ioctl() answers here, from memory; with --kvm, a real vCPU is asked for its
- * registers.  The counter is `step`'s, which is read from memory.
+ * registers are known since KVM_RUN, and ioctl() answers here; with --kvm a
+ * real vCPU is asked for them, as after somebody changed them.  The counter is
+ * `step`'s, which is read from memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -142,6 +143,8 @@ static void batch(Bench *b, const char *name, const Action *a, size_t n,
 
     ns = now_ns(NULL);
     for (i = 0; i < n; i++) {
+        /* As KVM_RUN leaves them; --kvm: asked for. */
+        b->v.known = ask_kvm ? 0 : PB_VCPU_SYNC;
         stream_play(b->r, b->v.run, &a[i], &b->at->state);
     }
     ns = now_ns(NULL) - ns;
@@ -233,6 +236,10 @@ static void set_up(Bench *b, const char *state, uint32_t slots)
         real_vcpu(b);
     } else {
         b->v.run = calloc(1, RUN_SIZE);
+        if (b->v.run) {
+            b->v.run->s.regs.regs = b->at->state.regs;
+            b->v.run->s.regs.sregs = b->at->state.sregs;
+        }
     }
     b->ring = pb_ring_new(slots);
     if (!b->v.run || !b->ring ||

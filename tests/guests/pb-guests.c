@@ -15,6 +15,7 @@
 
 #include "guest-fault.h"
 #include "guests.h"
+#include "pb-remedy.h"
 #include "pb-uarch.h"
 
 static const char usage[] =
@@ -445,6 +446,7 @@ int main(int argc, char **argv)
     int n = 0, failed = 0;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
+    pb_distrust = true;
     parse(&w, argc, argv);
     set_up_host(&w);
     if (w.faults) {

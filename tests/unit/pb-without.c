@@ -3,3 +3,4 @@
 #include "pb-remedy.h"
 
 uint32_t pb_without;
+bool pb_distrust;
