@@ -35,24 +35,6 @@ static Part part_of(PbVcpu *v, unsigned long req)
     }
 }
 
-/* A look, or breakpoints. */
-static bool changes_none(unsigned long req)
-{
-    switch (req) {
-    case KVM_GET_REGS:
-    case KVM_GET_SREGS:
-    case KVM_GET_VCPU_EVENTS:
-    case KVM_GET_MSRS:
-    case KVM_GET_XSAVE:
-    case KVM_GET_DEBUGREGS:
-    case KVM_GET_MP_STATE:
-    case KVM_SET_GUEST_DEBUG:
-        return true;
-    default:
-        return false;
-    }
-}
-
 #ifdef PB_TEST_REMEDIES
 /* The tests ask nevertheless. */
 static void check_known(PbVcpu *v, unsigned long req, const Part *part)
@@ -83,7 +65,7 @@ int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg)
         return 0;
     }
     ret = ioctl(v->fd, req, arg);
-    if (!changes_none(req)) {
+    if (_IOC_DIR(req) != _IOC_READ) {     /* not only a look */
         pb_vcpu_forget(v);
     }
     if (ret < 0) {
@@ -192,9 +174,6 @@ int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
 
     if (n > 4) {
         return -EINVAL;
-    }
-    if ((v->debug_control | control) & KVM_GUESTDBG_SINGLESTEP) {
-        pb_vcpu_forget(v);    /* TF may be taken for the guest's */
     }
     v->debug_control = control;
     v->bps = 0;

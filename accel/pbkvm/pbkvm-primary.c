@@ -24,9 +24,10 @@
 
 /* ---- entering: what goes in ---- */
 
-/* KVM says at an exit whether interrupts are enabled; QEMU has changed it. */
-static void note_if_flag(CPUState *cpu)
+/* QEMU has put registers: what the last KVM_RUN told holds no more. */
+static void note_put(PbkvmState *s, CPUState *cpu)
 {
+    pb_vcpu_forget(&s->primary);
     cpu->kvm_run->if_flag = (cpu_env(cpu)->eflags & IF_MASK) != 0;
 }
 
@@ -42,14 +43,13 @@ static int put_registers(PbkvmState *s, CPUState *cpu)
     ret = s->recording ? pb_state_get(&s->primary, old) : 0;
     if (ret == 0) {
         ret = kvm_arch_put_registers(cpu, KVM_PUT_RUNTIME_STATE, &err);
-        pb_vcpu_forget(&s->primary);
     }
     if (ret < 0) {
         error_reportf_err(err, "Putting registers: ");
         return ret;
     }
     cpu->vcpu_dirty = false;
-    note_if_flag(cpu);
+    note_put(s, cpu);
     if (!s->recording || s->ended) {
         return 0;
     }
@@ -357,7 +357,7 @@ static void record_reset(CPUState *cpu, run_on_cpu_data unused)
     g_autofree PbState *state = g_new(PbState, 1);
     int ret;
 
-    note_if_flag(cpu);
+    note_put(s, cpu);
     if (!s->recording || s->ended) {
         return;
     }
