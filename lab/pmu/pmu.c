@@ -300,11 +300,12 @@ void pbkvm_pmu_mode_changed(CPUX86State *env)
  */
 uint64_t pbkvm_pmu_exit_flags(CPUX86State *env)
 {
-    uint64_t code = x86_ldq_phys(env_cpu(env), env->vm_vmcb +
-                                 offsetof(struct vmcb, control.exit_code));
-
-    return pbkvm_lab_pmu && pbkvm_lab_pmu->rf && code == SVM_EXIT_NPF
-           ? RF_MASK : 0;
+    if (!pbkvm_lab_pmu || !pbkvm_lab_pmu->rf) {
+        return 0;
+    }
+    return x86_ldq_phys(env_cpu(env), env->vm_vmcb +
+                        offsetof(struct vmcb, control.exit_code)) ==
+           SVM_EXIT_NPF ? RF_MASK : 0;
 }
 
 void helper_pbkvm_pmu_branch(CPUX86State *env)
