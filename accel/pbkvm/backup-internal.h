@@ -66,6 +66,7 @@ struct PbBackup {
     uint64_t now;             /* Primary time when it was looked at last */
     uint64_t branches;        /* of the last event that tells them */
     uint64_t pass_begun;      /* Primary time of this pass's first slice */
+    uint64_t heading;         /* atomic: pb_backup_heading() */
 
     PbIdle idle;
 

@@ -124,6 +124,13 @@ const char *pb_backup_status_name(PbBackupStatus s);
 
 void pb_backup_set_lag(PbBackup *b, const PbLag *lag);
 
+/*
+ * Primary time, ns, of the event that the Backup is on its way to; UINT64_MAX
+ * while it has nothing to do: it waits for the lag or for events, is frozen,
+ * walks, or is over.  Any thread; a moment's view.
+ */
+uint64_t pb_backup_heading(const PbBackup *b);
+
 /* The report; only once the status is DIVERGED or FAILED. */
 const PbDivergence *pb_backup_divergence(const PbBackup *b);
 

@@ -52,6 +52,7 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->want_freeze = c->frozen;
     b->margin = c->counter == PB_COUNTER_STEP ? 0 : c->margin;
     b->digest = PB_DIGEST_START;
+    b->heading = UINT64_MAX;
     if (c->at) {
         b->at = *c->at;
         b->branches = b->at.branches;
@@ -202,6 +203,11 @@ static const char *check(PbBackup *b, const PbEvent *e, uint8_t *buf)
     return bad;
 }
 
+static void head_for(PbBackup *b, uint64_t time_ns)
+{
+    __atomic_store_n(&b->heading, time_ns, __ATOMIC_RELAXED);
+}
+
 /*
  * The next event that may be lived through now, or NULL: look again.  One
  * nap lets many events come due, and no lock is taken for those.
@@ -212,14 +218,17 @@ static const PbEvent *next_event(PbBackup *b, uint8_t *buf)
     uint64_t left;
 
     if (!e) {
+        head_for(b, UINT64_MAX);
         pb_ring_wait_events(b->c.ring, 1, PB_BACKUP_NAP_MS);
         return NULL;
     }
     left = lag_left(b, e);
     /* The time of a damaged event may be wrong, too: report it now. */
     if (!left || check(b, e, buf)) {
+        head_for(b, e->time_ns);
         return e;
     }
+    head_for(b, UINT64_MAX);
     pthread_mutex_lock(&b->lock);
     if (!b->want_freeze && !b->quit && !b->verify_state) {
         pb_ring_flush(b->c.ring);
@@ -379,6 +388,7 @@ static bool start(PbBackup *b)
 
 static void wait_for_quit(PbBackup *b)
 {
+    head_for(b, UINT64_MAX);
     pb_ring_flush(b->c.ring);
     __atomic_store_n(&b->over, true, __ATOMIC_RELEASE);
     pthread_mutex_lock(&b->lock);
@@ -400,6 +410,7 @@ void pb_backup_run(PbBackup *b)
             const PbEvent *e;
 
             if (b->want_freeze) {
+                head_for(b, UINT64_MAX);
                 end = freeze_here(b, buf);
                 continue;
             }

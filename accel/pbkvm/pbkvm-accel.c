@@ -106,12 +106,11 @@ static int pbkvm_init_machine(MachineState *ms)
 
     if (!pbkvm_check_options(s, ms, &err) || !self_check(s, &err) ||
         !pbkvm_panic_check(s, &err) || !pbkvm_replay_open(s, ms, &err) ||
-        !pbkvm_spill_open(s, &err)) {
+        !pbkvm_spill_open(s, &err) || !pbkvm_lag_check(s, &err)) {
         error_report_err(err);
         /* No falling back: another accelerator would not record. */
         exit(1);
     }
-    pbkvm_lag_check(s);
     keep_panicked_machine();
     pbkvm_memory_init(s);
     ret = kvm_init_machine(ms);

@@ -53,6 +53,11 @@ void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
         monitor_printf(mon, ", %" PRIu64 " events, %" PRIu64 " branches",
                        q->lag_events_wanted, q->lag_branches_wanted);
     }
+    if (q->lag_max) {
+        monitor_printf(mon, ", at most %" PRIu32 " ms (the Primary waited "
+                       "%" PRIu64 " ms)", q->lag_max,
+                       q->lag_max_time / SCALE_MS);
+    }
     monitor_printf(mon, "\n");
     monitor_printf(mon, "counter:  %s (%s), %s, margin %" PRIu32 ", skid "
                    "measured %" PRIu32 ", seen %" PRIu32 "\n",
@@ -145,7 +150,7 @@ void hmp_pbkvm_set_lag(Monitor *mon, const QDict *qdict)
     qmp_pbkvm_set_lag(true, qdict_get_int(qdict, "lag"),
                       events, qdict_get_try_int(qdict, "events", 0),
                       branches, qdict_get_try_int(qdict, "branches", 0),
-                      &err);
+                      false, 0, &err);
     hmp_handle_error(mon, err);
 }
 

@@ -5,6 +5,7 @@
 #include "qapi/error.h"
 #include "qapi/qapi-commands-pbkvm-target.h"
 #include "qapi/visitor.h"
+#include "system/cpu-timers.h"
 
 #include "pbkvm.h"
 
@@ -28,6 +29,57 @@ bool pbkvm_lag_primary(void *opaque, uint64_t *seq, uint64_t *branches)
     return pb_record_last(s->rec, seq, branches);
 }
 
+/* ---- the Primary waits ---- */
+
+/* In Primary time, from one look at how late the Backup is to the next. */
+#define LOOK_NS  SCALE_MS
+
+/* Between two looks while the Primary waits. */
+#define HOLD_NS  SCALE_MS
+
+static bool is_later_than_max(PbkvmState *s, uint64_t now)
+{
+    uint64_t max = qatomic_read(&s->lag.max_ms) * (uint64_t)SCALE_MS;
+    uint64_t heading = max && s->backup ? pb_backup_heading(s->backup)
+                                        : UINT64_MAX;
+
+    return heading < now && now - heading > max;
+}
+
+/* Primary time goes on, unless the whole machine has stopped meanwhile. */
+static void stop_time(bool stop)
+{
+    bql_lock();
+    if (stop) {
+        cpu_disable_ticks();
+    } else if (runstate_is_running()) {
+        cpu_enable_ticks();
+    }
+    bql_unlock();
+}
+
+void pbkvm_lag_hold(PbkvmState *s, CPUState *cpu)
+{
+    const struct timespec nap = { .tv_nsec = HOLD_NS };
+    uint64_t begun, now = pb_record_last_time(s->rec);
+
+    if (now < s->lag.look_ns) {
+        return;
+    }
+    s->lag.look_ns = now + LOOK_NS;
+    if (!is_later_than_max(s, now)) {
+        return;
+    }
+    begun = get_clock();
+    stop_time(true);
+    while (is_later_than_max(s, now) && !s->ended &&
+           !qatomic_read(&cpu->exit_request) && !cpu->stop) {
+        nanosleep(&nap, NULL);        /* a kick ends it */
+    }
+    stop_time(false);
+    qatomic_set(&s->lag.held_ns, s->lag.held_ns + get_clock() - begun);
+}
+
 /* ---- the ring's size ---- */
 
 static void warn_small(const PbkvmState *s, const char *what, uint64_t wanted,
@@ -41,7 +93,7 @@ static void warn_small(const PbkvmState *s, const char *what, uint64_t wanted,
     }
 }
 
-void pbkvm_lag_check(PbkvmState *s)
+static void warn_of_ring(const PbkvmState *s)
 {
     /* With less than 1/8 free, the lag gives way. */
     uint64_t events = s->ring_events - s->ring_events / 8;
@@ -63,6 +115,25 @@ void pbkvm_lag_check(PbkvmState *s)
         warn_small(s, "lag-branches", s->lag.branches, branches,
                    branches_how);
     }
+}
+
+static bool max_fits(uint32_t lag, uint32_t lag_max, Error **errp)
+{
+    if (lag_max && lag_max < lag) {
+        error_setg(errp, "pbkvm: lag-max=%" PRIu32 ": expected 0 (the Primary "
+                   "never waits) or at least lag=%" PRIu32, lag_max, lag);
+        return false;
+    }
+    return true;
+}
+
+bool pbkvm_lag_check(PbkvmState *s, Error **errp)
+{
+    if (!max_fits(s->lag.ms, s->lag.max_ms, errp)) {
+        return false;
+    }
+    warn_of_ring(s);
+    return true;
 }
 
 /* ---- options ---- */
@@ -145,6 +216,9 @@ void pbkvm_lag_class_init(ObjectClass *oc)
     add_ms(oc, "lag-min", offsetof(PbkvmState, lag.min_ms),
         "Stay at least this far behind even when the ring is nearly full, in "
         "ms (default: 0); the Primary then waits");
+    add_ms(oc, "lag-max", offsetof(PbkvmState, lag.max_ms),
+        "When the Backup is further behind than this, in ms, the Primary and "
+        "its time wait for it (default: 0, never)");
 }
 
 /* ---- QMP ---- */
@@ -162,7 +236,8 @@ static bool in_range(const char *name, uint64_t value, uint64_t most,
 
 void qmp_pbkvm_set_lag(bool has_lag, uint32_t lag, bool has_lag_events,
                        uint64_t lag_events, bool has_lag_branches,
-                       uint64_t lag_branches, Error **errp)
+                       uint64_t lag_branches, bool has_lag_max,
+                       uint32_t lag_max, Error **errp)
 {
     PbkvmState *s = pbkvm_get_backup(errp);
     PbLag wanted;
@@ -170,22 +245,30 @@ void qmp_pbkvm_set_lag(bool has_lag, uint32_t lag, bool has_lag_events,
     if (!s) {
         return;
     }
-    if (!has_lag && !has_lag_events && !has_lag_branches) {
-        error_setg(errp, "pbkvm-set-lag: expected lag, lag-events or "
-                   "lag-branches");
+    if (!has_lag && !has_lag_events && !has_lag_branches && !has_lag_max) {
+        error_setg(errp, "pbkvm-set-lag: expected lag, lag-events, "
+                   "lag-branches or lag-max");
         return;
     }
     if ((has_lag && !in_range("lag", lag, PBKVM_LAG_MS_MAX, " ms", errp)) ||
         (has_lag_events && !in_range("lag-events", lag_events,
                                      PBKVM_LAG_COUNT_MAX, "", errp)) ||
         (has_lag_branches && !in_range("lag-branches", lag_branches,
-                                       PBKVM_LAG_COUNT_MAX, "", errp))) {
+                                       PBKVM_LAG_COUNT_MAX, "", errp)) ||
+        (has_lag_max && !in_range("lag-max", lag_max, PBKVM_LAG_MS_MAX, " ms",
+                                  errp))) {
         return;
     }
-    s->lag.ms = has_lag ? lag : s->lag.ms;
+    lag = has_lag ? lag : s->lag.ms;
+    lag_max = has_lag_max ? lag_max : s->lag.max_ms;
+    if (!max_fits(lag, lag_max, errp)) {
+        return;
+    }
+    s->lag.ms = lag;
     s->lag.events = has_lag_events ? lag_events : s->lag.events;
     s->lag.branches = has_lag_branches ? lag_branches : s->lag.branches;
-    pbkvm_lag_check(s);
+    qatomic_set(&s->lag.max_ms, lag_max);
+    warn_of_ring(s);
     wanted = pbkvm_lag_wanted(s);
     pb_backup_set_lag(s->backup, &wanted);
 }

@@ -242,6 +242,9 @@ static int run_once(PbkvmState *s, CPUState *cpu)
         if (!cpu->stop && !pbkvm_wait_for_room(s, cpu)) {
             return EXCP_INTERRUPT;
         }
+        if (!cpu->stop) {
+            pbkvm_lag_hold(s, cpu);
+        }
         if (qatomic_read(&cpu->exit_request)) {
             /* KVM completes the last exit, and comes back at once. */
             qatomic_set(&run->immediate_exit, 1);

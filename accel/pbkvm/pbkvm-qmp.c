@@ -177,6 +177,8 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->lag_wanted = s->lag.ms;
     q->lag_events_wanted = s->lag.events;
     q->lag_branches_wanted = s->lag.branches;
+    q->lag_max = s->lag.max_ms;
+    q->lag_max_time = qatomic_read(&s->lag.held_ns);
     q->counter = get_counter(s, &b);
     q->landings = get_landings(&b);
     q->ring_full = qatomic_read(&s->full.count);

@@ -8,10 +8,9 @@
  */
 #include "qemu/osdep.h"
 #include "pbkvm-query.h"
+#include "pbkvm-rom.h"
 
 #define SCRATCH 0x3ff
-#define ROM_SIZE 65536
-#define ROM_ENTRY 0xfff0
 
 /* More events than the ring holds. */
 #define A_RING 5000
@@ -29,23 +28,6 @@ static const uint8_t rom_code[] = {
     0x66, 0xe7, 0x84,         /* 0x0d      out %eax,$0x84 */
     0xeb, 0xee,               /* 0x10      jmp 0b */
 };
-
-static const uint8_t rom_entry[] = {
-    0xea, 0x00, 0x00, 0x00, 0xf0,   /* ljmp $0xf000,$0 */
-};
-
-static void make_rom(void)
-{
-    g_autofree uint8_t *rom = g_malloc0(ROM_SIZE);
-    GError *err = NULL;
-    int fd = g_file_open_tmp("pbkvm-rom-XXXXXX", &rom_file, &err);
-
-    g_assert_no_error(err);
-    memcpy(rom, rom_code, sizeof(rom_code));
-    memcpy(rom + ROM_ENTRY, rom_entry, sizeof(rom_entry));
-    g_assert_cmpint(write(fd, rom, ROM_SIZE), ==, ROM_SIZE);
-    close(fd);
-}
 
 static QTestState *start(const char *options)
 {
@@ -156,7 +138,7 @@ int main(int argc, char **argv)
     int ret;
 
     g_test_init(&argc, &argv, NULL);
-    make_rom();
+    rom_file = make_rom(rom_code, sizeof(rom_code));
     qtest_add_func("/pbkvm/recover/later", test_backup_later);
     qtest_add_data_func("/pbkvm/recover/stop", "", test_primary_goes_on);
     qtest_add_data_func("/pbkvm/recover/spill", ",spill=pbkvm-recover-spill",

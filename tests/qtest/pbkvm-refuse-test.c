@@ -23,6 +23,11 @@ static const Refusal refusals[] = {
       "67108864 events" },
     { "lag-min-range", "-accel pbkvm,lag-min=3600001",
       "pbkvm: lag-min=3600001: expected 0 to 3600000 ms" },
+    { "lag-max-range", "-accel pbkvm,lag-max=3600001",
+      "pbkvm: lag-max=3600001: expected 0 to 3600000 ms" },
+    { "lag-max-below-lag", "-accel pbkvm,lag=500,lag-max=499 -nic none",
+      "pbkvm: lag-max=499: expected 0 (the Primary never waits) or at least "
+      "lag=500" },
     { "lag-events-range", "-accel pbkvm,lag-events=1000000000001",
       "pbkvm: lag-events=1000000000001: expected 0 to 1000000000000" },
     { "lag-branches-range", "-accel pbkvm,lag-branches=1000000000001",

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * pbkvm-spill-test.c: the ring is full: with spill=FILE the Primary goes on,
- * without it what it recorded last is not lost; and lags in events and
- * branches.  SeaBIOS is the guest: each reset fills a ring of 4096.
+ * without it what it recorded last is not lost.  SeaBIOS is the guest: each
+ * reset fills a ring of 4096.
  */
 #include "qemu/osdep.h"
 #include <sys/resource.h>
 #include "pbkvm-query.h"
 
 #define REST "-m 32 -nic none -vga none"
-
-#define RESET_US (3 * G_USEC_PER_SEC)
 
 static char *dir;
 
@@ -236,110 +234,6 @@ static void test_panic_behind_a_full_ring(void)
     qtest_quit(qts);
 }
 
-/* ---- the lag ---- */
-
-static void set_lag(QTestState *qts, const char *what, int64_t value)
-{
-    QDict *reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-set-lag', "
-                             "'arguments': { %s: %" PRId64 " } }", what,
-                             value);
-
-    g_assert(qdict_haskey(reply, "return"));
-    qobject_unref(reply);
-}
-
-static void assert_behind(QTestState *qts, int64_t events, int64_t branches)
-{
-    QDict *info = query(qts);
-
-    g_assert_cmpint(qdict_get_int(info, "events-written"), >=,
-                    qdict_get_int(info, "events-read") + events);
-    g_assert_cmpint(qdict_get_int(info, "primary-branches"), >=,
-                    qdict_get_int(info, "backup-branches") + branches);
-    qobject_unref(info);
-}
-
-/*
- * Until the Backup has moved.  A BIOS that found nothing to boot would do
- * nothing more, so it is reset; but only when nothing has moved for a while:
- * SeaBIOS hangs when a reset comes while it makes its shadow, and each takes
- * 34,500 slots of the ring: where that is short the lag gives way.
- */
-static void go_on(QTestState *qts)
-{
-    int64_t read = query_number(qts, "events-read");
-    gint64 now = g_get_monotonic_time();
-    gint64 reset = now + RESET_US, until = now + PATIENCE_US;
-
-    while (query_number(qts, "events-read") == read) {
-        now = g_get_monotonic_time();
-        g_assert_cmpint(now, <, until);
-        if (now >= reset) {
-            qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
-            reset = now + RESET_US;
-        }
-    }
-}
-
-static void test_lag_in_events(void)
-{
-    QTestState *qts = qtest_init("-accel pbkvm,lag=0,lag-events=300,"
-                                 "ring-size=1048576 " REST);
-    int i;
-
-    for (i = 0; i < 20; i++) {
-        go_on(qts);
-        assert_behind(qts, 300, 0);
-    }
-    g_assert_cmpint(query_number(qts, "lag-events-wanted"), ==, 300);
-    set_lag(qts, "lag-events", 0);
-    wait_for(qts, "events-read", query_number(qts, "events-written"));
-    assert_equal(qts);
-    qtest_quit(qts);
-}
-
-static void test_lag_in_branches(void)
-{
-    QTestState *qts = qtest_init("-accel pbkvm,lag=0,lag-branches=20000,"
-                                 "ring-size=1048576 " REST);
-    int i;
-
-    for (i = 0; i < 20; i++) {
-        go_on(qts);
-        assert_behind(qts, 0, 20000);
-    }
-    g_assert_cmpint(query_number(qts, "lag-branches-wanted"), ==, 20000);
-    set_lag(qts, "lag-branches", 1000000000000);
-    assert_equal(qts);
-    qtest_quit(qts);
-}
-
-static void test_set_lag_keeps_what_is_not_given(void)
-{
-    QTestState *qts = qtest_init("-accel pbkvm,lag=100 " REST);
-    g_autofree char *hmp = NULL;
-
-    wait_for(qts, "events-read", 1);
-    set_lag(qts, "lag-events", 7);
-    set_lag(qts, "lag-branches", 8);
-    g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 100);
-    g_assert_cmpint(query_number(qts, "lag-events-wanted"), ==, 7);
-    g_assert_cmpint(query_number(qts, "lag-branches-wanted"), ==, 8);
-    hmp = qtest_hmp(qts, "pbkvm_set_lag 50 9");
-    g_assert_cmpstr(hmp, ==, "");
-    g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 50);
-    g_assert_cmpint(query_number(qts, "lag-events-wanted"), ==, 9);
-    g_assert_cmpint(query_number(qts, "lag-branches-wanted"), ==, 8);
-    assert_error(qtest_qmp(qts, "{ 'execute': 'pbkvm-set-lag' }"),
-                 "pbkvm-set-lag: expected lag, lag-events or lag-branches");
-    assert_error(qtest_qmp(qts, "{ 'execute': 'pbkvm-set-lag', 'arguments': "
-                           "{ 'lag': 1, 'lag-events': 1000000000001 } }"),
-                 "pbkvm-set-lag: lag-events 1000000000001: expected 0 to "
-                 "1000000000000");
-    g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 50);
-    qtest_quit(qts);
-}
-
 int main(int argc, char **argv)
 {
     int ret;
@@ -354,10 +248,6 @@ int main(int argc, char **argv)
                    test_evidence_has_what_was_spilled);
     qtest_add_func("/pbkvm/spill/file-fails", test_file_that_fails_blocks);
     qtest_add_func("/pbkvm/block/panic", test_panic_behind_a_full_ring);
-    qtest_add_func("/pbkvm/lag/events", test_lag_in_events);
-    qtest_add_func("/pbkvm/lag/branches", test_lag_in_branches);
-    qtest_add_func("/pbkvm/lag/set-some",
-                   test_set_lag_keeps_what_is_not_given);
     ret = g_test_run();
     /* No spill file has a name: the folder is empty. */
     g_assert_cmpint(rmdir(dir), ==, 0);

@@ -349,19 +349,6 @@ static void test_ram_is_compared_in_the_background(void)
     qtest_quit(qts);
 }
 
-static void test_lag_changes(void)
-{
-    QTestState *qts = qtest_init("-accel pbkvm,lag=3600000 -m 32 -nic none "
-                                 "-vga none");
-
-    wait_for(qts, "events-written", 20);
-    g_assert_cmpint(query_number(qts, "events-read"), ==, 0);
-    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-set-lag', 'arguments': "
-                             "{ 'lag': 0 } }");
-    wait_for(qts, "events-read", 20);
-    qtest_quit(qts);
-}
-
 static void test_full_ring_is_told(void)
 {
     QTestState *qts = start_frozen(",ring-size=4096");
@@ -393,7 +380,6 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/walk/monitor", test_monitor_walks_too);
     qtest_add_func("/pbkvm/slices", test_ram_is_compared_in_the_background);
     qtest_add_func("/pbkvm/look", test_looking_changes_nothing);
-    qtest_add_func("/pbkvm/lag/set", test_lag_changes);
     qtest_add_func("/pbkvm/ring/full", test_full_ring_is_told);
     return g_test_run();
 }

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-lag-test.c: how far the Backup stays behind, in ms, events and
+ * branches, and that the Primary waits for one that is later than lag-max.
+ *
+ * SeaBIOS is the guest, or a ROM that computes and reads a port without end.
+ */
+#include "qemu/osdep.h"
+#include <sched.h>
+#include <sys/resource.h>
+#include "pbkvm-query.h"
+#include "pbkvm-rom.h"
+
+#define REST "-m 32 -nic none -vga none"
+
+#define RESET_US (3 * G_USEC_PER_SEC)
+
+static void set_lag(QTestState *qts, const char *what, int64_t value)
+{
+    QDict *reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-set-lag', "
+                             "'arguments': { %s: %" PRId64 " } }", what,
+                             value);
+
+    g_assert(qdict_haskey(reply, "return"));
+    qobject_unref(reply);
+}
+
+static void assert_behind(QTestState *qts, int64_t events, int64_t branches)
+{
+    QDict *info = query(qts);
+
+    g_assert_cmpint(qdict_get_int(info, "events-written"), >=,
+                    qdict_get_int(info, "events-read") + events);
+    g_assert_cmpint(qdict_get_int(info, "primary-branches"), >=,
+                    qdict_get_int(info, "backup-branches") + branches);
+    qobject_unref(info);
+}
+
+/*
+ * Until the Backup has moved.  A BIOS that found nothing to boot would do
+ * nothing more, so it is reset; but only when nothing has moved for a while:
+ * SeaBIOS hangs when a reset comes while it makes its shadow, and each takes
+ * 34,500 slots of the ring: where that is short the lag gives way.
+ */
+static void go_on(QTestState *qts)
+{
+    int64_t read = query_number(qts, "events-read");
+    gint64 now = g_get_monotonic_time();
+    gint64 reset = now + RESET_US, until = now + PATIENCE_US;
+
+    while (query_number(qts, "events-read") == read) {
+        now = g_get_monotonic_time();
+        g_assert_cmpint(now, <, until);
+        if (now >= reset) {
+            qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
+            reset = now + RESET_US;
+        }
+    }
+}
+
+static void test_lag_in_events(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,lag=0,lag-events=300,"
+                                 "ring-size=1048576 " REST);
+    int i;
+
+    for (i = 0; i < 20; i++) {
+        go_on(qts);
+        assert_behind(qts, 300, 0);
+    }
+    g_assert_cmpint(query_number(qts, "lag-events-wanted"), ==, 300);
+    set_lag(qts, "lag-events", 0);
+    wait_for(qts, "events-read", query_number(qts, "events-written"));
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
+static void test_lag_in_branches(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,lag=0,lag-branches=20000,"
+                                 "ring-size=1048576 " REST);
+    int i;
+
+    for (i = 0; i < 20; i++) {
+        go_on(qts);
+        assert_behind(qts, 0, 20000);
+    }
+    g_assert_cmpint(query_number(qts, "lag-branches-wanted"), ==, 20000);
+    set_lag(qts, "lag-branches", 1000000000000);
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
+static void test_lag_changes(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,lag=3600000 -m 32 -nic none "
+                                 "-vga none");
+
+    wait_for(qts, "events-written", 20);
+    g_assert_cmpint(query_number(qts, "events-read"), ==, 0);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-set-lag', 'arguments': "
+                             "{ 'lag': 0 } }");
+    wait_for(qts, "events-read", 20);
+    qtest_quit(qts);
+}
+
+static void test_set_lag_keeps_what_is_not_given(void)
+{
+    QTestState *qts = qtest_init("-accel pbkvm,lag=100 " REST);
+    g_autofree char *hmp = NULL;
+
+    wait_for(qts, "events-read", 1);
+    set_lag(qts, "lag-events", 7);
+    set_lag(qts, "lag-branches", 8);
+    g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 100);
+    g_assert_cmpint(query_number(qts, "lag-events-wanted"), ==, 7);
+    g_assert_cmpint(query_number(qts, "lag-branches-wanted"), ==, 8);
+    hmp = qtest_hmp(qts, "pbkvm_set_lag 50 9");
+    g_assert_cmpstr(hmp, ==, "");
+    g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 50);
+    g_assert_cmpint(query_number(qts, "lag-events-wanted"), ==, 9);
+    g_assert_cmpint(query_number(qts, "lag-branches-wanted"), ==, 8);
+    assert_error(qtest_qmp(qts, "{ 'execute': 'pbkvm-set-lag' }"),
+                 "pbkvm-set-lag: expected lag, lag-events, lag-branches or "
+                 "lag-max");
+    assert_error(qtest_qmp(qts, "{ 'execute': 'pbkvm-set-lag', 'arguments': "
+                           "{ 'lag': 1, 'lag-events': 1000000000001 } }"),
+                 "pbkvm-set-lag: lag-events 1000000000001: expected 0 to "
+                 "1000000000000");
+    assert_error(qtest_qmp(qts, "{ 'execute': 'pbkvm-set-lag', 'arguments': "
+                           "{ 'lag': 60, 'lag-max': 59 } }"),
+                 "pbkvm: lag-max=59: expected 0 (the Primary never waits) or "
+                 "at least lag=60");
+    g_assert_cmpint(query_number(qts, "lag-wanted"), ==, 50);
+    g_assert_cmpint(query_number(qts, "lag-max"), ==, 0);
+    qtest_quit(qts);
+}
+
+/* ---- a Backup that is late ---- */
+
+static const uint8_t busy_code[] = {
+    0xba, 0xff, 0x03,         /* 0x00      mov $0x3ff,%dx */
+    0xb9, 0x10, 0x27,         /* 0x03 0:   mov $10000,%cx */
+    0xe2, 0xfe,               /* 0x06 1:   loop 1b */
+    0xec,                     /* 0x08      in  %dx,%al */
+    0xeb, 0xf8,               /* 0x09      jmp 0b */
+};
+
+#define LAG_MS     100
+#define LAG_MAX_MS 300
+/* From one event to the next, and what else the lag's figure includes. */
+#define LAG_GRAIN_MS 60
+
+static QTestState *start_busy(void)
+{
+    g_autofree char *rom = make_rom(busy_code, sizeof(busy_code));
+    QTestState *qts = qtest_initf("-accel pbkvm,lag=%d -m 8 -nic none "
+                                  "-vga none -serial null -bios %s "
+                                  "-name test,debug-threads=on", LAG_MS, rom);
+
+    unlink(rom);
+    return qts;
+}
+
+static pid_t backup_thread(QTestState *qts)
+{
+    g_autofree char *tasks = g_strdup_printf("/proc/%d/task",
+                                             (int)qtest_pid(qts));
+    g_autoptr(GDir) all = g_dir_open(tasks, 0, NULL);
+    const char *tid;
+
+    g_assert(all);
+    while ((tid = g_dir_read_name(all))) {
+        g_autofree char *file = g_strdup_printf("%s/%s/comm", tasks, tid);
+        g_autofree char *name = NULL;
+
+        if (g_file_get_contents(file, &name, NULL, NULL) &&
+            g_str_has_prefix(name, "Backup/pbkvm")) {
+            return atoi(tid);
+        }
+    }
+    g_assert_not_reached();
+}
+
+/* A CPU's busy loop: whoever shares that CPU gets what is left. */
+typedef struct Hog {
+    GThread *thread;
+    cpu_set_t cpu;
+    bool quit;                /* atomic */
+} Hog;
+
+static void *hog_loop(void *opaque)
+{
+    Hog *h = opaque;
+
+    g_assert_cmpint(sched_setaffinity(0, sizeof(h->cpu), &h->cpu), ==, 0);
+    while (!__atomic_load_n(&h->quit, __ATOMIC_RELAXED)) {
+        continue;
+    }
+    return NULL;
+}
+
+/* The Backup shares its CPU with the hog, and gets a tenth of it. */
+static void make_late(QTestState *qts, Hog *h)
+{
+    pid_t tid = backup_thread(qts);
+    cpu_set_t all;
+    int cpu = 0;
+
+    g_assert_cmpint(sched_getaffinity(tid, sizeof(all), &all), ==, 0);
+    while (!CPU_ISSET(cpu, &all)) {
+        cpu++;
+    }
+    *h = (Hog) { .quit = false };
+    CPU_ZERO(&h->cpu);
+    CPU_SET(cpu, &h->cpu);
+    g_assert_cmpint(sched_setaffinity(tid, sizeof(h->cpu), &h->cpu), ==, 0);
+    g_assert_cmpint(setpriority(PRIO_PROCESS, tid, 10), ==, 0);
+    h->thread = g_thread_new("hog", hog_loop, h);
+    wait_for(qts, "lag-now", LAG_MAX_MS + 2 * LAG_GRAIN_MS);
+}
+
+static void stop_hog(Hog *h)
+{
+    __atomic_store_n(&h->quit, true, __ATOMIC_RELAXED);
+    g_thread_join(h->thread);
+}
+
+static void wait_until_not_late(QTestState *qts, int64_t ms)
+{
+    gint64 until = g_get_monotonic_time() + PATIENCE_US;
+
+    while (query_number(qts, "lag-now") > ms) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+        g_usleep(1000);
+    }
+}
+
+/* Without lag-max the Backup gets later and later, which make_late() shows. */
+static void test_primary_waits_for_a_late_backup(void)
+{
+    QTestState *qts = start_busy();
+    int64_t branches;
+    int i, late = 0;
+    Hog hog;
+
+    make_late(qts, &hog);
+    g_assert_cmpint(query_number(qts, "lag-max-time"), ==, 0);
+    set_lag(qts, "lag-max", LAG_MAX_MS);
+    g_assert_cmpint(query_number(qts, "lag-max"), ==, LAG_MAX_MS);
+    wait_until_not_late(qts, LAG_MAX_MS);
+    branches = query_number(qts, "primary-branches");
+    for (i = 0; i < 50; i++) {
+        late += query_number(qts, "lag-now") > LAG_MAX_MS + LAG_GRAIN_MS;
+        g_usleep(20 * 1000);
+    }
+    /* A computer that pauses passes its time. */
+    g_assert_cmpint(late, <=, 5);
+    g_assert_cmpint(query_number(qts, "primary-branches"), >, branches);
+    g_assert_cmpint(query_number(qts, "lag-max-time"), >, 0);
+    stop_hog(&hog);
+    assert_equal(qts);
+    assert_status(qts, "running");
+    qtest_quit(qts);
+}
+
+/* The Primary's time stands while it is stopped, though it was waiting. */
+static void test_stop_while_the_primary_waits(void)
+{
+    QTestState *qts = start_busy();
+    int64_t lag, branches;
+    Hog hog;
+
+    make_late(qts, &hog);
+    set_lag(qts, "lag-max", LAG_MS);
+    wait_for(qts, "lag-max-time", 1);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+    wait_until_not_late(qts, LAG_MS + LAG_GRAIN_MS);
+    lag = query_number(qts, "lag-now");
+    g_usleep(500 * 1000);
+    g_assert_cmpint(query_number(qts, "lag-now"), <=, lag);
+    branches = query_number(qts, "primary-branches");
+    qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
+    wait_for(qts, "primary-branches", branches + 100000);
+    stop_hog(&hog);
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
+/* A Backup that stands still is not late: nobody waits for it. */
+static void test_nobody_waits_for_a_frozen_backup(void)
+{
+    QTestState *qts = start_busy();
+    int64_t waited;
+
+    set_lag(qts, "lag-max", LAG_MS);
+    wait_for(qts, "events-read", 1);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
+    waited = query_number(qts, "lag-max-time");
+    wait_for(qts, "lag-now", 5 * LAG_MS);
+    g_assert_cmpint(query_number(qts, "lag-max-time"), ==, waited);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    qtest_add_func("/pbkvm/lag/set", test_lag_changes);
+    qtest_add_func("/pbkvm/lag/events", test_lag_in_events);
+    qtest_add_func("/pbkvm/lag/branches", test_lag_in_branches);
+    qtest_add_func("/pbkvm/lag/set-some",
+                   test_set_lag_keeps_what_is_not_given);
+    qtest_add_func("/pbkvm/lag/max", test_primary_waits_for_a_late_backup);
+    qtest_add_func("/pbkvm/lag/max-stop", test_stop_while_the_primary_waits);
+    qtest_add_func("/pbkvm/lag/max-frozen",
+                   test_nobody_waits_for_a_frozen_backup);
+    return g_test_run();
+}
