@@ -132,6 +132,16 @@ static int note_watched(PbBackup *b)
     return ret;
 }
 
+/* Only the landing's own, which is mostly there already. */
+static int arm_own(PbVcpu *v, uint32_t control, const uint64_t *own)
+{
+    if (!own) {
+        return pb_vcpu_debug_off(v);
+    }
+    return v->debug_control == control && v->bps == 1 && v->bp[0] == *own
+           ? 0 : pb_vcpu_debug(v, control, own, 1);
+}
+
 int pb_breaks_arm(PbBackup *b, const uint64_t *own)
 {
     PbDebugRegister dr[4];
@@ -140,8 +150,7 @@ int pb_breaks_arm(PbBackup *b, const uint64_t *own)
     bool watches = false;
 
     if (!b->walking || !b->breaks) {
-        return own ? pb_vcpu_debug(&b->v, control, own, 1)
-                   : pb_vcpu_debug_off(&b->v);
+        return arm_own(&b->v, control, own);
     }
     if (own) {
         dr[n++] = (PbDebugRegister) { .addr = *own, .len = 1 };

@@ -4,7 +4,7 @@
  *
  * FAR:  the sampler is armed `margin` branches early and the guest runs.
  * NEAR: a hardware breakpoint on the target's RIP; every hit is compared,
- *       and stepped off when it is another pass of the same place.
+ *       and left behind when it is another pass of the same place.
  * HERE: done.  PAST: reported, never continued.
  *
  * A breakpoint does not stop the first instruction after an IRET that loads
@@ -17,7 +17,9 @@
 
 #include "backup-internal.h"
 #include "backup-rep.h"
+#include "backup-resume.h"
 #include "backup-stuck.h"
+#include "pb-exit.h"
 #include "pb-inject.h"
 #include "pb-remedy.h"
 #include "pb-step.h"
@@ -29,7 +31,10 @@ typedef struct PbLanding {
     uint64_t armed_for;       /* the number of branches it should stop at */
     uint64_t first_exit;      /* pb_backup_own_exits() when it began */
     PbRep rep;
+    PbResume resume;
     PbRounds rounds;
+    bool passes;              /* may pass over writes: can_pass() */
+    uint64_t passed;          /* branches at the last one */
 } PbLanding;
 
 static PbReplayEnd past(PbBackup *b, PbLanding *l)
@@ -83,6 +88,26 @@ static int break_at(PbBackup *b, uint64_t linear)
 }
 
 /*
+ * On from the target's place.  A debugger's breakpoints are not to be passed
+ * over, and what counts by steps takes one anyhow.  1: run; 0: step.
+ */
+static int resume(PbBackup *b, PbLanding *l, const PbPosition *now)
+{
+    int ret;
+
+    if (l->target.resumed || b->breaks ||
+        b->c.counter == PB_COUNTER_STEP) {
+        return 0;
+    }
+    ret = pb_resume_prepare(&l->resume, &b->v, now);
+    if (ret == 1) {
+        ret = break_at(b, l->target.rip);
+        ret = ret < 0 ? ret : 1;
+    }
+    return ret;
+}
+
+/*
  * What KVM holds is delivered at the next entry.  A target with the very same
  * position must not be compared before that: a handler without a conditional
  * branch comes back to the same RIP, branches and registers.  Tell where it
@@ -122,8 +147,12 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
 {
     uint64_t entry;
     bool branch;
-    int ret = pb_stuck_round(b, &l->rounds, now);
+    int ret;
 
+    if (b->v.io_pending) {
+        return break_at(b, l->target.rip);
+    }
+    ret = pb_stuck_round(b, &l->rounds, now);
     if (ret) {
         return ret < 0 ? ret : PB_NEAR_CIRCLE;
     }
@@ -140,6 +169,9 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
         return break_at(b, l->target.rip);
     }
     ret = pb_rep_prepare(&l->rep, &b->v, now, &l->target);
+    if (ret == 0 && now->rip == l->target.rip) {
+        ret = resume(b, l, now);
+    }
     if (ret) {
         return ret == 1 ? 0 : ret;
     }
@@ -173,6 +205,21 @@ static void note_landing(PbBackup *b, PbLanding *l)
     }
 }
 
+/*
+ * A write on the way needs no look of its own: with the breakpoint set KVM
+ * finishes it, and stops at the target all the same.  At most one for each
+ * branch, so that a circle of writes is found.
+ */
+static bool can_pass(PbBackup *b, PbLanding *l, uint64_t branches)
+{
+    if (!l->passes || !b->v.io_pending || !pb_exit_is_write(b->v.run) ||
+        l->target.resumed || branches == l->passed) {
+        return false;
+    }
+    l->passed = branches;
+    return true;
+}
+
 /* Close enough to compare: finish the pending exit, then look. */
 static int look(PbBackup *b, PbLanding *l, PbPosition *now,
                 PbLandState *state)
@@ -183,7 +230,7 @@ static int look(PbBackup *b, PbLanding *l, PbPosition *now,
     now->branches = pb_counter_read(b->v.counter);
     note_skid(b, l, now->branches);
     *state = pb_land_classify(now, &l->target, b->margin);
-    if (*state != PB_LAND_NEAR) {
+    if (*state != PB_LAND_NEAR || can_pass(b, l, now->branches)) {
         return 0;
     }
     ret = pb_vcpu_complete(&b->v);
@@ -210,11 +257,16 @@ static PbReplayEnd leave(PbBackup *b, PbLanding *l, PbReplayEnd end)
     return ret < 0 ? pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", ret) : end;
 }
 
-/* Run; nobody may look at ECX before a REP string has it back. */
+/* Run; nobody may look at ECX before a REP string has it back, nor at RF. */
 static PbRunEnd run_near(PbBackup *b, PbLanding *l)
 {
     PbRunEnd end = pb_backup_run_guest(b);
+    int ended = pb_resume_end(&l->resume, &b->v);
 
+    if (ended < 0) {
+        pb_backup_fail(b, "taking RF back", ended);
+        return PB_RUN_FAILED;
+    }
     if (end == PB_RUN_KICKED) {
         pb_stuck_not_yet(&l->rounds);
     }
@@ -236,7 +288,7 @@ PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
 {
     PbLanding l = {
         .e = e, .target = pb_position_of(e),
-        .first_exit = pb_backup_own_exits(b),
+        .first_exit = pb_backup_own_exits(b), .passes = true,
     };
     PbRunEnd end;
     PbPosition now;
