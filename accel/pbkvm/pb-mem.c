@@ -241,6 +241,7 @@ int pb_mem_twin(PbMem *twin, const PbMem *m)
 
     memset(twin, 0, sizeof(*twin));
     twin->owned = true;
+    twin->merge = m->merge;
     for (i = 0; i < m->blocks; i++) {
         const PbBlock *b = &m->block[i];
         void *host = mmap(NULL, b->size, PROT_READ | PROT_WRITE,
@@ -251,6 +252,9 @@ int pb_mem_twin(PbMem *twin, const PbMem *m)
 
             pb_mem_destroy(twin);
             return ret;
+        }
+        if (twin->merge) {
+            madvise(host, b->size, MADV_MERGEABLE);   /* if Linux has it */
         }
         pb_mem_add_block(twin, b->name, host, b->size);
         twin->block[i].sparse = true;

@@ -39,6 +39,7 @@ typedef struct PbMem {
     unsigned blocks;
     PbSlotChange slot[PB_MEM_MAX_SLOTS];   /* size 0: not in use */
     bool owned;                            /* blocks are unmapped at the end */
+    bool merge;                            /* equal pages may be shared (KSM) */
 } PbMem;
 
 /* Append a block, not sparse; false when the table is full. */
@@ -75,7 +76,8 @@ void *pb_mem_at(const PbMem *m, uint64_t gpa, uint64_t len);
 
 /*
  * Make @twin a copy of @m with memory of its own: same blocks, same slots,
- * same contents; pages that are all zero stay untouched.  0 or -errno.
+ * same contents; pages that are all zero stay untouched.  If @m's may be
+ * merged, so may the twin's, most of which are equal.  0 or -errno.
  * pb_mem_destroy(twin) gives the memory back.
  */
 int pb_mem_twin(PbMem *twin, const PbMem *m);

@@ -137,6 +137,7 @@ bool pbkvm_memory_start(PbkvmState *s, Error **errp)
     if (!add_blocks(s, errp)) {
         return false;
     }
+    s->mem.merge = machine_mem_merge(current_machine);
     for (i = 0; i < PB_MEM_MAX_SLOTS; i++) {
         PbSlotChange c = {
             .gpa = early[i].gpa, .size = early[i].size,

@@ -24,6 +24,10 @@ LOADS = {
                "for n in 1 2 3 4 5 6 7 8; do (i=0; while [ $i -lt 40 ]; do "
                "sleep 0.001; i=$((i+1)); done) & done; wait"),
 }
+# A quarter of the RAM, if TIMES is an eighth of its MiB: busybox has 2 MiB.
+FILL = ("i=0; while [ $i -lt {times} ]; do cat /bin/busybox; i=$((i+1)); done "
+        "> /tmp/fill")
+LIGHT = "(while sleep 0.05; do busybox true; done) & true"
 TITLES = {BOOT: "boot to the shell"} | {
     name: title for name, (title, _) in LOADS.items()}
 

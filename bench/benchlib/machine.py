@@ -90,14 +90,28 @@ class Machine(Guest):
         super().__exit__(*exception)
         self.rr_file.unlink(missing_ok=True)
 
-    def used(self, fresh=False):
-        """What QEMU has used so far; FRESH: then the peak begins anew."""
-        self.meter.write("fresh\n" if fresh else "look\n")
+    def _ask_meter(self, word):
+        self.meter.write(word + "\n")
         self.meter.flush()
         line = self.meter.readline()
         if not line:
             raise Failure("the meter is gone: " + self.said())
-        answer = json.loads(line)
+        return json.loads(line)
+
+    def share_mib(self):
+        """QEMU's share of the memory: shared pages count in part."""
+        return self._ask_meter("share")["share_kib"] / 1024
+
+    def merge_pages(self):
+        """Equal pages become one from now on; in the lab only."""
+        if self.native:
+            raise Failure("merging pages is the host's own affair: see "
+                          "/sys/kernel/mm/ksm")
+        self._ask_meter("merge")
+
+    def used(self, fresh=False):
+        """What QEMU has used so far; FRESH: then the peak begins anew."""
+        answer = self._ask_meter("fresh" if fresh else "look")
         return Use(answer["cpu_s"], answer["threads"],
                    answer["peak_kib"] / 1024)
 

@@ -2,6 +2,7 @@
 """pbkvm doctor: what this computer can do, what it lacks, how to mend it."""
 
 import os
+import pathlib
 import shutil
 import subprocess
 import textwrap
@@ -11,6 +12,7 @@ from pbkvmlib.errors import FAILED, OK, PbError
 
 WORDS = {"ok": "ok  ", "FAIL": "FAIL", "warn": "warn"}
 COLOURS = {"ok": "32", "FAIL": "31", "warn": "33"}
+MERGE = pathlib.Path("/sys/kernel/mm/ksm/run")
 NEED_MIB = 2300     # the lab's 1536 and what surrounds it
 
 
@@ -35,6 +37,20 @@ class Report:
         return word != "FAIL"
 
 
+def merging(report, run=MERGE):
+    """Whether Linux lets Primary and Backup share equal pages."""
+    try:
+        state = run.read_text().strip()
+    except OSError:
+        return report("warn", "equal pages", "this Linux cannot merge equal "
+                      "pages: the Backup takes as much RAM as its Primary")
+    if state == "1":
+        return report("ok", "equal pages", "Linux merges them: a Backup takes "
+                      "little RAM of its own")
+    return report("warn", "equal pages", "Linux does not merge them: a Backup "
+                  "takes as much RAM as its Primary", f"echo 1 > {run}")
+
+
 def host(report):
     """Requirements of the host's own KVM; pbkvm-check knows them."""
     if not places.CHECK.exists():
@@ -52,6 +68,7 @@ def host(report):
             report(word, rest[:10].strip(), rest[10:].strip())
     if done.returncode and "FAIL" not in done.stdout:
         report("FAIL", "pbkvm-check", (done.stderr or "it failed").strip())
+    merging(report)
     return done.returncode == 0
 
 

@@ -185,6 +185,46 @@ static void test_reset_amid_exceptions(void)
     unlink(bios);
 }
 
+/* KiB of the process whose pages Linux may merge ("mg", proc(5)). */
+static int mergeable_kib(QTestState *qts)
+{
+    g_autofree char *name = g_strdup_printf("/proc/%d/smaps",
+                                            (int)qtest_pid(qts));
+    g_autofree char *smaps = NULL;
+    g_auto(GStrv) lines = NULL;
+    int i, size = 0, sum = 0;
+
+    g_assert(g_file_get_contents(name, &smaps, NULL, NULL));
+    lines = g_strsplit(smaps, "\n", -1);
+    for (i = 0; lines[i]; i++) {
+        if (sscanf(lines[i], "Size: %d", &size) != 1 &&
+            g_str_has_prefix(lines[i], "VmFlags:") &&
+            strstr(lines[i], " mg")) {
+            sum += size;
+        }
+    }
+    return sum;
+}
+
+/* Primary's RAM and Backup's are mostly equal: as QEMU merges, so do we. */
+static void test_ram_may_be_merged(void)
+{
+    QTestState *qts = start(0);
+
+    if (access("/sys/kernel/mm/ksm/run", F_OK)) {
+        g_test_skip("this Linux cannot merge pages (CONFIG_KSM)");
+        qtest_quit(qts);
+        return;
+    }
+    wait_for(qts, "events-read", 1);
+    g_assert_cmpint(mergeable_kib(qts), >=, 2 * 32 * 1024);
+    qtest_quit(qts);
+    qts = qtest_initf(MACHINE " -machine mem-merge=off", 0);
+    wait_for(qts, "events-read", 1);
+    g_assert_cmpint(mergeable_kib(qts), ==, 0);
+    qtest_quit(qts);
+}
+
 static void test_other_accelerator_says_so(void)
 {
     QTestState *qts = qtest_init("-accel tcg -m 32 -nic none -vga none");
@@ -206,6 +246,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/backup-off", test_no_backup_says_so);
     qtest_add_func("/pbkvm/reset", test_reset_is_replayed);
     qtest_add_func("/pbkvm/reset/exceptions", test_reset_amid_exceptions);
+    qtest_add_func("/pbkvm/mem-merge", test_ram_may_be_merged);
     qtest_add_func("/pbkvm/not-pbkvm", test_other_accelerator_says_so);
     return g_test_run();
 }
