@@ -30,7 +30,7 @@ int pb_resume_prepare(PbResume *r, PbVcpu *v, const PbPosition *now)
     if (ret == 0) {
         ret = pb_insn_fetch(v, &regs, &sregs, &insn);
     }
-    if (ret < 0 || !hides_rf(&insn)) {
+    if (ret != 0 || !hides_rf(&insn)) {
         return ret;
     }
     regs.rflags |= RFLAGS_RF;

@@ -31,8 +31,9 @@ uint32_t pb_crc_ram(const void *data, size_t len);
 
 /*
  * What PbEvent.crc of @e has to be with the pb_event_payload_len() bytes at
- * @payload.  Whoever makes an event stores it last; whoever takes one from
- * elsewhere compares it after pb_event_check() and before all use.
+ * @payload (may be NULL if there are none).  Whoever makes an event stores it
+ * last; whoever takes one from elsewhere compares it after pb_event_check()
+ * and before all use.
  */
 uint32_t pb_crc_event(const PbEvent *e, const void *payload);
 

@@ -124,19 +124,27 @@ int pb_mem_apply_slot(PbMem *m, int vm_fd, unsigned slot,
     return 0;
 }
 
+/* Slots do not overlap: there is one at most. */
+static bool covers(const PbSlotChange *s, uint64_t gpa, uint64_t len)
+{
+    return gpa >= s->gpa && gpa - s->gpa < s->size &&
+           len <= s->size - (gpa - s->gpa);
+}
+
 void *pb_mem_at(const PbMem *m, uint64_t gpa, uint64_t len)
 {
+    static __thread unsigned last;    /* mostly it is that one again */
+    const PbSlotChange *s = &m->slot[last];
     unsigned i;
 
-    for (i = 0; i < PB_MEM_MAX_SLOTS; i++) {
-        const PbSlotChange *s = &m->slot[i];
-
-        if (s->size && gpa >= s->gpa && gpa - s->gpa < s->size &&
-            len <= s->size - (gpa - s->gpa)) {
-            return m->block[s->block].host + s->offset + (gpa - s->gpa);
+    for (i = 0; !covers(s, gpa, len); i++) {
+        if (i == PB_MEM_MAX_SLOTS) {
+            return NULL;
         }
+        s = &m->slot[i];
     }
-    return NULL;
+    last = s - m->slot;
+    return m->block[s->block].host + s->offset + (gpa - s->gpa);
 }
 
 static bool page_is_zero(const uint8_t *p)

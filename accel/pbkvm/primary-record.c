@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* primary-record.c: outside results of the Primary become events. */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "branch-counter.h"
+#include "pb-clock.h"
 #include "pb-crc.h"
 #include "pb-exit.h"
 #include "pb-inject.h"
@@ -18,8 +18,7 @@
 struct PbRecorder {
     PbStage stage;        /* the ring, and what it could not take */
     PbVcpu *v;
-    uint64_t (*now)(void *opaque);
-    void *opaque;
+    PbClock clock;
 
     uint64_t seq;
     uint64_t last_time;
@@ -43,8 +42,7 @@ PbRecorder *pb_record_new(PbRing *ring, PbSpill *spill, PbVcpu *primary,
         r->stage.ring = ring;
         r->stage.spill = spill;
         r->v = primary;
-        r->now = now;
-        r->opaque = opaque;
+        pb_clock_init(&r->clock, now, opaque);
         r->digest = PB_DIGEST_START;
     }
     return r;
@@ -98,52 +96,76 @@ void pb_record_rest(PbRecorder *r)
     }
 }
 
+/* Where @n slots may be filled: in the ring, or in the stage (*@staged). */
+static PbEvent *place(PbRecorder *r, uint32_t n, bool *staged)
+{
+    *staged = r->stage.used || pb_stage_spills(&r->stage) ||
+              !pb_ring_reserve(r->stage.ring, n);
+    return *staged ? pb_stage_add(&r->stage, n)
+                   : pb_ring_slot(r->stage.ring, 0);
+}
+
 static void put_payload(PbRecorder *r, PbEvent *staged, uint32_t slots,
                         const uint8_t *data, uint32_t len)
 {
-    uint32_t i;
+    uint32_t i, last = len % PB_EVENT_SIZE;
 
-    assert(data || !slots);
     for (i = 1; i <= slots; i++) {
         PbEvent *to = staged ? staged + i : pb_ring_slot(r->stage.ring, i);
-        uint32_t n = len < PB_EVENT_SIZE ? len : PB_EVENT_SIZE;
 
-        memcpy(to, data, n);
-        memset((uint8_t *)to + n, 0, PB_EVENT_SIZE - n);
-        data += n;
-        len -= n;
+        if (i == slots && last) {
+            memset(to, 0, PB_EVENT_SIZE);
+            memcpy(to, data, last);
+        } else {
+            memcpy(to, data, PB_EVENT_SIZE);
+        }
+        data += PB_EVENT_SIZE;
     }
 }
 
-/* Complete @e and hand it on; @payload is pb_event_payload_len() bytes. */
-static void emit(PbRecorder *r, PbEvent *e, const void *payload)
+/*
+ * All of @e with what every event tells.  In whole words: those who load
+ * words next need not wait until the stores of their parts are done.
+ */
+static void fill(PbRecorder *r, PbEvent *to, const PbEvent *e)
 {
-    uint32_t extra = pb_event_extra_slots(e);
-    PbEvent *staged = NULL;
+    uint64_t digest = (uint32_t)r->digest;    /* and no crc yet */
+    uint64_t kind = e->kind | (uint32_t)e->size << 8 |
+                    (uint32_t)e->arg << 16 | (uint64_t)r->writes << 32;
+
+    to->seq = r->seq;
+    to->time_ns = r->last_time;
+    to->branches = e->branches;
+    memcpy(&to->digest, &digest, sizeof(digest));
+    memcpy(&to->kind, &kind, sizeof(kind));
+    to->body = e->body;
+}
+
+/*
+ * Complete @e and hand it on; @payload is pb_event_payload_len() bytes, NULL if
+ * there are none.
+ */
+static void emit(PbRecorder *r, const PbEvent *e, const void *payload)
+{
+    uint32_t extra = payload ? pb_event_extra_slots(e) : 0;
+    PbEvent *to;
+    bool staged;
 
     if (r->ended) {
         return;
     }
-    e->seq = r->seq + 1;
-    __atomic_store_n(&r->seq, e->seq, __ATOMIC_RELAXED);
-    e->time_ns = r->now(r->opaque);
-    e->digest = r->digest;
-    e->writes = r->writes;
-    e->crc = pb_crc_event(e, payload);
-    __atomic_store_n(&r->last_time, e->time_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&r->seq, r->seq + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&r->last_time, pb_clock_now(&r->clock), __ATOMIC_RELAXED);
     if (e->branches) {
         __atomic_store_n(&r->last_branches, e->branches, __ATOMIC_RELAXED);
     }
     r->by_kind[e->kind]++;
-    if (r->stage.used || pb_stage_spills(&r->stage) ||
-        !pb_ring_reserve(r->stage.ring, 1 + extra)) {
-        staged = pb_stage_add(&r->stage, 1 + extra);
-        *staged = *e;
-    } else {
-        *pb_ring_slot(r->stage.ring, 0) = *e;
-    }
+    to = place(r, 1 + extra, &staged);
+    fill(r, to, e);
+    to->crc = pb_crc_event(to, payload);
     if (extra) {
-        put_payload(r, staged, extra, payload, pb_event_payload_len(e));
+        put_payload(r, staged ? to : NULL, extra, payload,
+                    pb_event_payload_len(e));
     }
     if (!staged) {
         pb_ring_publish(r->stage.ring, 1 + extra);
@@ -186,6 +208,25 @@ void pb_record_exit_begin(PbRecorder *r)
     }
 }
 
+/* One access, mostly, and not by memcpy()'s way of small pieces. */
+static void put_inline(PbEvent *e, const uint8_t *data, size_t len)
+{
+    uint32_t word = 0;
+
+    switch (len) {
+    case 1:
+        word = *data;
+        break;
+    case 2:
+        word = data[0] | data[1] << 8;
+        break;
+    default:
+        memcpy(e->body.pio.data, data, len);
+        return;
+    }
+    memcpy(e->body.pio.data, &word, sizeof(word));
+}
+
 static void record_pio_in(PbRecorder *r, const struct kvm_run *run)
 {
     const uint8_t *data = (const uint8_t *)run + run->io.data_offset;
@@ -196,7 +237,8 @@ static void record_pio_in(PbRecorder *r, const struct kvm_run *run)
     e.size = run->io.size;
     e.body.pio.count = run->io.count;
     if (len <= PB_EVENT_INLINE_DATA) {
-        memcpy(e.body.pio.data, data, len);
+        put_inline(&e, data, len);
+        data = NULL;
     }
     emit(r, &e, data);
 }
