@@ -12,6 +12,7 @@
 #include "pb-mem.h"
 
 #define PAGE_SIZE 4096u
+#define HUGE_PAGE (2u << 20)
 
 bool pb_mem_add_block(PbMem *m, const char *name, void *host, uint64_t size)
 {
@@ -243,6 +244,35 @@ bool pb_mem_scan(const PbMem *m,
     return go_on;
 }
 
+/*
+ * Memory of @b's size, as far from a huge page's beginning as @b is: KVM maps
+ * huge pages only where a guest's and its host's begin together, and QEMU has
+ * put the Primary's so.
+ */
+static int map_like(const PbBlock *b, void **host)
+{
+    uint64_t extra = b->size >= HUGE_PAGE ? HUGE_PAGE : 0;
+    uint8_t *p = mmap(NULL, b->size + extra, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint64_t skip;
+
+    if (p == MAP_FAILED) {
+        return -errno;
+    }
+    skip = extra ? ((uintptr_t)b->host - (uintptr_t)p) & (HUGE_PAGE - 1) : 0;
+    if (skip) {
+        munmap(p, skip);
+    }
+    if (extra - skip) {
+        munmap(p + skip + b->size, extra - skip);
+    }
+    if (extra) {
+        madvise(p + skip, b->size, MADV_HUGEPAGE);    /* if Linux has them */
+    }
+    *host = p + skip;
+    return 0;
+}
+
 int pb_mem_twin(PbMem *twin, const PbMem *m)
 {
     unsigned i;
@@ -252,12 +282,10 @@ int pb_mem_twin(PbMem *twin, const PbMem *m)
     twin->merge = m->merge;
     for (i = 0; i < m->blocks; i++) {
         const PbBlock *b = &m->block[i];
-        void *host = mmap(NULL, b->size, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *host = NULL;
+        int ret = map_like(b, &host);
 
-        if (host == MAP_FAILED) {
-            int ret = -errno;
-
+        if (ret < 0) {
             pb_mem_destroy(twin);
             return ret;
         }

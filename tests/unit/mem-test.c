@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* mem-test.c: the Backup's memory, and what is where in a guest's. */
+#include <sys/mman.h>
+
+#include "pb-mem.h"
+#include "pb-tap.h"
+
+#define HUGE_PAGE (2u << 20)
+#define PAGE      4096u
+
+/* @size bytes whose first is @at bytes behind the beginning of a huge page. */
+static uint8_t *memory_at(size_t at, size_t size)
+{
+    uint8_t *p = mmap(NULL, size + 2 * HUGE_PAGE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED) {
+        return NULL;
+    }
+    return (uint8_t *)(((uintptr_t)p / HUGE_PAGE + 1) * HUGE_PAGE + at);
+}
+
+static void check_twin(size_t at, size_t size)
+{
+    PbMem m = { .blocks = 0 }, twin;
+    uint8_t *host = memory_at(at, size);
+
+    if (!host) {
+        pb_check(host);
+        return;
+    }
+    host[0] = 1;
+    host[size - 1] = 2;
+    pb_mem_add_block(&m, "ram", host, size);
+    pb_check(pb_mem_twin(&twin, &m) == 0);
+    pb_check(twin.block[0].host != host);
+    pb_check_u64(twin.block[0].size, size);
+    pb_check(twin.block[0].host[0] == 1 && twin.block[0].host[size - 1] == 2);
+    pb_check(memcmp(twin.block[0].host, host, size) == 0);
+    twin.block[0].host[0] = 3;
+    pb_check(host[0] == 1);
+    if (size >= HUGE_PAGE) {
+        pb_check_u64((uintptr_t)twin.block[0].host % HUGE_PAGE, at);
+    }
+    pb_mem_destroy(&twin);
+}
+
+static void test_twin_is_a_copy_as_far_from_a_huge_page(void)
+{
+    check_twin(0, 3 * HUGE_PAGE);
+    check_twin(PAGE, HUGE_PAGE);
+    check_twin(HUGE_PAGE - PAGE, HUGE_PAGE + PAGE);
+    check_twin(PAGE, PAGE);
+}
+
+static void test_address_is_found_in_the_slot_that_covers_it(void)
+{
+    PbMem m = { .blocks = 0 };
+    static uint8_t ram[16 * PAGE];
+    const PbSlotChange low = { .gpa = 0, .size = 4 * PAGE };
+    const PbSlotChange high = { .gpa = 8 * PAGE, .size = 4 * PAGE,
+                                .offset = 4 * PAGE };
+
+    pb_mem_add_block(&m, "ram", ram, sizeof(ram));
+    pb_mem_set_slot(&m, 5, &low);
+    pb_mem_set_slot(&m, PB_MEM_MAX_SLOTS - 1, &high);
+    pb_check(pb_mem_at(&m, 0, 1) == ram);
+    pb_check(pb_mem_at(&m, 8 * PAGE, 8) == ram + 4 * PAGE);
+    pb_check(pb_mem_at(&m, 12 * PAGE - 1, 1) == ram + 8 * PAGE - 1);
+    pb_check(pb_mem_at(&m, 12 * PAGE - 1, 2) == NULL);
+    pb_check(pb_mem_at(&m, 4 * PAGE - 4, 4) == ram + 4 * PAGE - 4);
+    pb_check(pb_mem_at(&m, 4 * PAGE, 1) == NULL);
+    pb_check(pb_mem_at(&m, UINT64_MAX, 1) == NULL);
+    pb_check(pb_mem_at(&m, 4, 4) == ram + 4);
+}
+
+int main(void)
+{
+    static const PbTest tests[] = {
+        PB_TEST(twin_is_a_copy_as_far_from_a_huge_page),
+        PB_TEST(address_is_found_in_the_slot_that_covers_it),
+    };
+
+    return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
+}
