@@ -17,7 +17,8 @@ endif
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
 .PHONY: all qemu native guest lab demo bench bench-quick bench-landing bench-record \
-        bench-scale bench-lag bench-memory bench-ring soak soak-ring soak-guests help \
+        bench-scale bench-lag bench-memory bench-replay bench-ring soak soak-ring \
+        soak-guests help \
         clean distclean fuzz lint coverage valgrind check check-unit check-qtest \
         check-lab check-guests check-e2e
 
@@ -68,6 +69,7 @@ bench: all
 	@bench/record
 	@bench/scale
 	@bench/memory
+	@bench/replay
 
 # Less of it, in five minutes.
 bench-quick: all
@@ -75,7 +77,8 @@ bench-quick: all
 	@bench/landing --skid 0
 	@bench/record --rounds 20
 
-bench-landing bench-record bench-scale bench-lag bench-memory: bench-%: all
+bench-landing bench-record bench-scale bench-lag bench-memory bench-replay: \
+bench-%: all
 	@bench/$*
 
 # Its peers are fetched when they are first needed; nothing else is built.

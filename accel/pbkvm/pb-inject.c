@@ -6,47 +6,54 @@
 
 #define RFLAGS_RF (1ull << 16)
 
-static int normalise(PbVcpu *v)
-{
-    struct kvm_regs regs;
-    int ret = pb_vcpu_debug_off(v);
-
-    if (ret == 0) {
-        ret = pb_vcpu_get_regs(v, &regs);
-    }
-    if (ret == 0 && (regs.rflags & RFLAGS_RF) && pb_remedy(PB_REMEDY_RF)) {
-        regs.rflags &= ~RFLAGS_RF;
-        ret = pb_vcpu_set_regs(v, &regs);
-    }
-    return ret;
-}
-
 /*
  * The Primary was ready, so it stood in no shadow of STI or MOV SS; but an
  * exit may have dropped one that the Backup, which came without that exit,
  * still has.  VMX refuses to enter with both.
  */
-static int drop_shadow(PbVcpu *v)
+static int drop_shadow(PbVcpu *v, struct kvm_vcpu_events *e)
 {
-    struct kvm_vcpu_events e;
-    int ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &e);
-
-    if (ret < 0 || !e.interrupt.shadow) {
-        return ret;
+    if (!e->interrupt.shadow) {
+        return 0;
     }
-    e.interrupt.shadow = 0;
-    e.flags = KVM_VCPUEVENT_VALID_SHADOW;
-    return pb_vcpu_ioctl(v, KVM_SET_VCPU_EVENTS, &e);
+    e->interrupt.shadow = 0;
+    e->flags = KVM_VCPUEVENT_VALID_SHADOW;
+    return pb_vcpu_ioctl(v, KVM_SET_VCPU_EVENTS, e);
+}
+
+static int clear_rf(PbVcpu *v, struct kvm_regs *regs)
+{
+    if (!(regs->rflags & RFLAGS_RF) || !pb_remedy(PB_REMEDY_RF)) {
+        return 0;
+    }
+    regs->rflags &= ~RFLAGS_RF;
+    return pb_vcpu_set_regs(v, regs);
+}
+
+/* Looks come first, while all is known: a change makes KVM be asked again. */
+static int normalise(PbVcpu *v, bool no_shadow)
+{
+    struct kvm_vcpu_events events;
+    struct kvm_regs regs;
+    int ret = pb_vcpu_get_regs(v, &regs);
+
+    if (ret == 0 && no_shadow) {
+        ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &events);
+    }
+    if (ret == 0) {
+        ret = pb_vcpu_debug_off(v);
+    }
+    if (ret == 0) {
+        ret = clear_rf(v, &regs);
+    }
+    return ret == 0 && no_shadow ? drop_shadow(v, &events) : ret;
 }
 
 int pb_inject_irq(PbVcpu *v, uint8_t vector)
 {
     struct kvm_interrupt irq = { .irq = vector };
-    int ret = normalise(v);
+    int ret = normalise(v, v->role == PB_BACKUP);
 
-    if (ret == 0 && v->role == PB_BACKUP) {
-        ret = drop_shadow(v);
-    }
     if (ret == 0) {
         ret = pb_vcpu_ioctl(v, KVM_INTERRUPT, &irq);
     }
@@ -60,7 +67,7 @@ int pb_inject_irq(PbVcpu *v, uint8_t vector)
 
 int pb_inject_nmi(PbVcpu *v)
 {
-    int ret = normalise(v);
+    int ret = normalise(v, false);
 
     return ret < 0 ? ret : pb_vcpu_ioctl(v, KVM_NMI, NULL);
 }

@@ -166,6 +166,18 @@ int pb_vcpu_get_both(PbVcpu *v, struct kvm_regs *regs,
     return ret < 0 ? ret : pb_vcpu_get_sregs(v, sregs);
 }
 
+/* Breakpoints change nothing that is known; steps hide TF, or show it. */
+static int set_guest_debug(PbVcpu *v, struct kvm_guest_debug *dbg)
+{
+    bool steps = (v->debug_control | dbg->control) & KVM_GUESTDBG_SINGLESTEP;
+    uint64_t known = steps ? 0 : v->known;
+    int ret = pb_vcpu_ioctl(v, KVM_SET_GUEST_DEBUG, dbg);
+
+    v->debug_control = dbg->control;
+    v->known = ret == 0 ? known : 0;
+    return ret;
+}
+
 int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
                             const PbDebugRegister *dr, unsigned n)
 {
@@ -175,7 +187,6 @@ int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
     if (n > 4) {
         return -EINVAL;
     }
-    v->debug_control = control;
     v->bps = 0;
     if (control & KVM_GUESTDBG_USE_HW_BP) {
         dbg.arch.debugreg[7] = 0x600;    /* LE, GE, reserved bit 10 */
@@ -190,7 +201,7 @@ int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
             }
         }
     }
-    return pb_vcpu_ioctl(v, KVM_SET_GUEST_DEBUG, &dbg);
+    return set_guest_debug(v, &dbg);
 }
 
 int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
