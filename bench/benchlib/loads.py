@@ -19,7 +19,7 @@ LOADS = {
     "forks": ("fork and exec, 300 each",
               "i=0; while [ $i -lt 300 ]; do (busybox true); i=$((i+1)); "
               "done"),
-    "console": ("console, 3.9 kB of text", "seq 1 800"),
+    "serial": ("serial port, 6.9 kB of text", "seq 1 1600 > /dev/ttyS1"),
     "timers": ("timers, 8 sleepers, 40 times each",
                "for n in 1 2 3 4 5 6 7 8; do (i=0; while [ $i -lt 40 ]; do "
                "sleep 0.001; i=$((i+1)); done) & done; wait"),

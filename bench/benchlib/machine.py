@@ -63,7 +63,10 @@ class Machine(Guest):
         accel = accel or KINDS[kind].accel
         super().__init__(
             log, accel=accel, memory=memory,
-            extra=extra + ["-name", "debug-threads=on", "-S"],
+            # The second serial port is for load: where the console goes costs
+            # a busy lab much more than pbkvm does.
+            extra=extra + ["-serial", "null", "-name", "debug-threads=on",
+                           "-S"],
             wrap=[str(TOP / "bench" / "meter"), INNER])
         self.pbkvm = accel.startswith("pbkvm")
         self.has_backup = self.pbkvm and "backup=off" not in accel
