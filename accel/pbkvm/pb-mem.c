@@ -247,9 +247,9 @@ bool pb_mem_scan(const PbMem *m,
 /*
  * Memory of @b's size, as far from a huge page's beginning as @b is: KVM maps
  * huge pages only where a guest's and its host's begin together, and QEMU has
- * put the Primary's so.
+ * put the Primary's so.  NULL: errno tells.
  */
-static int map_like(const PbBlock *b, void **host)
+static uint8_t *map_like(const PbBlock *b)
 {
     uint64_t extra = b->size >= HUGE_PAGE ? HUGE_PAGE : 0;
     uint8_t *p = mmap(NULL, b->size + extra, PROT_READ | PROT_WRITE,
@@ -257,7 +257,7 @@ static int map_like(const PbBlock *b, void **host)
     uint64_t skip;
 
     if (p == MAP_FAILED) {
-        return -errno;
+        return NULL;
     }
     skip = extra ? ((uintptr_t)b->host - (uintptr_t)p) & (HUGE_PAGE - 1) : 0;
     if (skip) {
@@ -269,8 +269,7 @@ static int map_like(const PbBlock *b, void **host)
     if (extra) {
         madvise(p + skip, b->size, MADV_HUGEPAGE);    /* if Linux has them */
     }
-    *host = p + skip;
-    return 0;
+    return p + skip;
 }
 
 int pb_mem_twin(PbMem *twin, const PbMem *m)
@@ -282,10 +281,11 @@ int pb_mem_twin(PbMem *twin, const PbMem *m)
     twin->merge = m->merge;
     for (i = 0; i < m->blocks; i++) {
         const PbBlock *b = &m->block[i];
-        void *host = NULL;
-        int ret = map_like(b, &host);
+        uint8_t *host = map_like(b);
 
-        if (ret < 0) {
+        if (!host) {
+            int ret = -errno;
+
             pb_mem_destroy(twin);
             return ret;
         }
