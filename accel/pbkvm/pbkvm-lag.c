@@ -66,10 +66,11 @@ void pbkvm_lag_hold(PbkvmState *s, CPUState *cpu)
     if (now < s->lag.look_ns) {
         return;
     }
-    s->lag.look_ns = now + LOOK_NS;
     if (!is_later_than_max(s, now)) {
+        s->lag.look_ns = now + LOOK_NS;
         return;
     }
+    /* Whoever is kicked out of this looks again before the guest runs on. */
     begun = get_clock();
     stop_time(true);
     while (is_later_than_max(s, now) && !s->ended &&
