@@ -3,8 +3,6 @@
 #include "backup-resume.h"
 #include "pb-step.h"
 
-#define RFLAGS_RF (1ull << 16)
-
 /* What pushes EFLAGS, loads it, or is run by KVM, which leaves RF as it is. */
 #define SHOWS_RF (PB_INSN_NO_TF | PB_INSN_SHADOW | PB_INSN_UD | \
                   PB_INSN_IRET | PB_INSN_REFUSED)
@@ -33,7 +31,7 @@ int pb_resume_prepare(PbResume *r, PbVcpu *v, const PbPosition *now)
     if (ret != 0 || !hides_rf(&insn)) {
         return ret;
     }
-    regs.rflags |= RFLAGS_RF;
+    regs.rflags |= PB_RFLAGS_RF;
     ret = pb_vcpu_set_regs(v, &regs);
     if (ret == 0) {
         *r = (PbResume) { true, now->rip, now->branches };
@@ -52,10 +50,10 @@ int pb_resume_end(PbResume *r, PbVcpu *v)
     }
     r->active = false;
     ret = pb_vcpu_get_both(v, &regs, &sregs);
-    if (ret < 0 || !(regs.rflags & RFLAGS_RF) ||
+    if (ret < 0 || !(regs.rflags & PB_RFLAGS_RF) ||
         (uint32_t)(sregs.cs.base + regs.rip) != r->rip) {
         return ret;
     }
-    regs.rflags &= ~RFLAGS_RF;
+    regs.rflags &= ~PB_RFLAGS_RF;
     return pb_vcpu_set_regs(v, &regs);
 }

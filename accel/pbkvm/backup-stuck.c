@@ -15,8 +15,6 @@
 /* The whole guest is looked at after so many returns, twice as many, ... */
 #define FIRST_LOOK 8
 
-#define RFLAGS_RF (1ull << 16)
-
 static uint64_t thread_time(void)
 {
     struct timespec t;
@@ -58,7 +56,7 @@ static int whole(PbBackup *b, uint64_t *digest)
     unsigned i;
     int ret = pb_state_get(&b->v, &s);
 
-    s.regs.rflags &= ~RFLAGS_RF;
+    s.regs.rflags &= ~PB_RFLAGS_RF;
     *digest = pb_digest_bytes(PB_DIGEST_START, (uint8_t *)&s, sizeof(s));
     for (i = 0; i < b->mem.blocks; i++) {
         *digest = pb_digest_bytes(*digest, b->mem.block[i].host,

@@ -4,8 +4,6 @@
 #include "pb-remedy.h"
 #include "pb-step.h"
 
-#define RFLAGS_RF (1ull << 16)
-
 /*
  * The Primary was ready, so it stood in no shadow of STI or MOV SS; but an
  * exit may have dropped one that the Backup, which came without that exit,
@@ -23,10 +21,10 @@ static int drop_shadow(PbVcpu *v, struct kvm_vcpu_events *e)
 
 static int clear_rf(PbVcpu *v, struct kvm_regs *regs)
 {
-    if (!(regs->rflags & RFLAGS_RF) || !pb_remedy(PB_REMEDY_RF)) {
+    if (!(regs->rflags & PB_RFLAGS_RF) || !pb_remedy(PB_REMEDY_RF)) {
         return 0;
     }
-    regs->rflags &= ~RFLAGS_RF;
+    regs->rflags &= ~PB_RFLAGS_RF;
     return pb_vcpu_set_regs(v, regs);
 }
 

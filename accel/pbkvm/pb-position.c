@@ -10,8 +10,6 @@
 #include "pb-tables.h"
 
 #define NMI_VECTOR 2
-#define RFLAGS_TF (1ull << 8)
-#define RFLAGS_RF (1ull << 16)
 
 /*
  * An event's hash is PbPosition's hash and loop, whose lowest bit is free and
@@ -33,7 +31,7 @@ static uint64_t hash_regs(const struct kvm_regs *r)
     h = pb_digest_mix(h, r->rsp);
     h = pb_digest_mix(h, r->rip);
     /* RF is what the last exit made it, TF may be a step's. */
-    return pb_digest_mix(h, r->rflags & ~(RFLAGS_RF | RFLAGS_TF));
+    return pb_digest_mix(h, r->rflags & ~(PB_RFLAGS_RF | PB_RFLAGS_TF));
 }
 
 /* What KVM delivers first at the next entry: see PbPosition.injected. */
@@ -73,7 +71,7 @@ static int take(PbVcpu *v, PbPosition *p, bool with_loop)
     p->sp = regs.rsp;
     p->hash = pb_remedy(PB_REMEDY_HASH)
               ? pb_digest_bytes(hash_regs(&regs), stack, n) >> 32 : 0;
-    p->resumed = (regs.rflags & RFLAGS_RF) && pb_remedy(PB_REMEDY_RESUMED);
+    p->resumed = (regs.rflags & PB_RFLAGS_RF) && pb_remedy(PB_REMEDY_RESUMED);
     p->injected = pb_remedy(PB_REMEDY_DUE) ? due(&events) : 0;
     p->loop = with_loop ? pb_loop_hash(v, &regs, &sregs) : 0;
     return 0;

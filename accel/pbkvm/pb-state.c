@@ -7,9 +7,7 @@
 #include "pb-remedy.h"
 #include "pb-state.h"
 
-#define RFLAGS_TF (1ull << 8)
 #define RFLAGS_IF (1ull << 9)
-#define RFLAGS_RF (1ull << 16)
 
 /* Offsets in the FXSAVE image (Intel SDM 1, table 10-2). */
 #define FX_FOP   6
@@ -167,7 +165,7 @@ static bool differ(char *what, size_t len, const char *name, uint64_t a,
 static bool regs_differ(const struct kvm_regs *a, const struct kvm_regs *b,
                         char *what, size_t len)
 {
-    const uint64_t ignore = RFLAGS_RF | RFLAGS_TF;
+    const uint64_t ignore = PB_RFLAGS_RF | PB_RFLAGS_TF;
 
     return differ(what, len, "rip", a->rip, b->rip) ||
            differ(what, len, "eax", a->rax, b->rax) ||

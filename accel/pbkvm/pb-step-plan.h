@@ -13,10 +13,6 @@
 #include "pb-mem.h"
 #include "pb-step.h"
 
-#define PB_RFLAGS_TF 0x100ull
-#define PB_RFLAGS_RF 0x10000ull
-#define PB_RFLAGS_VM 0x20000ull
-
 /* In PbStepPlan.vector: this breakpoint is no fault handler. */
 #define PB_STEP_NO_VECTOR (-1)
 

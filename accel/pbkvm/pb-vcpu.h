@@ -17,6 +17,11 @@
 
 #include "pb-mem.h"
 
+/* In kvm_regs.rflags: bits that steps, landings and injections mind. */
+#define PB_RFLAGS_TF 0x100ull
+#define PB_RFLAGS_RF 0x10000ull
+#define PB_RFLAGS_VM 0x20000ull
+
 typedef enum PbRole {
     PB_PRIMARY,
     PB_BACKUP,

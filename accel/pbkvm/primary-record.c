@@ -124,24 +124,6 @@ static void put_payload(PbRecorder *r, PbEvent *staged, uint32_t slots,
 }
 
 /*
- * All of @e with what every event tells.  In whole words: those who load
- * words next need not wait until the stores of their parts are done.
- */
-static void fill(PbRecorder *r, PbEvent *to, const PbEvent *e)
-{
-    uint64_t digest = (uint32_t)r->digest;    /* and no crc yet */
-    uint64_t kind = e->kind | (uint32_t)e->size << 8 |
-                    (uint32_t)e->arg << 16 | (uint64_t)r->writes << 32;
-
-    to->seq = r->seq;
-    to->time_ns = r->last_time;
-    to->branches = e->branches;
-    memcpy(&to->digest, &digest, sizeof(digest));
-    memcpy(&to->kind, &kind, sizeof(kind));
-    to->body = e->body;
-}
-
-/*
  * Complete @e and hand it on; @payload is pb_event_payload_len() bytes, NULL if
  * there are none.
  */
@@ -161,7 +143,11 @@ static void emit(PbRecorder *r, const PbEvent *e, const void *payload)
     }
     r->by_kind[e->kind]++;
     to = place(r, 1 + extra, &staged);
-    fill(r, to, e);
+    *to = *e;
+    to->seq = r->seq;
+    to->time_ns = r->last_time;
+    to->digest = r->digest;
+    to->writes = r->writes;
     to->crc = pb_crc_event(to, payload);
     if (extra) {
         put_payload(r, staged ? to : NULL, extra, payload,
@@ -208,25 +194,6 @@ void pb_record_exit_begin(PbRecorder *r)
     }
 }
 
-/* One access, mostly, and not by memcpy()'s way of small pieces. */
-static void put_inline(PbEvent *e, const uint8_t *data, size_t len)
-{
-    uint32_t word = 0;
-
-    switch (len) {
-    case 1:
-        word = *data;
-        break;
-    case 2:
-        word = data[0] | data[1] << 8;
-        break;
-    default:
-        memcpy(e->body.pio.data, data, len);
-        return;
-    }
-    memcpy(e->body.pio.data, &word, sizeof(word));
-}
-
 static void record_pio_in(PbRecorder *r, const struct kvm_run *run)
 {
     const uint8_t *data = (const uint8_t *)run + run->io.data_offset;
@@ -237,7 +204,7 @@ static void record_pio_in(PbRecorder *r, const struct kvm_run *run)
     e.size = run->io.size;
     e.body.pio.count = run->io.count;
     if (len <= PB_EVENT_INLINE_DATA) {
-        put_inline(&e, data, len);
+        memcpy(e.body.pio.data, data, len);
         data = NULL;
     }
     emit(r, &e, data);

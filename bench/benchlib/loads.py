@@ -24,6 +24,14 @@ LOADS = {
                "for n in 1 2 3 4 5 6 7 8; do (i=0; while [ $i -lt 40 ]; do "
                "sleep 0.001; i=$((i+1)); done) & done; wait"),
 }
+# Each lasts as long as it is let.
+ENDLESS = {
+    "idle": "true",
+    "compute": "(while :; do md5sum /bin/busybox; done) > /dev/null & true",
+    "fork and exec": "(while :; do (busybox true); done) & true",
+    "I/O": "(while :; do dd if=/dev/urandom of=/tmp/x bs=4096 count=64 "
+           "2>/dev/null; cat /proc/interrupts; (true | cat); done) & true",
+}
 # A quarter of the RAM, if TIMES is an eighth of its MiB: busybox has 2 MiB.
 FILL = ("i=0; while [ $i -lt {times} ]; do cat /bin/busybox; i=$((i+1)); done "
         "> /tmp/fill")
