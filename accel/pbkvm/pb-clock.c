@@ -20,7 +20,10 @@ void pb_clock_init(PbClock *c, uint64_t (*exact)(void *opaque), void *opaque)
     c->rate_ns = c->last = exact(opaque);
 }
 
-/* A clock that stood still meanwhile has no rate. */
+/*
+ * A clock that stood for a part of these ticks seems slow: the fastest rate is
+ * the true one.  With a slow one the counter would be trusted for too long.
+ */
 static void find_rate(PbClock *c, uint64_t ns, uint64_t ticks)
 {
     uint64_t passed = ticks - c->rate_ticks;
@@ -30,7 +33,7 @@ static void find_rate(PbClock *c, uint64_t ns, uint64_t ticks)
         return;
     }
     rate = ((unsigned __int128)(ns - c->rate_ns) << 32) / passed;
-    if (ns > c->rate_ns && rate) {
+    if (ns > c->rate_ns && rate > c->rate) {
         c->rate = rate;
     }
     c->rate_ns = ns;

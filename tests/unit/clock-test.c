@@ -11,7 +11,11 @@
 typedef struct Asked {
     unsigned times;
     uint64_t stands_at;       /* 0: it goes */
+    uint64_t slow_since;      /* at a SLOW-th of its speed; 0: it is not */
+    uint64_t lost;            /* by being slow */
 } Asked;
+
+#define SLOW 50
 
 static uint64_t monotonic(void)
 {
@@ -25,8 +29,13 @@ static uint64_t ask(void *opaque)
 {
     Asked *a = opaque;
 
+    uint64_t now = monotonic();
+
     a->times++;
-    return a->stands_at ? a->stands_at : monotonic();
+    if (a->slow_since) {
+        now = a->slow_since + (now - a->slow_since) / SLOW;
+    }
+    return a->stands_at ? a->stands_at : now - a->lost;
 }
 
 /* Until the rate must be known. */
@@ -95,6 +104,32 @@ static void test_time_stands_with_its_clock(void)
     pb_check(now + PB_CLOCK_TRUST_NS > last);
 }
 
+/* It stands most of the time while the Primary waits for the Backup. */
+static void test_counter_is_not_trusted_longer_after_slow_time(void)
+{
+    Asked a = { 0 };
+    uint64_t asked, now, worst = 0;
+    unsigned i;
+    PbClock c;
+
+    pb_clock_init(&c, ask, &a);
+    learn(&c);
+    a.slow_since = monotonic();
+    learn(&c);
+    learn(&c);
+    learn(&c);
+    a.lost = monotonic() - ask(&a);
+    a.slow_since = 0;
+    for (i = 0; i < CALLS; i++) {
+        asked = ask(&a);
+        now = pb_clock_now(&c);
+        if (asked > now && asked - now > worst) {
+            worst = asked - now;
+        }
+    }
+    pb_check(worst < PB_CLOCK_TRUST_NS + PB_CLOCK_TRUST_NS / 8);
+}
+
 static void test_clock_is_asked_until_its_rate_is_known(void)
 {
     Asked a = { .stands_at = 5 };
@@ -114,6 +149,7 @@ int main(void)
         PB_TEST(clock_is_asked_until_its_rate_is_known),
         PB_TEST(time_is_true_and_seldom_asked_for),
         PB_TEST(time_stands_with_its_clock),
+        PB_TEST(counter_is_not_trusted_longer_after_slow_time),
     };
 
     return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
