@@ -7,7 +7,6 @@
 #include "backup-internal.h"
 #include "backup-stuck.h"
 #include "pb-exit.h"
-#include "pb-step.h"
 
 void pb_backup_describe_exit(const PbBackup *b, char *buf, size_t len)
 {
@@ -167,7 +166,6 @@ static int run_once(PbBackup *b, PbRunEnd *end)
 PbRunEnd pb_backup_run_guest(PbBackup *b)
 {
     PbRunEnd end = PB_RUN_KICKED;
-    char why[240];
     int ret = mmio_read_answered(&b->v) ? pb_backup_complete(b, &end) : 0;
 
     if (ret == 0) {
@@ -178,8 +176,7 @@ PbRunEnd pb_backup_run_guest(PbBackup *b)
         ret = pb_breaks_after_run(b, end);
     }
     if (ret < 0) {
-        pb_step_explain(&b->v, ret, why, sizeof(why));
-        pb_backup_fail(b, why, 0);
+        pb_backup_fail(b, "running the guest", ret);
         return PB_RUN_FAILED;
     }
     pb_stuck_note_run(b, end);

@@ -70,6 +70,10 @@ struct PbBackup {
 
     PbIdle idle;
 
+    /* Seen while it landed: the guest debugs itself. backup-report.c */
+    bool guest_tf;
+    uint64_t guest_dr7;       /* with breakpoints in it, or 0 */
+
     /* Steering; under @lock. */
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -215,6 +219,12 @@ PbReplayEnd pb_backup_compare_slice(PbBackup *b, const PbEvent *e);
 PbReplayEnd pb_backup_diverge(PbBackup *b, const PbEvent *e,
                               const char *expected, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/*
+ * Before the guest goes on near a position: a report tells if the guest
+ * debugs itself there. @dr too: look at its debug registers.  0 or -errno.
+ */
+int pb_backup_note_guest_debug(PbBackup *b, bool dr);
 
 /* Report that the Backup itself failed; always PB_REPLAY_FAILED. */
 PbReplayEnd pb_backup_fail(PbBackup *b, const char *what, int err);

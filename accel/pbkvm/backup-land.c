@@ -33,6 +33,7 @@ typedef struct PbLanding {
     PbRep rep;
     PbResume resume;
     PbRounds rounds;
+    bool neared;              /* it has been NEAR */
     bool passes;              /* may pass over writes: can_pass() */
     uint64_t passed;          /* branches at the last one */
 } PbLanding;
@@ -152,7 +153,11 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
     if (b->v.io_pending) {
         return break_at(b, l->target.rip);
     }
-    ret = pb_stuck_round(b, &l->rounds, now);
+    ret = pb_backup_note_guest_debug(b, !l->neared);
+    l->neared = true;
+    if (ret == 0) {
+        ret = pb_stuck_round(b, &l->rounds, now);
+    }
     if (ret) {
         return ret < 0 ? ret : PB_NEAR_CIRCLE;
     }

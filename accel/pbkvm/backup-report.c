@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "backup-internal.h"
+#include "pb-step.h"
+
+#define DR7_ENABLED 0xffull
 
 static void keep_last_events(PbBackup *b)
 {
@@ -18,11 +21,50 @@ static void keep_last_events(PbBackup *b)
     }
 }
 
+/*
+ * While the Backup has breakpoints or steps, KVM gives it every #DB, and those
+ * that the guest's own TF and debug registers cause are not given back.
+ */
+int pb_backup_note_guest_debug(PbBackup *b, bool dr)
+{
+    struct kvm_debugregs debug;
+    struct kvm_regs regs;
+    int ret = pb_vcpu_get_regs(&b->v, &regs);
+
+    if (ret == 0 && (regs.rflags & PB_RFLAGS_TF)) {
+        b->guest_tf = true;
+    }
+    if (ret == 0 && dr) {
+        ret = pb_vcpu_ioctl(&b->v, KVM_GET_DEBUGREGS, &debug);
+    }
+    if (ret == 0 && dr && (debug.dr7 & DR7_ENABLED)) {
+        b->guest_dr7 = debug.dr7;
+    }
+    return ret;
+}
+
+static void tell_of_guest_debug(const PbBackup *b, PbDivergence *d)
+{
+    size_t at = strlen(d->got);
+    char dr7[40] = "";
+
+    if (b->guest_dr7) {
+        snprintf(dr7, sizeof(dr7), "%sDR7 0x%llx",
+                 b->guest_tf ? ", " : "", (unsigned long long)b->guest_dr7);
+    }
+    if (b->guest_tf || b->guest_dr7) {
+        snprintf(d->got + at, sizeof(d->got) - at, " (the guest debugs itself "
+                 "where interrupts are near, which cannot be replayed: %s%s)",
+                 b->guest_tf ? "EFLAGS.TF" : "", dr7);
+    }
+}
+
 static PbReplayEnd report(PbBackup *b, PbBackupStatus status)
 {
     /* Best effort: a failed vCPU may not tell. */
     pb_position_take(&b->v, &b->divergence.at);
     pb_vcpu_debug_off(&b->v);
+    tell_of_guest_debug(b, &b->divergence);
     keep_last_events(b);
     pb_backup_set_status(b, status);
     if (b->c.diverged) {
@@ -48,10 +90,13 @@ PbReplayEnd pb_backup_diverge(PbBackup *b, const PbEvent *e,
 PbReplayEnd pb_backup_fail(PbBackup *b, const char *what, int err)
 {
     PbDivergence *d = &b->divergence;
+    char why[240] = "";
 
+    if (err) {
+        pb_step_explain(&b->v, err, why, sizeof(why));
+    }
     d->event.seq = b->seq + 1;
     snprintf(d->expected, sizeof(d->expected), "the Backup to go on");
-    snprintf(d->got, sizeof(d->got), "%s%s%s", what, err ? ": " : "",
-             err ? strerror(-err) : "");
+    snprintf(d->got, sizeof(d->got), "%s%s%s", what, err ? ": " : "", why);
     return report(b, PB_BACKUP_FAILED);
 }

@@ -16,7 +16,7 @@
 typedef struct PbDivergence {
     PbEvent event;            /* the event that could not be replayed */
     char expected[160];
-    char got[240];
+    char got[440];
     PbPosition at;            /* where the Backup stands */
     PbEvent last[PB_LAST_EVENTS];   /* events before it, oldest first */
     unsigned lasts;

@@ -415,6 +415,6 @@ void pb_step_explain(PbVcpu *v, int err, char *why, size_t len)
     if (err == -EOPNOTSUPP) {
         explain_refusal(v, why, len);
     } else {
-        snprintf(why, len, "KVM_RUN: %s", strerror(-err));
+        snprintf(why, len, "%s", strerror(-err));
     }
 }

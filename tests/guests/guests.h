@@ -93,6 +93,8 @@ typedef struct GuestOptions {
     uint32_t evidence;        /* save the Backup, and replays of the file at
                                  this many events; 0: no such test */
     uint32_t timeout_s;       /* of one run */
+    const char *refusal;      /* with generated guests: what a report may
+                                 say instead of an equal end; or NULL */
     struct GuestFault *fault; /* to be made; or NULL: guest-fault.h */
 } GuestOptions;
 

@@ -46,6 +46,7 @@ static const char usage[] =
     "  --remedies          leave one remedy out at a time, and see it fail\n"
     "  --random N          run N generated guests instead, from --seed on\n"
     "  --items A,B...      of these items alone (see guest-gen-items.c)\n"
+    "  --refusal TEXT      of which some end with a report that has this in it\n"
     "  --timeout S         for one run (60)\n";
 
 typedef struct Wanted {
@@ -135,6 +136,7 @@ static const struct option options[] = {
     { "evidence", required_argument, NULL, 'e' },
     { "random", required_argument, NULL, 'R' },
     { "items", required_argument, NULL, 'I' },
+    { "refusal", required_argument, NULL, 'x' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -218,6 +220,9 @@ static void one_option(Wanted *w, int c, const char *name)
         break;
     case 'I':
         w->items = optarg;
+        break;
+    case 'x':
+        w->o.refusal = optarg;
         break;
     case 'h':
         fputs(usage, stdout);
