@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* backup-resume.c: off a breakpoint by EFLAGS.RF. */
 #include "backup-resume.h"
+#include "pb-remedy.h"
 #include "pb-step.h"
 
 /* What pushes EFLAGS, loads it, or is run by KVM, which leaves RF as it is. */
@@ -28,7 +29,7 @@ int pb_resume_prepare(PbResume *r, PbVcpu *v, const PbPosition *now)
     if (ret == 0) {
         ret = pb_insn_fetch(v, &regs, &sregs, &insn);
     }
-    if (ret != 0 || !hides_rf(&insn)) {
+    if (ret != 0 || (pb_remedy(PB_REMEDY_HIDE_RF) && !hides_rf(&insn))) {
         return ret;
     }
     regs.rflags |= PB_RFLAGS_RF;

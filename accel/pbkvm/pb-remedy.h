@@ -26,6 +26,8 @@ typedef enum PbRemedy {
     PB_REMEDY_RF,         /* RF is cleared before every injection */
     PB_REMEDY_PENDING,    /* a pending exit is completed before a look */
     PB_REMEDY_EVENTS,     /* events are put last */
+    PB_REMEDY_INT,        /* no NMI is recorded right before an INT */
+    PB_REMEDY_HIDE_RF,    /* RF is not set where the guest could tell */
     PB_REMEDY_SWITCH,     /* the sampler is armed again when the thread has
                              lost its CPU */
     PB_REMEDIES

@@ -9,6 +9,7 @@
 #include "pb-crc.h"
 #include "pb-exit.h"
 #include "pb-inject.h"
+#include "pb-remedy.h"
 #include "primary-record.h"
 #include "primary-stage.h"
 
@@ -357,7 +358,9 @@ int pb_record_nmi(PbRecorder *r)
 
     if (ret == 0) {
         ret = pb_half_delivered(r->v, true);
-        ret = ret == 0 ? pb_before_int(r->v) : ret;
+        if (ret == 0 && pb_remedy(PB_REMEDY_INT)) {
+            ret = pb_before_int(r->v);
+        }
         ret = ret == 1 ? -EAGAIN : ret;
     }
     if (ret == 0) {

@@ -36,6 +36,7 @@ DECLARE(slots);
 DECLARE(msr);
 DECLARE(fpu);
 DECLARE(nmi);
+DECLARE(nmi_int);
 DECLARE(ring3);
 DECLARE(real_mode);
 DECLARE(marks);
@@ -160,6 +161,10 @@ const Guest guests[] = {
     {
         .name = "nmi", CODE(nmi),
         .claim = "NMIs, alone and with interrupts",
+    },
+    {
+        .name = "nmi-int", CODE(nmi_int),
+        .claim = "NMIs around INT n and INT3",
     },
     {
         .name = "ring3", CODE(ring3),

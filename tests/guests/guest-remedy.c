@@ -46,6 +46,10 @@ static const Case cases[] = {
                             "port-input", PMU, 100 },
     [PB_REMEDY_EVENTS] = { "events are put last", "page-fault", PMU, 100,
                            .evidence = 5 },
+    [PB_REMEDY_INT] = { "no NMI right before an INT", "nmi-int", PMU, 100,
+                        .kicks = 3000 },
+    [PB_REMEDY_HIDE_RF] = { "RF is not set where EFLAGS is pushed", "int-n",
+                            PMU, 100 },
 };
 
 #define CASES (unsigned)(sizeof(cases) / sizeof(cases[0]))
