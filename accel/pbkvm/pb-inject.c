@@ -79,8 +79,8 @@ int pb_half_delivered(PbVcpu *v, bool irq_too)
         return ret;
     }
     return e.exception.injected || e.exception.pending || e.nmi.injected ||
-           e.nmi.pending ||
-           (irq_too && (e.interrupt.injected || e.interrupt.shadow));
+           e.nmi.pending || e.interrupt.shadow ||
+           (irq_too && e.interrupt.injected);
 }
 
 int pb_before_int(PbVcpu *v)
