@@ -86,6 +86,16 @@ int pb_vm_policy(int vm_fd, const char **what)
     return 0;
 }
 
+/* Linux 5.10 or later; before that a guest can only be asked not to. */
+void pb_vm_vcpu_policy(int vcpu_fd)
+{
+    struct kvm_enable_cap enforce = {
+        .cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args[0] = 1,
+    };
+
+    ioctl(vcpu_fd, KVM_ENABLE_CAP, &enforce);
+}
+
 int pb_vm_open(int kvm_fd)
 {
     int fd;
@@ -148,6 +158,7 @@ static int create_vcpu(PbVcpu *v, int kvm_fd, const struct kvm_cpuid2 *cpuid,
         *what = "KVM_CREATE_VCPU";
         return -errno;
     }
+    pb_vm_vcpu_policy(v->fd);
     v->run_size = size;
     v->run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
     if (v->run == MAP_FAILED) {

@@ -23,6 +23,9 @@ int pb_vm_open(int kvm_fd);
  */
 int pb_vm_policy(int vm_fd, const char **what);
 
+/* The same for a vCPU: no hypercall of a guest that does not look at CPUID. */
+void pb_vm_vcpu_policy(int vcpu_fd);
+
 /*
  * Make VM and vCPU of @v (role and mem are set by the caller).  @cpuid is
  * the Primary's.  0, or -errno with @what naming the step that failed.
