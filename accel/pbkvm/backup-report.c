@@ -59,12 +59,23 @@ static void tell_of_guest_debug(const PbBackup *b, PbDivergence *d)
     }
 }
 
+static void tell_of_lost_counter(const PbBackup *b, PbDivergence *d)
+{
+    const char *lost = b->v.counter ? pb_counter_check(b->v.counter) : NULL;
+    size_t at = strlen(d->got);
+
+    if (lost) {
+        snprintf(d->got + at, sizeof(d->got) - at, " (%s)", lost);
+    }
+}
+
 static PbReplayEnd report(PbBackup *b, PbBackupStatus status)
 {
     /* Best effort: a failed vCPU may not tell. */
     pb_position_take(&b->v, &b->divergence.at);
     pb_vcpu_debug_off(&b->v);
     tell_of_guest_debug(b, &b->divergence);
+    tell_of_lost_counter(b, &b->divergence);
     keep_last_events(b);
     pb_backup_set_status(b, status);
     if (b->c.diverged) {

@@ -673,6 +673,53 @@ static void test_self_check_finds_a_miscount(void)
     pb_check(strstr(why, "self-check:") && strstr(why, "expected"));
 }
 
+/* A counter for this event on the CPU, before any of a thread: or -1. */
+static int take_a_counter(const PbUarch *uarch, int cpu)
+{
+    struct perf_event_attr attr = {
+        .size = sizeof(attr), .type = uarch->type, .config = uarch->config,
+        .pinned = 1,
+    };
+
+    return syscall(SYS_perf_event_open, &attr, -1, cpu, -1,
+                   PERF_FLAG_FD_CLOEXEC);
+}
+
+/* Somebody's `perf stat -a`, in the middle of a run. */
+static void test_pmu_counter_that_is_taken_away_is_told(void)
+{
+    int held[64], n = 0, cpu = sched_getcpu();
+    cpu_set_t all, here;
+    const char *lost;
+    Rig r;
+
+    if (!rig_new(&r, PB_COUNTER_PMU)) {
+        return;
+    }
+    sched_getaffinity(0, sizeof(all), &all);
+    CPU_ZERO(&here);
+    CPU_SET(cpu, &here);
+    sched_setaffinity(0, sizeof(here), &here);
+    run_loop(&r, PB_CALIB_LOOP, 10);
+    pb_check(pb_counter_check(r.c) == NULL);
+    while (n < 64 && pb_counter_check(r.c) == NULL) {
+        held[n] = take_a_counter(pb_uarch_find(why, sizeof(why)), cpu);
+        pb_check(held[n] >= 0);
+        n++;
+        usleep(2000);         /* the thread's events leave and come back */
+        run_loop(&r, PB_CALIB_LOOP, 10);
+    }
+    lost = pb_counter_check(r.c);
+    printf("# %d taken: %s\n", n, lost ? lost : "nothing is told");
+    pb_check(lost && (strstr(lost, "taken away") ||
+                      strstr(lost, "did not count")));
+    while (n > 0) {
+        close(held[--n]);
+    }
+    sched_setaffinity(0, sizeof(all), &all);
+    rig_free(&r);
+}
+
 static const PbTest miscounting[] = { PB_TEST(self_check_finds_a_miscount) };
 
 static const PbTest tests[] = {
@@ -696,6 +743,7 @@ static const PbTest tests[] = {
     PB_TEST(pmu_delivers_an_interrupt_before_a_breakpoint),
     PB_TEST(pmu_hears_kicks),
     PB_TEST(pmu_held_by_others_is_refused),
+    PB_TEST(pmu_counter_that_is_taken_away_is_told),
     PB_TEST(self_check_passes_and_leaves_no_trace),
 };
 
