@@ -335,7 +335,7 @@ static void remove_all_breakpoints(CPUState *cpu)
 
 static int update_guest_debug(CPUState *cpu)
 {
-    return pbkvm_is_backup(cpu) ? 0 : kvm_ops->update_guest_debug(cpu);
+    return pbkvm_is_backup(cpu) ? 0 : pbkvm_primary_update_debug(cpu);
 }
 
 static void synchronize_state(CPUState *cpu)

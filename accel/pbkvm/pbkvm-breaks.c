@@ -59,6 +59,17 @@ void pbkvm_primary_remove_all(CPUState *cpu)
     give_back(pbkvm_state());
 }
 
+int pbkvm_primary_update_debug(CPUState *cpu)
+{
+    int ret, step = cpu->singlestep_enabled;
+
+    cpu->singlestep_enabled = 0;
+    ret = kvm_update_guest_debug(cpu, 0);
+    cpu->singlestep_enabled = step;
+    give_back(pbkvm_state());
+    return ret;
+}
+
 /* ---- the Backup's ---- */
 
 static bool kind_of(int type, PbBreakKind *kind)

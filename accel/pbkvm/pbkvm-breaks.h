@@ -2,7 +2,7 @@
 /*
  * pbkvm-breaks.h: a debugger's breakpoints on the Primary.
  *
- * Main thread, BQL held, the Primary stopped.  They are in debug registers
+ * BQL held; main thread, the Primary stopped.  They are in debug registers
  * only: an INT3 in the Primary's memory would become part of its history.  gdb
  * sets a breakpoint in both processes if both have its symbol, and would write
  * the INT3 itself, into both, were the Primary's refused.
@@ -16,5 +16,12 @@
 int pbkvm_primary_insert(CPUState *cpu, int type, vaddr addr, vaddr len);
 int pbkvm_primary_remove(CPUState *cpu, int type, vaddr addr, vaddr len);
 void pbkvm_primary_remove_all(CPUState *cpu);
+
+/*
+ * Also from the vCPU's thread: the debug registers as they are to be while the
+ * Primary runs. A debugger's step is pb_step()'s business (pbkvm-primary.c):
+ * KVM's own would leave TF where the guest stores EFLAGS.
+ */
+int pbkvm_primary_update_debug(CPUState *cpu);
 
 #endif /* PBKVM_BREAKS_H */

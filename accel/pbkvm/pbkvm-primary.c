@@ -18,128 +18,9 @@
 #include "accel/kvm/kvm-cpus.h"
 
 #include "branch-counter.h"
-#include "pb-inject.h"
-#include "pb-step.h"
+#include "pb-vm.h"
 #include "pbkvm.h"
-
-/* ---- entering: what goes in ---- */
-
-/* QEMU has put registers: what the last KVM_RUN told holds no more. */
-static void note_put(PbkvmState *s, CPUState *cpu)
-{
-    pb_vcpu_forget(&s->primary);
-    cpu->kvm_run->if_flag = (cpu_env(cpu)->eflags & IF_MASK) != 0;
-}
-
-/* QEMU changed registers: if the guest could tell, so must the Backup. */
-static int put_registers(PbkvmState *s, CPUState *cpu)
-{
-    g_autofree PbState *old = g_new(PbState, 1);
-    g_autofree PbState *new = g_new(PbState, 1);
-    Error *err = NULL;
-    char what[160];
-    int ret;
-
-    ret = s->recording ? pb_state_get(&s->primary, old) : 0;
-    if (ret == 0) {
-        ret = kvm_arch_put_registers(cpu, KVM_PUT_RUNTIME_STATE, &err);
-    }
-    if (ret < 0) {
-        error_reportf_err(err, "Putting registers: ");
-        return ret;
-    }
-    cpu->vcpu_dirty = false;
-    note_put(s, cpu);
-    if (!s->recording || s->ended) {
-        return 0;
-    }
-    ret = pb_state_get(&s->primary, new);
-    if (ret == 0 && !pb_state_equal(old, new, what, sizeof(what))) {
-        pb_record_state(s->rec, new);
-    }
-    return ret;
-}
-
-static bool takes_interrupts(const struct kvm_run *run)
-{
-    return run->ready_for_interrupt_injection && run->if_flag;
-}
-
-static int inject_nmi(PbkvmState *s, CPUState *cpu)
-{
-    int ret = pb_record_nmi(s->rec);
-
-    if (ret == 0) {
-        cpu_reset_interrupt(cpu, CPU_INTERRUPT_NMI);
-    }
-    return ret == -EAGAIN ? 0 : ret;
-}
-
-static int inject_irq(PbkvmState *s, CPUState *cpu)
-{
-    int irq, ret = pb_vcpu_complete(&s->primary);
-
-    /* Completing may have changed it; the PIC is asked only once. */
-    if (ret || !takes_interrupts(cpu->kvm_run)) {
-        return ret;
-    }
-    cpu_reset_interrupt(cpu, CPU_INTERRUPT_HARD);
-    irq = cpu_get_pic_interrupt(cpu_env(cpu));
-    return irq >= 0 ? pb_record_irq(s->rec, irq) : 0;
-}
-
-/* An NMI or interrupt that waits, recorded and handed to KVM. BQL held. */
-static int inject(PbkvmState *s, CPUState *cpu)
-{
-    bool nmi = cpu->interrupt_request & CPU_INTERRUPT_NMI;
-    int ret = nmi ? inject_nmi(s, cpu) : 0;
-    bool injected = nmi && !(cpu->interrupt_request & CPU_INTERRUPT_NMI);
-
-    /* An NMI that must wait holds up no interrupt: its window stays open. */
-    if (ret == 0 && !injected &&
-        (cpu->interrupt_request & CPU_INTERRUPT_HARD) &&
-        takes_interrupts(cpu->kvm_run)) {
-        ret = inject_irq(s, cpu);
-    }
-    cpu->kvm_run->request_interrupt_window =
-        (cpu->interrupt_request & CPU_INTERRUPT_HARD) != 0;
-    return ret;
-}
-
-/* 0: enter; 1: answer the exit in run first; or -errno. */
-static int before_run(PbkvmState *s, CPUState *cpu)
-{
-    int ret;
-
-    if (cpu->vcpu_dirty) {
-        ret = put_registers(s, cpu);
-        if (ret < 0) {
-            return ret;
-        }
-    }
-    if (qatomic_read(&s->mark_due)) {
-        qatomic_set(&s->mark_due, false);
-        pb_record_mark(s->rec);
-    }
-    ret = pbkvm_slices_record(s);
-    if (ret) {
-        return ret;
-    }
-    if (cpu->interrupt_request) {
-        bql_lock();
-        ret = inject(s, cpu);
-        bql_unlock();
-        if (ret) {
-            return ret;
-        }
-        if (cpu->interrupt_request & CPU_INTERRUPT_INIT) {
-            cpu->exit_request = 1;
-        }
-    } else {
-        cpu->kvm_run->request_interrupt_window = 0;
-    }
-    return 0;
-}
+#include "pbkvm-breaks.h"
 
 /* ---- leaving: what came out ---- */
 
@@ -230,8 +111,7 @@ static int run_once(PbkvmState *s, CPUState *cpu)
 {
     struct kvm_run *run = cpu->kvm_run;
     MemTxAttrs attrs;
-    char why[240];
-    int ret = before_run(s, cpu);
+    int ret = pbkvm_before_run(s, cpu);
 
     if (ret < 0) {
         error_report("pbkvm: recording failed: %s", strerror(-ret));
@@ -249,21 +129,11 @@ static int run_once(PbkvmState *s, CPUState *cpu)
             /* KVM completes the last exit, and comes back at once. */
             qatomic_set(&run->immediate_exit, 1);
         }
-        s->standing = false;
-        /* exit_request is read before KVM_RUN reads immediate_exit. */
-        smp_rmb();
-        ret = pb_vcpu_run(&s->primary);
+        ret = pbkvm_enter(s, cpu);
         attrs = kvm_arch_post_run(cpu, run);
-        if (ret == -EINTR) {
-            qatomic_set(&run->immediate_exit, 0);
-            /* Before exit_request is cleared in pbkvm_cpu_exec(). */
-            smp_wmb();
-            return EXCP_INTERRUPT;
-        }
-        if (ret < 0) {
-            pb_step_explain(&s->primary, ret, why, sizeof(why));
-            error_report("pbkvm: the Primary cannot go on: %s", why);
-            return ret;
+        if (ret) {
+            return ret == -EINTR ? EXCP_INTERRUPT : ret == 1 ? EXCP_DEBUG
+                                                             : ret;
         }
     } else {
         attrs = MEMTXATTRS_UNSPECIFIED;
@@ -321,6 +191,10 @@ static int pbkvm_cpu_exec(PbkvmState *s, CPUState *cpu)
         cpu_dump_state(cpu, stderr, CPU_DUMP_CODE);
         vm_stop(RUN_STATE_INTERNAL_ERROR);
     }
+    if (s->stepped) {
+        s->stepped = false;
+        pbkvm_primary_update_debug(cpu);
+    }
     if (s->panic.stop) {
         stop_panicked(s);
     }
@@ -360,7 +234,7 @@ static void record_reset(CPUState *cpu, run_on_cpu_data unused)
     g_autofree PbState *state = g_new(PbState, 1);
     int ret;
 
-    note_put(s, cpu);
+    pbkvm_note_put(s, cpu);
     if (!s->recording || s->ended) {
         return;
     }
@@ -405,6 +279,7 @@ static void *primary_thread(void *arg)
     current_cpu = cpu;
     s->cpu = cpu;
     kvm_init_vcpu(cpu, &error_fatal);
+    pb_vm_vcpu_policy(cpu->kvm_fd);
     kvm_init_cpu_signals(cpu);
     cpu_thread_signal_created(cpu);
     qemu_guest_random_seed_thread_part2(cpu->random_seed);

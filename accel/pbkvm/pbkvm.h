@@ -59,6 +59,7 @@ struct PbkvmState {
     bool at_exit;             /* it is answering an exit; its own thread */
     bool standing;            /* the last event says where the vCPU rests */
     bool mark_due;            /* atomic */
+    bool stepped;             /* a debugger's step has used debug registers */
     char *ended;              /* why the history ended, or NULL */
 
     PbkvmPanic panic;
@@ -97,6 +98,23 @@ void pbkvm_start_vcpu_thread(CPUState *cpu);
 
 /* AccelOps.synchronize_post_reset: the new state is a change like others. */
 void pbkvm_synchronize_post_reset(CPUState *cpu);
+
+/* ---- pbkvm-enter.c, vCPU thread ---- */
+
+/* QEMU has put registers: what the last KVM_RUN told holds no more. */
+void pbkvm_note_put(PbkvmState *s, CPUState *cpu);
+
+/*
+ * Record and put what is to go into the guest.  0: enter; 1: answer the exit
+ * in kvm_run first; or -errno.
+ */
+int pbkvm_before_run(PbkvmState *s, CPUState *cpu);
+
+/*
+ * Run to the next exit: 0.  1: the one step is done that a debugger wants;
+ * -EINTR: a kick; or another -errno, reported.
+ */
+int pbkvm_enter(PbkvmState *s, CPUState *cpu);
 
 /* ---- pbkvm-memory.c ---- */
 
