@@ -170,6 +170,24 @@ const char *pb_host_miscount_advice(const PbUarch *uarch)
            PB_USE_LAB;
 }
 
+bool pb_host_runs_real_mode(const char *parameter, char *why, size_t len)
+{
+    FILE *f = fopen(parameter, "re");
+    int value = f ? fgetc(f) : 'Y';
+
+    if (f) {
+        fclose(f);
+    }
+    if (value != 'N' && value != '0') {
+        return true;
+    }
+    snprintf(why, len, "KVM interprets real mode here (%s is %c), and what it "
+             "interprets is not counted: sudo modprobe -r kvm_intel && sudo "
+             "modprobe kvm_intel ept=1 unrestricted_guest=1; or " PB_USE_LAB,
+             parameter, value);
+    return false;
+}
+
 bool pb_host_warning(char *text, size_t len)
 {
     static const char *const smi[] = {

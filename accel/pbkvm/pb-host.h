@@ -32,6 +32,15 @@ void pb_host_explain_no_counter(char *why, size_t len);
 /* What may help when counts come out wrong; "; ..." or "". */
 const char *pb_host_miscount_advice(const PbUarch *uarch);
 
+#define PB_UNRESTRICTED \
+    "/sys/module/kvm_intel/parameters/unrestricted_guest"
+
+/*
+ * Whether real mode runs on the processor, as @parameter (PB_UNRESTRICTED)
+ * says. Else KVM interprets it, and no counter sees its branches: @why.
+ */
+bool pb_host_runs_real_mode(const char *parameter, char *why, size_t len);
+
 /*
  * What is not wrong but may become so (SMIs that count), with the command
  * that mends it.  False: nothing to say.

@@ -244,6 +244,27 @@ static void test_perf_without_permission_names_the_sysctl(void)
     pb_check(strstr(why, "sudo sysctl kernel.perf_event_paranoid=1"));
 }
 
+static bool runs_real_mode(const char *value)
+{
+    char name[] = "/tmp/pbkvm-parameter-XXXXXX";
+    int fd = mkstemp(name);
+    bool runs;
+
+    pb_check(fd >= 0 && write(fd, value, strlen(value)) > 0);
+    close(fd);
+    runs = pb_host_runs_real_mode(name, why, sizeof(why));
+    unlink(name);
+    return runs;
+}
+
+static void test_interpreted_real_mode_is_refused(void)
+{
+    pb_check(runs_real_mode("Y\n"));
+    pb_check(pb_host_runs_real_mode("/nowhere", why, sizeof(why)));
+    pb_check(!runs_real_mode("N\n"));
+    pb_check(strstr(why, "modprobe kvm_intel ept=1 unrestricted_guest=1"));
+}
+
 static void test_host_without_pmu_is_sent_to_the_lab(void)
 {
     PbSelfCheck result;
@@ -279,7 +300,8 @@ int main(void)
         PB_TEST(perf_errors_say_what_to_do),
         PB_TEST(kvm_without_permission_names_the_group),
         PB_TEST(perf_without_permission_names_the_sysctl),
-        PB_TEST(host_without_pmu_is_sent_to_the_lab),
+        PB_TEST(interpreted_real_mode_is_refused),
+    PB_TEST(host_without_pmu_is_sent_to_the_lab),
     };
 
     return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
