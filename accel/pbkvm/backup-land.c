@@ -112,7 +112,7 @@ static int resume(PbBackup *b, PbLanding *l, const PbPosition *now)
  * What KVM holds is delivered at the next entry.  A target with the very same
  * position must not be compared before that: a handler without a conditional
  * branch comes back to the same RIP, branches and registers.  Tell where it
- * goes; 0: a task gate, the target's breakpoint has to do.
+ * goes; 0: that cannot be told, the target's breakpoint has to do.
  */
 static int entry_of_injected(PbBackup *b, PbPosition *now, uint64_t *entry)
 {

@@ -61,7 +61,7 @@ static void add_handler(const PbStepInput *in, PbStepPlan *plan, int vector)
 {
     PbGate gate = pb_tables_gate(in->mem, &in->sregs, vector);
 
-    if (gate.kind == PB_GATE_ENTRY) {
+    if (gate.kind != PB_GATE_NONE) {
         add_bp(plan, gate.entry, vector);
     }
 }
@@ -170,17 +170,14 @@ static int refuse(PbStepPlan *plan, const char *why)
 }
 
 /* INT n, INT3, INTO: the gate, and what refuses it. */
-static int plan_int(const PbStepInput *in, PbStepPlan *plan,
-                    const PbInsn *insn, uint64_t pc)
+static void plan_int(const PbStepInput *in, PbStepPlan *plan,
+                     const PbInsn *insn, uint64_t pc)
 {
     PbGate gate = pb_tables_gate(in->mem, &in->sregs, insn->vector);
     uint64_t next;
     Faults f;
 
-    if (gate.kind == PB_GATE_TASK) {
-        return refuse(plan, "it goes through a task gate");
-    }
-    if (gate.kind == PB_GATE_ENTRY) {
+    if (gate.kind != PB_GATE_NONE) {
         add_bp(plan, gate.entry, PB_STEP_NO_VECTOR);
     }
     if ((in->regs.rflags & PB_RFLAGS_VM) && (in->sregs.cr4 & CR4_VME)) {
@@ -192,7 +189,6 @@ static int plan_int(const PbStepInput *in, PbStepPlan *plan,
     }
     list_faults(in, insn, &f);
     add_faults(in, plan, &f);
-    return 0;
 }
 
 static void plan_sysenter(const PbStepInput *in, PbStepPlan *plan)
@@ -217,20 +213,19 @@ static bool iret_loads_tf(const PbStepInput *in)
     return flags & PB_RFLAGS_TF;
 }
 
-static int plan_trap(const PbStepInput *in, PbStepPlan *plan)
+static void plan_trap(const PbStepInput *in, PbStepPlan *plan)
 {
     Faults f;
 
     if (in->insn.traits & PB_INSN_IRET) {
-        if ((in->regs.rflags & RFLAGS_NT) && (in->sregs.cr0 & CR0_PE) &&
-            !(in->regs.rflags & PB_RFLAGS_VM)) {
-            return refuse(plan, "it returns to another task");
+        /* Else it returns to another task, from whose TSS all is loaded. */
+        if (!(in->regs.rflags & RFLAGS_NT) || !(in->sregs.cr0 & CR0_PE) ||
+            (in->regs.rflags & PB_RFLAGS_VM)) {
+            plan->guest_tf = iret_loads_tf(in);
         }
-        plan->guest_tf = iret_loads_tf(in);
     }
     list_faults(in, &in->insn, &f);
     plan_tf(in, plan, &f);
-    return 0;
 }
 
 /*
@@ -242,7 +237,6 @@ static int plan_trap(const PbStepInput *in, PbStepPlan *plan)
 static int plan_shadow(const PbStepInput *in, PbStepPlan *plan)
 {
     uint64_t next, after;
-    int ret = 0;
     Faults f;
 
     if (!next_of(in, plan->start, &in->insn, &next)) {
@@ -260,7 +254,7 @@ static int plan_shadow(const PbStepInput *in, PbStepPlan *plan)
         add_bp(plan, in->after.target, PB_STEP_NO_VECTOR);
         break;
     case PB_INSN_INT:
-        ret = plan_int(in, plan, &in->after, next);
+        plan_int(in, plan, &in->after, next);
         if (plan->bps == 4) {
             plan->bps = 3;              /* leave one for `next` */
         }
@@ -273,7 +267,7 @@ static int plan_shadow(const PbStepInput *in, PbStepPlan *plan)
     }
     add_bp(plan, next, PB_STEP_NO_VECTOR);
     add_faults(in, plan, &f);
-    return ret;
+    return 0;
 }
 
 /* What KVM delivers at the next entry, before any instruction; or -1. */
@@ -291,14 +285,10 @@ static int waiting_vector(const struct kvm_vcpu_events *e)
     return e->nmi.pending && !e->nmi.masked ? VEC_NMI : -1;
 }
 
-static int plan_event(const PbStepInput *in, PbStepPlan *plan, int vector)
+static void plan_event(const PbStepInput *in, PbStepPlan *plan, int vector)
 {
-    PbGate gate = pb_tables_gate(in->mem, &in->sregs, vector);
     uint64_t next;
 
-    if (gate.kind == PB_GATE_TASK) {
-        return refuse(plan, "an event goes through a task gate");
-    }
     plan->event = true;
     add_handler(in, plan, vector);
     if (vector == VEC_NMI && in->insn.kind == PB_INSN_PLAIN &&
@@ -313,7 +303,6 @@ static int plan_event(const PbStepInput *in, PbStepPlan *plan, int vector)
     add_handler(in, plan, VEC_GP);
     add_handler(in, plan, VEC_DF);
     plan->set_rf = false;       /* nothing is fetched where it starts */
-    return 0;
 }
 
 int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
@@ -326,7 +315,8 @@ int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
         return refuse(plan, "EFLAGS.TF is set: the guest steps itself");
     }
     if (vector >= 0) {
-        return plan_event(in, plan, vector);
+        plan_event(in, plan, vector);
+        return 0;
     }
     if (in->insn.traits & PB_INSN_REFUSED) {
         return refuse(plan, "it cannot be stepped unseen");
@@ -342,11 +332,13 @@ int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
         plan_call(in, plan);
         return 0;
     case PB_INSN_INT:
-        return plan_int(in, plan, &in->insn, plan->start);
+        plan_int(in, plan, &in->insn, plan->start);
+        return 0;
     case PB_INSN_SYSENTER:
         plan_sysenter(in, plan);
         return 0;
     default:
-        return plan_trap(in, plan);
+        plan_trap(in, plan);
+        return 0;
     }
 }

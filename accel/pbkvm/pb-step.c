@@ -26,7 +26,7 @@ uint64_t pb_handler_entry(PbVcpu *v, const struct kvm_sregs *sregs,
 {
     PbGate gate = pb_tables_gate(v->mem, sregs, vector);
 
-    return gate.kind == PB_GATE_ENTRY ? gate.entry : 0;
+    return gate.kind != PB_GATE_NONE ? gate.entry : 0;
 }
 
 /* Where SYSENTER or SYSCALL goes. */
@@ -189,6 +189,31 @@ static bool branch_retired(const PbStepInput *in, const PbStepPlan *plan,
            (pc == in->after.target || is_next(in, &in->after, second, pc));
 }
 
+/* EFLAGS in a TSS of 32 and of 16 bits (SDM 3A 8.2.1, 8.6). */
+#define TSS32_FLAGS 36
+#define TSS16_FLAGS 16
+#define IS_TSS32(type) ((type) & 8)
+
+/* If tasks were switched, TF is in the TSS of the one that was left. */
+static int mend_task(PbVcpu *v, const PbStepInput *in)
+{
+    const struct kvm_segment *tr = &in->sregs.tr;
+    uint64_t at = tr->base + (IS_TSS32(tr->type) ? TSS32_FLAGS : TSS16_FLAGS);
+    struct kvm_sregs sregs;
+    uint16_t flags = 0;
+    int ret = pb_vcpu_get_sregs(v, &sregs);
+
+    if (ret < 0 || sregs.tr.selector == tr->selector) {
+        return ret;
+    }
+    if (pb_tables_read(v->mem, &in->sregs, at, &flags, 2) != 2) {
+        return -EFAULT;
+    }
+    flags &= ~(uint16_t)PB_RFLAGS_TF;
+    ret = pb_tables_write(v->mem, &in->sregs, at, &flags, 2);
+    return ret == 2 ? 0 : -EFAULT;
+}
+
 /* The guest has moved on to @pc without a fault. */
 static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
                    uint64_t pc, bool *branch)
@@ -197,8 +222,9 @@ static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
     int ret;
 
     *branch = branch_retired(in, plan, pc);
-    if (!plan->guest_tf) {
-        return PB_STEP_DONE;
+    ret = plan->tf ? mend_task(v, in) : 0;
+    if (ret < 0 || !plan->guest_tf) {
+        return ret < 0 ? ret : PB_STEP_DONE;
     }
     /* While KVM steps it hides a TF the guest loads; give it back. */
     ret = pb_vcpu_debug_off(v);
@@ -212,12 +238,20 @@ static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
     return ret < 0 ? ret : PB_STEP_DONE;
 }
 
+static bool has_task(PbVcpu *v, const PbStepInput *in, int vector)
+{
+    return pb_tables_gate(v->mem, &in->sregs, vector).kind == PB_GATE_TASK;
+}
+
 static int faulted(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
                    int bp)
 {
-    bool mend = plan->tf && pb_remedy(PB_REMEDY_FRAME);
-    int ret = mend ? mend_frame(v, in, plan->vector[bp]) : 0;
+    int ret = 0;
 
+    if (plan->tf && pb_remedy(PB_REMEDY_FRAME)) {
+        ret = has_task(v, in, plan->vector[bp])
+              ? mend_task(v, in) : mend_frame(v, in, plan->vector[bp]);
+    }
     return ret < 0 ? ret : PB_STEP_DONE;
 }
 

@@ -86,8 +86,8 @@ typedef enum PbStepResult {
  * then means the entry into its handler.  MOV SS and the instruction behind
  * it are one step where the CPU does not stop in between.
  *
- * -EOPNOTSUPP: it cannot be stepped unseen (the guest's own TF, ICEBP, RSM, a
- * task gate, IRET to another task, 64-bit code); nothing was executed.
+ * -EOPNOTSUPP: it cannot be stepped unseen (the guest's own TF, ICEBP, RSM,
+ * 64-bit code); nothing was executed.
  * -EPROTO: the guest stopped where the instruction cannot lead; -ELOOP: #DB
  * exits without progress (KVM that emulates and ignores RF).  The guest's own
  * debug registers are inactive during a step.
@@ -102,8 +102,7 @@ void pb_step_explain(PbVcpu *v, int err, char *why, size_t len);
 
 /*
  * Linear address of the first instruction of the handler of @vector, from
- * the IDT (or the real-mode table).  0 when it cannot be told (task gate,
- * not present).
+ * the IDT (or the real-mode table).  0 when there is none.
  */
 uint64_t pb_handler_entry(PbVcpu *v, const struct kvm_sregs *sregs,
                           uint8_t vector);

@@ -133,22 +133,61 @@ unsigned pb_tables_write(const PbMem *mem, const struct kvm_sregs *sregs,
     return done;
 }
 
-/* Base of the code segment @selector names; false when there is none. */
-static bool segment_base(const PbMem *mem, const struct kvm_sregs *sregs,
-                         uint16_t selector, uint32_t *base)
+/* EIP and CS, or IP and CS, in a TSS of 32 or 16 bits (SDM 3A 8.2.1, 8.6). */
+#define TSS32_EIP 0x20
+#define TSS32_CS  0x4c
+#define TSS16_IP  0x0e
+#define TSS16_CS  0x24
+#define IS_TSS32  0x800     /* in a descriptor's second half */
+
+static bool descriptor(const PbMem *mem, const struct kvm_sregs *sregs,
+                       uint16_t selector, uint32_t d[2])
 {
     bool local = selector & 4;
     uint64_t table = local ? sregs->ldt.base : sregs->gdt.base;
     uint32_t limit = local ? sregs->ldt.limit : sregs->gdt.limit;
     uint32_t offset = selector & ~7u;
-    uint32_t d[2];
 
-    if (offset == 0 || offset + 7 > limit ||
-        pb_tables_read(mem, sregs, table + offset, d, 8) != 8) {
-        return false;
+    return offset != 0 && offset + 7 <= limit &&
+           pb_tables_read(mem, sregs, table + offset, d, 8) == 8;
+}
+
+static uint32_t base_of(const uint32_t d[2])
+{
+    return (d[0] >> 16) | ((d[1] & 0xff) << 16) | (d[1] & 0xff000000);
+}
+
+/* Base of the code segment @selector names; false when there is none. */
+static bool segment_base(const PbMem *mem, const struct kvm_sregs *sregs,
+                         uint16_t selector, uint32_t *base)
+{
+    uint32_t d[2];
+    bool is = descriptor(mem, sregs, selector, d);
+
+    *base = is ? base_of(d) : 0;
+    return is;
+}
+
+/* Where the task goes on whose TSS @selector names; 0: nowhere. */
+static uint64_t task_entry(const PbMem *mem, const struct kvm_sregs *sregs,
+                           uint16_t selector)
+{
+    uint32_t d[2], base, ip = 0, cs = 0;
+    unsigned size;
+
+    if (!descriptor(mem, sregs, selector, d)) {
+        return 0;
     }
-    *base = (d[0] >> 16) | ((d[1] & 0xff) << 16) | (d[1] & 0xff000000);
-    return true;
+    size = d[1] & IS_TSS32 ? 4 : 2;
+    base = base_of(d);
+    if (pb_tables_read(mem, sregs, base + (size == 4 ? TSS32_EIP : TSS16_IP),
+                       &ip, size) != size ||
+        pb_tables_read(mem, sregs, base + (size == 4 ? TSS32_CS : TSS16_CS),
+                       &cs, 2) != 2 ||
+        !segment_base(mem, sregs, cs, &base)) {
+        return 0;
+    }
+    return (uint32_t)(base + ip);
 }
 
 static PbGate real_gate(const PbMem *mem, const struct kvm_sregs *sregs,
@@ -179,7 +218,8 @@ static PbGate idt_gate(const PbMem *mem, const struct kvm_sregs *sregs,
     }
     type = (e[1] >> 8) & 0x1f;
     if (type == 0x05) {
-        gate.kind = PB_GATE_TASK;
+        gate.entry = task_entry(mem, sregs, e[0] >> 16);
+        gate.kind = gate.entry ? PB_GATE_TASK : PB_GATE_NONE;
         return gate;
     }
     if ((type & 0x17) != 0x06 && (type & 0x17) != 0x07) {

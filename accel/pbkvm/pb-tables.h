@@ -38,12 +38,12 @@ unsigned pb_tables_write(const PbMem *mem, const struct kvm_sregs *sregs,
 typedef enum PbGateKind {
     PB_GATE_NONE,         /* beyond the limit, not present or no gate */
     PB_GATE_ENTRY,        /* interrupt or trap gate, or the real-mode table */
-    PB_GATE_TASK,
+    PB_GATE_TASK,         /* another task's TSS is loaded; nothing is pushed */
 } PbGateKind;
 
 typedef struct PbGate {
     PbGateKind kind;
-    uint64_t entry;       /* linear address of the handler, PB_GATE_ENTRY */
+    uint64_t entry;       /* linear address of the first instruction */
     unsigned bits;        /* 16 or 32: size of what it pushes */
 } PbGate;
 

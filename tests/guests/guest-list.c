@@ -39,6 +39,7 @@ DECLARE(nmi);
 DECLARE(nmi_int);
 DECLARE(ring3);
 DECLARE(real_mode);
+DECLARE(task);
 DECLARE(marks);
 DECLARE(triple_fault);
 DECLARE(verify);
@@ -174,6 +175,10 @@ const Guest guests[] = {
         .name = "real-mode", CODE(real_mode),
         .claim = "interrupts in 16-bit real mode",
         .real_mode = true,
+    },
+    {
+        .name = "task", CODE(task),
+        .claim = "task switches by far CALL, task gate and IRET",
     },
     {
         .name = "marks", CODE(marks),

@@ -285,16 +285,22 @@ static void test_iret_to_a_guest_with_tf_keeps_it(void)
     pb_tiny_free(&vm);
 }
 
-static void test_task_gate_is_refused(void)
+/* To the task that runs already: a fault, and nothing that was not planned. */
+static void test_task_gate_to_a_busy_task_faults(void)
 {
     static const uint32_t task_gate[2] = { PB_TINY_TR << 16, 0x8500 };
+    int ret;
 
     if (!START(FLAT, 0xcd, 0x30)) {
         return;
     }
     pb_tiny_load(&vm, PB_TINY_IDT + 8 * 0x30, task_gate, sizeof(task_gate));
-    pb_check_u64(step(), -EOPNOTSUPP);
-    pb_check_u64(rip(), PB_TINY_CODE);
+    ret = step();
+    if (not_here(ret, "this host's KVM cannot switch tasks")) {
+        return;
+    }
+    pb_check_u64(ret, PB_STEP_DONE);
+    pb_check(rip() != PB_TINY_CODE && rip() != PB_TINY_CODE + 2);
     pb_tiny_free(&vm);
 }
 
@@ -398,7 +404,7 @@ int main(void)
         PB_TEST(handler_that_faults_at_once),
         PB_TEST(guest_that_steps_itself_is_refused),
         PB_TEST(iret_to_a_guest_with_tf_keeps_it),
-        PB_TEST(task_gate_is_refused),
+        PB_TEST(task_gate_to_a_busy_task_faults),
         PB_TEST(icebp_is_refused),
         PB_TEST(triple_fault_is_an_exit),
         PB_TEST(handler_entry_is_read_from_the_idt),

@@ -246,16 +246,38 @@ static void test_what_cannot_be_stepped_is_refused(void)
 {
     reset();
     pb_check_u64(PLAN(1, 0xf1), -EOPNOTSUPP);
-    in.regs.rflags |= RFLAGS_NT;
-    pb_check_u64(PLAN(1, 0xcf), -EOPNOTSUPP);
     in.regs.rflags = 2 | PB_RFLAGS_TF;
     pb_check_u64(PLAN(1, 0x90), -EOPNOTSUPP);
-    in.regs.rflags = 2;
-    put32(IDT + 8 * 0x30 + 4, 0x8500);         /* task gate */
-    pb_check_u64(PLAN(2, 0xcd, 0x30), -EOPNOTSUPP);
+}
+
+static void test_another_task_begins_where_its_tss_says(void)
+{
+    reset();
+    put32(GDT + 0x30, 0x30000067);             /* a TSS at 0x3000, */
+    put32(GDT + 0x34, 0x8900);
+    put32(0x3000 + 0x20, 0x1234);              /* its EIP, CS */
+    put32(0x3000 + 0x4c, 8);
+    put32(IDT + 8 * 0x30, 0x300000);           /* and a task gate */
+    put32(IDT + 8 * 0x30 + 4, 0x8500);
+    pb_check_u64(PLAN(2, 0xcd, 0x30), 0);
+    pb_check(!plan.tf && stops_at(0x1234));
     in.events.interrupt.injected = 1;
     in.events.interrupt.nr = 0x30;
-    pb_check_u64(PLAN(1, 0x90), -EOPNOTSUPP);
+    pb_check_u64(PLAN(1, 0x90), 0);
+    pb_check(plan.event && stops_at(0x1234));
+    in.events.interrupt.injected = 0;
+    put32(GDT + 0x34, 0x8100);                 /* one of 16 bits */
+    put32(0x3000 + 0x0c, 0x4321u << 16);
+    put32(0x3000 + 0x24, 8);
+    pb_check_u64(PLAN(2, 0xcd, 0x30), 0);
+    pb_check(!plan.tf && stops_at(0x4321));
+    in.sregs.gdt.limit = 0x2f;                 /* none */
+    pb_check_u64(PLAN(2, 0xcd, 0x30), 0);
+    pb_check(!stops_at(0x4321) && stops_at(ENTRY(13)));
+    in.regs.rflags |= RFLAGS_NT;               /* back to a task */
+    put32(STACK + 8, PB_RFLAGS_TF);
+    pb_check_u64(PLAN(1, 0xcf), 0);
+    pb_check(plan.tf && !plan.guest_tf);
 }
 
 static void test_handler_where_it_starts_needs_rf(void)
@@ -383,6 +405,7 @@ int main(void)
         PB_TEST(int_in_virtual_8086_may_use_either_table),
         PB_TEST(iret_sees_tf_for_the_guest),
         PB_TEST(what_cannot_be_stepped_is_refused),
+        PB_TEST(another_task_begins_where_its_tss_says),
         PB_TEST(handler_where_it_starts_needs_rf),
         PB_TEST(waiting_event_goes_first),
         PB_TEST(walk_of_two_levels),
