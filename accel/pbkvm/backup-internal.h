@@ -167,6 +167,15 @@ PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e);
 /* Whether it stands at the position of @e, or past it; or -errno. */
 int pb_backup_at(PbBackup *b, const PbEvent *e);
 
+/* Whether the guest has written to devices what @e does not know of. */
+static inline bool pb_backup_wrote_more(const PbBackup *b, const PbEvent *e)
+{
+    return (int32_t)(b->writes - e->writes) > 0;
+}
+
+/* Compare what it has written there so far with @e, and report. */
+PbReplayEnd pb_backup_check_outputs(PbBackup *b, const PbEvent *e);
+
 /* Run until the Backup is near @branches, without landing. backup-land.c */
 PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e);
 

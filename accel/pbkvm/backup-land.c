@@ -307,6 +307,9 @@ PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
         if (b->idle.stuck) {
             return pb_stuck_idle(b, e);
         }
+        if (pb_backup_wrote_more(b, e)) {
+            return pb_backup_check_outputs(b, e);
+        }
         ret = look(b, &l, &now, &state);
         if (ret == 1) {
             end = pb_backup_note_exit(b);   /* a further MMIO fragment */
@@ -369,6 +372,9 @@ PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e)
         }
         if (b->idle.stuck) {
             return pb_stuck_idle(b, e);
+        }
+        if (pb_backup_wrote_more(b, e)) {
+            return pb_backup_check_outputs(b, e);
         }
         ret = far(b, &l, now);
         if (ret < 0) {

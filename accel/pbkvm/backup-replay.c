@@ -21,7 +21,7 @@ static PbRunEnd run_freely(PbBackup *b)
 }
 
 /* The outputs so far must be those of the Primary. */
-static PbReplayEnd check_outputs(PbBackup *b, const PbEvent *e)
+PbReplayEnd pb_backup_check_outputs(PbBackup *b, const PbEvent *e)
 {
     char want[80];
 
@@ -53,8 +53,8 @@ static PbReplayEnd run_to_question(PbBackup *b, const PbEvent *e)
         if (end == PB_RUN_FAILED) {
             return PB_REPLAY_FAILED;
         }
-        if (end == PB_RUN_WROTE && (int32_t)(b->writes - e->writes) > 0) {
-            return check_outputs(b, e);
+        if (end == PB_RUN_WROTE && pb_backup_wrote_more(b, e)) {
+            return pb_backup_check_outputs(b, e);
         }
         if (end == PB_RUN_KICKED &&
             pb_counter_read(b->v.counter) > e->branches) {
@@ -163,7 +163,7 @@ static PbReplayEnd replay_question(PbBackup *b, const PbEvent *e,
     if (!pb_backup_question_is(b, e)) {
         return wrong_question(b, e);
     }
-    end = check_outputs(b, e);
+    end = pb_backup_check_outputs(b, e);
     if (end == PB_REPLAY_DONE) {
         end = check_branches(b, e);
     }
@@ -195,11 +195,11 @@ static PbReplayEnd run_to_writes(PbBackup *b, const PbEvent *e)
         if (end == PB_RUN_FAILED) {
             return PB_REPLAY_FAILED;
         }
-        if ((int32_t)(b->writes - e->writes) > 0) {
+        if (pb_backup_wrote_more(b, e)) {
             break;
         }
     }
-    return check_outputs(b, e);
+    return pb_backup_check_outputs(b, e);
 }
 
 static PbReplayEnd apply_mem_write(PbBackup *b, const PbEvent *e,
@@ -283,7 +283,7 @@ static PbReplayEnd replay_async(PbBackup *b, const PbEvent *e)
     int ret = 0;
 
     if (end == PB_REPLAY_DONE) {
-        end = check_outputs(b, e);
+        end = pb_backup_check_outputs(b, e);
     }
     if (end != PB_REPLAY_DONE) {
         return end;
