@@ -133,6 +133,31 @@ static void code16(Gen *g)
     gen_word(g, CS0);
 }
 
+/* Into real mode and back; a fault leaves it. */
+static void real(Gen *g)
+{
+    unsigned n = 1 + gen_pick(g, 8);
+    uint32_t code, back;
+
+    if (g->paging) {
+        gen_plain(g, 2);
+        return;
+    }
+    gen_store(g, GEN_REAL_BACK, 0);
+    back = g->at - 4;
+    GEN(g, 0xb8);
+    code = gen_hole32(g);
+    GEN(g, 0xff, 0x25);                        /* jmp *... */
+    gen_long(g, GEN_ENTER_REAL);
+    gen_here32(g, code);
+    while (n--) {
+        one_of_16(g);
+    }
+    GEN(g, 0xff, 0x26);
+    gen_word(g, GEN_LEAVE_REAL);
+    gen_here32(g, back);
+}
+
 /* The guest single-steps itself. */
 static void tf(Gen *g)
 {
@@ -176,6 +201,7 @@ const GenItem gen_items_modes[] = {
     { "privileged", GEN_ANYWHERE, privileged },
     { "ring3", GEN_IN_MAIN, ring3 },
     { "code16", GEN_NO_RING3, code16 },
+    { "real", GEN_IN_MAIN, real },
     { "tf", GEN_ANYWHERE | GEN_IF_NAMED, tf },
     { "dr", GEN_IN_MAIN | GEN_IF_NAMED, dr },
     { NULL },

@@ -13,7 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GEN_BODY      0xa000u     /* as in random.S */
+#define GEN_REAL_BACK 0x7f04u     /* as in random.S, */
+#define GEN_ENTER_REAL 0x9ff8u    /* where pointers to its code are, too */
+#define GEN_LEAVE_REAL 0x9ffcu
+#define GEN_BODY      0xa000u
 #define GEN_END       0x10000u
 #define GEN_RECOVER   0x1f000u
 #define GEN_STACK     0x1f004u

@@ -24,6 +24,10 @@
 #define STACK_RING0     0x1f008   /* of the item that went to ring 3, */
 #define BACK_RING0      0x1f00c   /* and where that goes on */
 
+#define REAL_ESP        0x7f00    /* of the item that went to real mode, */
+#define REAL_BACK       0x7f04    /* and where that goes on, in 32 bits */
+#define REAL_SS         0x5000
+
 #define READONLY        0x2f000   /* with paging */
 #define MMIO_ALIAS      0x3f0000
 
@@ -151,5 +155,103 @@ on_32:
     popa
     iret
 
+/* ---- real mode, for the item `real` ---- */
+
+/*
+ * Interrupts are off at the source while IDT and mode do not fit each other: an
+ * NMI would find neither table.
+ */
+    .macro  source mode:vararg
+    mov     \mode, %al
+    out     %al, $PORT_MODE
+    .endm
+
+/* To the 16-bit code at %eax; it ends with a jump to leave_real. */
+enter_real:
+    cli
+    mov     %esp, REAL_ESP
+    mov     %eax, %ebx
+    source  $MODE_OFF
+    push    %ds
+    pop     %es
+    mov     $256, %ecx
+    xor     %edi, %edi
+    mov     $fault16, %eax
+    cld
+    rep stosl
+    movl    $return16, 2 * 4
+    movl    $return16, 3 * 4
+    movl    $return16, 4 * 4
+    movl    $tick16, 32 * 4
+    movl    $return16, 64 * 4
+    ljmp    $CS16, $1f
+    .code16
+1:
+    mov     %cr0, %eax
+    and     $~1, %al
+    mov     %eax, %cr0
+    ljmp    $0, $2f
+2:
+    lidtl   ivt_ptr
+    xor     %ax, %ax
+    mov     %ax, %ds
+    mov     %ax, %es
+    mov     $REAL_SS, %ax
+    mov     %ax, %ss
+    mov     $0x8000, %esp         /* SS may still have 32 bits */
+    source  BODY_MODE
+    sti
+    jmp     *%bx
+
+leave_real:
+    cli
+    source  $MODE_OFF
+    mov     %cr0, %eax
+    or      $1, %al
+    mov     %eax, %cr0
+    ljmpl   $CS0, $3f
+    .code32
+3:
+    mov     $DS0, %eax
+    mov     %eax, %ds
+    mov     %eax, %es
+    mov     %eax, %ss
+    lidt    idt_ptr
+    mov     REAL_ESP, %esp
+    source  BODY_MODE
+    sti
+    jmp     *REAL_BACK
+
+    .code16
+tick16:
+    push    %bp
+    mov     %sp, %bp
+    push    %eax
+    mov     2(%bp), %ax           /* IP and flags of what it interrupted */
+    add     6(%bp), %ax
+    add     %ax, %cs:mix
+    incl    %cs:ticks
+    pop     %eax
+    pop     %bp
+return16:
+    iret
+
+fault16:
+    push    %bp
+    mov     %sp, %bp
+    push    %ax
+    mov     2(%bp), %ax
+    add     %ax, %cs:mix
+    movw    $leave_real, 2(%bp)
+    pop     %ax
+    pop     %bp
+    iret
+    .code32
+
+ivt_ptr:
+    .word   0x3ff
+    .long   0
+
 #include "end.inc"
-    .org    BODY - 0x8000
+    .org    BODY - 8 - 0x8000
+    .long   enter_real, leave_real    /* where guest-gen.h looks for them */
