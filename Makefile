@@ -106,7 +106,7 @@ lint: native qemu
 	@tests/tools/lint
 
 coverage: build/config
-	@tests/tools/coverage
+	@tests/tools/coverage $(SUITES)
 
 valgrind: native
 	@tests/tools/valgrind
@@ -134,7 +134,7 @@ help:
 	@echo 'make soak-guests  generated guests until one fails (SEED=N to begin)'
 	@echo 'make fuzz         fuzz what takes untrusted input (SECONDS=60 each)'
 	@echo 'make lint         clang-tidy and checkpatch over our files'
-	@echo 'make coverage     lines the unit tests run, per file'
+	@echo 'make coverage     lines the tests run, per file (SUITES=unit)'
 	@echo 'make valgrind     the unit tests under memcheck'
 	@echo 'make clean        remove build/'
 	@echo 'make distclean    remove also QEMU'"'"'s unpacked source'
