@@ -167,10 +167,14 @@ PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e);
 /* Whether it stands at the position of @e, or past it; or -errno. */
 int pb_backup_at(PbBackup *b, const PbEvent *e);
 
-/* Whether the guest has written to devices what @e does not know of. */
+/*
+ * Whether the guest has written to devices what @e does not know of.  A walk
+ * to a branch count makes an event of its own, without a number: it may pass
+ * writes.
+ */
 static inline bool pb_backup_wrote_more(const PbBackup *b, const PbEvent *e)
 {
-    return (int32_t)(b->writes - e->writes) > 0;
+    return e->seq && (int32_t)(b->writes - e->writes) > 0;
 }
 
 /* Compare what it has written there so far with @e, and report. */
