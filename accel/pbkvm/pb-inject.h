@@ -19,10 +19,10 @@ int pb_inject_nmi(PbVcpu *v);
 /*
  * Whether the vCPU is half way through delivering an exception, interrupt or
  * NMI, so that its registers are not a position; or in the shadow of STI or
- * MOV SS, where Intel's processors take no breakpoint (SDM 3B 19.3.1.1), so that
- * no Backup could be stopped.  With @irq_too an interrupt that merely waits
- * for the next entry counts too: nothing more can be injected then.  1, 0 or
- * -errno.
+ * MOV SS, where Intel's processors take no breakpoint (SDM 3B 19.3.1.1), so
+ * that no Backup could be stopped.  With @irq_too an interrupt that merely
+ * waits for the next entry counts too: nothing more can be injected then.  1,
+ * 0 or -errno.
  */
 int pb_half_delivered(PbVcpu *v, bool irq_too);
 

@@ -154,7 +154,9 @@ static bool descriptor(const PbMem *mem, const struct kvm_sregs *sregs,
 
 static uint32_t base_of(const uint32_t d[2])
 {
-    return (d[0] >> 16) | ((d[1] & 0xff) << 16) | (d[1] & 0xff000000);
+    uint32_t low = d[0] >> 16;
+
+    return low | (d[1] & 0xff) << 16 | (d[1] & 0xff000000);
 }
 
 /* Base of the code segment @selector names; false when there is none. */
