@@ -46,7 +46,7 @@ def check_built():
 
 def _pmu_device(options):
     device = "pbkvm-lab-pmu"
-    for knob in ("skid", "miscount", "spurious", "seed"):
+    for knob in ("skid", "miscount", "spurious", "lose", "seed"):
         value = getattr(options, knob)
         if value is not None:
             device += f",{knob}={value}"

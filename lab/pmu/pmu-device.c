@@ -18,7 +18,7 @@ static bool check_period(const char *name, uint64_t val, Error **errp)
 {
     if (val != 0 && (val < PERIOD_MIN || val > PERIOD_MAX)) {
         error_setg(errp, TYPE_PBKVM_LAB_PMU ": %s must be 0 (off) or "
-                   "%llu..%llu branches, not %" PRIu64, name, PERIOD_MIN,
+                   "%llu..%llu, not %" PRIu64, name, PERIOD_MIN,
                    PERIOD_MAX, val);
         return false;
     }
@@ -43,7 +43,8 @@ static void pmu_device_realize(DeviceState *dev, Error **errp)
         return;
     }
     if (!check_period("miscount", s->miscount, errp) ||
-        !check_period("spurious", s->spurious, errp)) {
+        !check_period("spurious", s->spurious, errp) ||
+        !check_period("lose", s->lose, errp)) {
         return;
     }
     pbkvm_lab_pmu = s;
@@ -53,6 +54,7 @@ static const Property pmu_device_properties[] = {
     DEFINE_PROP_UINT64("skid", PbkvmLabPmu, skid, 0),
     DEFINE_PROP_UINT64("miscount", PbkvmLabPmu, miscount, 0),
     DEFINE_PROP_UINT64("spurious", PbkvmLabPmu, spurious, 0),
+    DEFINE_PROP_UINT64("lose", PbkvmLabPmu, lose, 0),
     DEFINE_PROP_BOOL("rf", PbkvmLabPmu, rf, false),
     DEFINE_PROP_UINT64("seed", PbkvmLabPmu, seed, 1),
 };

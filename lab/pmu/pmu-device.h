@@ -17,8 +17,11 @@ struct PbkvmLabPmu {
     uint64_t skid;      /* overflow late by 0..skid branches; 0 = exact */
     uint64_t miscount;  /* +-1 every so many guest branches; 0 = never */
     uint64_t spurious;  /* #VMEXIT(INTR) every so many; 0 = never */
+    uint64_t lose;      /* each so-many-th overflow is not told of; 0 = none */
     bool rf;            /* #VMEXIT(NPF) saves RF = 1 */
     uint64_t seed;      /* of all the randomness above */
+
+    uint64_t overflows; /* atomic; of all vCPUs, so far */
 };
 
 /* NULL: the machine has no PMU model. */

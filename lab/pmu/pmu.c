@@ -97,12 +97,21 @@ static void deliver(CPUX86State *env)
     }
 }
 
+static bool is_lost(PbkvmLabPmu *s)
+{
+    return s->lose &&
+           (qatomic_fetch_inc(&s->overflows) + 1) % s->lose == 0;
+}
+
 static void overflow(CPUX86State *env)
 {
     PbkvmPmu *p = &env->pbkvm_pmu;
 
     if (p->late) {
         return;     /* one interrupt serves all that overflowed meanwhile */
+    }
+    if (is_lost(pbkvm_lab_pmu)) {
+        return;
     }
     p->late_left = pmu_random(env, pbkvm_lab_pmu->skid);
     p->late = true;

@@ -235,6 +235,29 @@ static void test_spurious_exits_happen(const char *arg)
     printf("%lu interrupt exits in %lu branches\n", exits, n);
 }
 
+/* With the lose knob at ARGUMENT, each so-many-th stop does not come. */
+static void test_stops_are_lost(const char *arg)
+{
+    unsigned every = atoi(arg), lost = 0, n = 4 * every;
+    int counter = counter_new(RETIRED_COND, 0);
+    int sampler = counter_new(RETIRED_COND, 1ULL << 40);
+    Tiny t;
+
+    tiny_new(&t, loop_code, sizeof(loop_code));
+    counter_stops(&t);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t before = counter_read(counter);
+
+        tiny_restart(&t, 5000);
+        counter_period(sampler, 1000);
+        lost += tiny_run(&t) != -1;
+        expect("counted and really run", 5000 - tiny_ecx(&t),
+               counter_read(counter) - before);
+    }
+    expect("stops lost", n / every, lost);
+    printf("%u of %u stops lost\n", lost, n);
+}
+
 /* Millions of iterations per second of the guest, counted or not. */
 static void bench_loop(const char *arg)
 {
@@ -268,6 +291,7 @@ static const struct {
     { "steps", test_steps_count },
     { "miscount", test_miscounts_happen },
     { "spurious", test_spurious_exits_happen },
+    { "lose", test_stops_are_lost },
     { "bench", bench_loop },
 };
 
