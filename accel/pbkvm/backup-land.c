@@ -140,6 +140,9 @@ static int far(PbBackup *b, PbLanding *l, uint64_t now)
 
 #define PB_NEAR_CIRCLE 3
 
+/* The guest's debug registers are asked for once in so many landings. */
+#define DR_LOOKS 64
+
 /*
  * NEAR: what to do next.  0: run (a breakpoint is set); 1: a step was made;
  * 2: a step ended in an exit; PB_NEAR_CIRCLE: nothing helps; or -errno.
@@ -153,7 +156,8 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
     if (b->v.io_pending) {
         return break_at(b, l->target.rip);
     }
-    ret = pb_backup_note_guest_debug(b, !l->neared);
+    ret = pb_backup_note_guest_debug(b, !l->neared && b->stats.landings %
+                                        DR_LOOKS == 0);
     l->neared = true;
     if (ret == 0) {
         ret = pb_stuck_round(b, &l->rounds, now);

@@ -73,6 +73,7 @@ static PbReplayEnd report(PbBackup *b, PbBackupStatus status)
 {
     /* Best effort: a failed vCPU may not tell. */
     pb_position_take(&b->v, &b->divergence.at);
+    pb_backup_note_guest_debug(b, true);
     pb_vcpu_debug_off(&b->v);
     tell_of_guest_debug(b, &b->divergence);
     tell_of_lost_counter(b, &b->divergence);
