@@ -213,16 +213,19 @@ static bool iret_loads_tf(const PbStepInput *in)
     return flags & PB_RFLAGS_TF;
 }
 
+/* An IRET to another task, from whose TSS all is loaded. */
+static bool returns_to_task(const PbStepInput *in)
+{
+    return (in->regs.rflags & RFLAGS_NT) && (in->sregs.cr0 & CR0_PE) &&
+           !(in->regs.rflags & PB_RFLAGS_VM);
+}
+
 static void plan_trap(const PbStepInput *in, PbStepPlan *plan)
 {
     Faults f;
 
-    if (in->insn.traits & PB_INSN_IRET) {
-        /* Else it returns to another task, from whose TSS all is loaded. */
-        if (!(in->regs.rflags & RFLAGS_NT) || !(in->sregs.cr0 & CR0_PE) ||
-            (in->regs.rflags & PB_RFLAGS_VM)) {
-            plan->guest_tf = iret_loads_tf(in);
-        }
+    if ((in->insn.traits & PB_INSN_IRET) && !returns_to_task(in)) {
+        plan->guest_tf = iret_loads_tf(in);
     }
     list_faults(in, &in->insn, &f);
     plan_tf(in, plan, &f);

@@ -40,8 +40,7 @@ typedef struct PbStepPlan {
 
 /*
  * 0, or -EOPNOTSUPP for what cannot be stepped without the guest noticing or
- * running away: a guest that single-steps itself (its TF is set), ICEBP, RSM,
- * a task switch.
+ * running away: a guest that single-steps itself (its TF is set), ICEBP, RSM.
  */
 int pb_step_plan(const PbStepInput *in, PbStepPlan *plan);
 

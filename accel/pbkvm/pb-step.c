@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "pb-remedy.h"
+#include "pb-step-mend.h"
 #include "pb-step-plan.h"
 #include "pb-step.h"
 #include "pb-tables.h"
@@ -109,47 +110,6 @@ static int enter(PbVcpu *v)
     return ret;
 }
 
-static bool pushes_error_code(int vector)
-{
-    return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 ||
-           vector == 21;
-}
-
-/*
- * The handler of @vector was entered with TF set: clear TF in the EFLAGS
- * image of its frame.  The frame must be that of the instruction stepped.
- */
-static int mend_frame(PbVcpu *v, const PbStepInput *in, int vector)
-{
-    PbGate gate = pb_tables_gate(v->mem, &in->sregs, vector);
-    unsigned size = gate.bits / 8;
-    uint32_t ip = 0, flags = 0, sp;
-    struct kvm_sregs sregs;
-    struct kvm_regs regs;
-    int ret;
-
-    ret = pb_vcpu_get_both(v, &regs, &sregs);
-    if (ret < 0) {
-        return ret;
-    }
-    sp = regs.rsp;
-    if ((sregs.cr0 & 1) && pushes_error_code(vector)) {
-        sp += size;
-    }
-    sp = sregs.ss.base + (sregs.ss.db ? sp : sp & 0xffff);
-    if (pb_tables_read(v->mem, &sregs, sp, &ip, size) != size ||
-        pb_tables_read(v->mem, &sregs, sp + 2 * size, &flags, size) != size) {
-        return -EFAULT;
-    }
-    if (ip != (size == 2 ? (uint16_t)in->regs.rip : (uint32_t)in->regs.rip) &&
-        !(in->insn.traits & PB_INSN_SHADOW)) {
-        return -EPROTO;
-    }
-    flags &= ~(uint32_t)PB_RFLAGS_TF;
-    ret = pb_tables_write(v->mem, &sregs, sp + 2 * size, &flags, size);
-    return ret == (int)size ? 0 : -EFAULT;
-}
-
 /* Which breakpoint is at @pc; -1 if none. */
 static int bp_at(const PbStepPlan *plan, uint64_t pc)
 {
@@ -189,31 +149,6 @@ static bool branch_retired(const PbStepInput *in, const PbStepPlan *plan,
            (pc == in->after.target || is_next(in, &in->after, second, pc));
 }
 
-/* EFLAGS in a TSS of 32 and of 16 bits (SDM 3A 8.2.1, 8.6). */
-#define TSS32_FLAGS 36
-#define TSS16_FLAGS 16
-#define IS_TSS32(type) ((type) & 8)
-
-/* If tasks were switched, TF is in the TSS of the one that was left. */
-static int mend_task(PbVcpu *v, const PbStepInput *in)
-{
-    const struct kvm_segment *tr = &in->sregs.tr;
-    uint64_t at = tr->base + (IS_TSS32(tr->type) ? TSS32_FLAGS : TSS16_FLAGS);
-    struct kvm_sregs sregs;
-    uint16_t flags = 0;
-    int ret = pb_vcpu_get_sregs(v, &sregs);
-
-    if (ret < 0 || sregs.tr.selector == tr->selector) {
-        return ret;
-    }
-    if (pb_tables_read(v->mem, &in->sregs, at, &flags, 2) != 2) {
-        return -EFAULT;
-    }
-    flags &= ~(uint16_t)PB_RFLAGS_TF;
-    ret = pb_tables_write(v->mem, &in->sregs, at, &flags, 2);
-    return ret == 2 ? 0 : -EFAULT;
-}
-
 /* The guest has moved on to @pc without a fault. */
 static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
                    uint64_t pc, bool *branch)
@@ -222,7 +157,7 @@ static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
     int ret;
 
     *branch = branch_retired(in, plan, pc);
-    ret = plan->tf ? mend_task(v, in) : 0;
+    ret = plan->tf ? pb_step_mend_task(v, in) : 0;
     if (ret < 0 || !plan->guest_tf) {
         return ret < 0 ? ret : PB_STEP_DONE;
     }
@@ -238,20 +173,12 @@ static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
     return ret < 0 ? ret : PB_STEP_DONE;
 }
 
-static bool has_task(PbVcpu *v, const PbStepInput *in, int vector)
-{
-    return pb_tables_gate(v->mem, &in->sregs, vector).kind == PB_GATE_TASK;
-}
-
 static int faulted(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
                    int bp)
 {
-    int ret = 0;
+    bool mend = plan->tf && pb_remedy(PB_REMEDY_FRAME);
+    int ret = mend ? pb_step_mend_fault(v, in, plan->vector[bp]) : 0;
 
-    if (plan->tf && pb_remedy(PB_REMEDY_FRAME)) {
-        ret = has_task(v, in, plan->vector[bp])
-              ? mend_task(v, in) : mend_frame(v, in, plan->vector[bp]);
-    }
     return ret < 0 ? ret : PB_STEP_DONE;
 }
 

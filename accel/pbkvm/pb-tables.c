@@ -133,12 +133,8 @@ unsigned pb_tables_write(const PbMem *mem, const struct kvm_sregs *sregs,
     return done;
 }
 
-/* EIP and CS, or IP and CS, in a TSS of 32 or 16 bits (SDM 3A 8.2.1, 8.6). */
-#define TSS32_EIP 0x20
-#define TSS32_CS  0x4c
-#define TSS16_IP  0x0e
-#define TSS16_CS  0x24
-#define IS_TSS32  0x800     /* in a descriptor's second half */
+/* A TSS of 32 bits: in its descriptor's second half. */
+#define IS_TSS32  0x800
 
 static bool descriptor(const PbMem *mem, const struct kvm_sregs *sregs,
                        uint16_t selector, uint32_t d[2])
@@ -174,17 +170,20 @@ static bool segment_base(const PbMem *mem, const struct kvm_sregs *sregs,
 static uint64_t task_entry(const PbMem *mem, const struct kvm_sregs *sregs,
                            uint16_t selector)
 {
-    uint32_t d[2], base, ip = 0, cs = 0;
+    uint32_t d[2], tss, base, ip = 0;
+    uint16_t cs;
     unsigned size;
+    bool wide;
 
     if (!descriptor(mem, sregs, selector, d)) {
         return 0;
     }
-    size = d[1] & IS_TSS32 ? 4 : 2;
-    base = base_of(d);
-    if (pb_tables_read(mem, sregs, base + (size == 4 ? TSS32_EIP : TSS16_IP),
+    tss = base_of(d);
+    wide = d[1] & IS_TSS32;
+    size = wide ? 4 : 2;
+    if (pb_tables_read(mem, sregs, tss + (wide ? PB_TSS32_EIP : PB_TSS16_IP),
                        &ip, size) != size ||
-        pb_tables_read(mem, sregs, base + (size == 4 ? TSS32_CS : TSS16_CS),
+        pb_tables_read(mem, sregs, tss + (wide ? PB_TSS32_CS : PB_TSS16_CS),
                        &cs, 2) != 2 ||
         !segment_base(mem, sregs, cs, &base)) {
         return 0;

@@ -35,6 +35,14 @@ unsigned pb_tables_read(const PbMem *mem, const struct kvm_sregs *sregs,
 unsigned pb_tables_write(const PbMem *mem, const struct kvm_sregs *sregs,
                          uint64_t linear, const void *buf, unsigned len);
 
+/* Where a TSS of 32 and of 16 bits has what (SDM 3A 8.2.1, 8.6). */
+#define PB_TSS32_EIP    0x20
+#define PB_TSS32_EFLAGS 0x24
+#define PB_TSS32_CS     0x4c
+#define PB_TSS16_IP     0x0e
+#define PB_TSS16_FLAGS  0x10
+#define PB_TSS16_CS     0x24
+
 typedef enum PbGateKind {
     PB_GATE_NONE,         /* beyond the limit, not present or no gate */
     PB_GATE_ENTRY,        /* interrupt or trap gate, or the real-mode table */
