@@ -70,9 +70,7 @@ struct PbBackup {
 
     PbIdle idle;
 
-    /* Seen while it landed: the guest debugs itself. backup-report.c */
-    bool guest_tf;
-    uint64_t guest_dr7;       /* with breakpoints in it, or 0 */
+    bool guest_tf;            /* seen: pb_backup_note_guest_tf() */
 
     /* Steering; under @lock. */
     pthread_mutex_t lock;
@@ -234,10 +232,10 @@ PbReplayEnd pb_backup_diverge(PbBackup *b, const PbEvent *e,
     __attribute__((format(printf, 4, 5)));
 
 /*
- * Before the guest goes on near a position: a report tells if the guest
- * debugs itself there. @dr too: look at its debug registers.  0 or -errno.
+ * Before the guest goes on near a position: if it steps itself there, a report
+ * will tell.  0 or -errno.
  */
-int pb_backup_note_guest_debug(PbBackup *b, bool dr);
+int pb_backup_note_guest_tf(PbBackup *b);
 
 /* Report that the Backup itself failed; always PB_REPLAY_FAILED. */
 PbReplayEnd pb_backup_fail(PbBackup *b, const char *what, int err);

@@ -33,7 +33,6 @@ typedef struct PbLanding {
     PbRep rep;
     PbResume resume;
     PbRounds rounds;
-    bool neared;              /* it has been NEAR */
     bool passes;              /* may pass over writes: can_pass() */
     uint64_t passed;          /* branches at the last one */
 } PbLanding;
@@ -140,9 +139,6 @@ static int far(PbBackup *b, PbLanding *l, uint64_t now)
 
 #define PB_NEAR_CIRCLE 3
 
-/* The guest's debug registers are asked for once in so many landings. */
-#define DR_LOOKS 64
-
 /*
  * NEAR: what to do next.  0: run (a breakpoint is set); 1: a step was made;
  * 2: a step ended in an exit; PB_NEAR_CIRCLE: nothing helps; or -errno.
@@ -156,9 +152,7 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
     if (b->v.io_pending) {
         return break_at(b, l->target.rip);
     }
-    ret = pb_backup_note_guest_debug(b, !l->neared && b->stats.landings %
-                                        DR_LOOKS == 0);
-    l->neared = true;
+    ret = pb_backup_note_guest_tf(b);
     if (ret == 0) {
         ret = pb_stuck_round(b, &l->rounds, now);
     }
@@ -293,26 +287,36 @@ static PbRunEnd run_near(PbBackup *b, PbLanding *l)
     return end;
 }
 
+/* Whether there is another reason to end than to be there. */
+static bool must_end(PbBackup *b, PbLanding *l, PbReplayEnd *end)
+{
+    if (pb_backup_wanted(b)) {
+        *end = leave(b, l, PB_REPLAY_STOPPED);
+    } else if (b->idle.stuck) {
+        *end = pb_stuck_idle(b, l->e);
+    } else if (pb_backup_wrote_more(b, l->e)) {
+        *end = pb_backup_check_outputs(b, l->e);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
 {
     PbLanding l = {
         .e = e, .target = pb_position_of(e),
         .first_exit = pb_backup_own_exits(b), .passes = true,
     };
+    PbReplayEnd over;
     PbRunEnd end;
     PbPosition now;
     PbLandState state;
     int ret;
 
     for (;;) {
-        if (pb_backup_wanted(b)) {
-            return leave(b, &l, PB_REPLAY_STOPPED);
-        }
-        if (b->idle.stuck) {
-            return pb_stuck_idle(b, e);
-        }
-        if (pb_backup_wrote_more(b, e)) {
-            return pb_backup_check_outputs(b, e);
+        if (must_end(b, &l, &over)) {
+            return over;
         }
         ret = look(b, &l, &now, &state);
         if (ret == 1) {
@@ -359,6 +363,7 @@ int pb_backup_at(PbBackup *b, const PbEvent *e)
 PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e)
 {
     PbLanding l = { .e = e, .target.branches = e->branches };
+    PbReplayEnd over;
     uint64_t now;
     int ret;
 
@@ -371,14 +376,8 @@ PbReplayEnd pb_backup_approach(PbBackup *b, const PbEvent *e)
         if (e->branches - now <= b->margin) {
             return leave(b, &l, PB_REPLAY_DONE);
         }
-        if (pb_backup_wanted(b)) {
-            return leave(b, &l, PB_REPLAY_STOPPED);
-        }
-        if (b->idle.stuck) {
-            return pb_stuck_idle(b, e);
-        }
-        if (pb_backup_wrote_more(b, e)) {
-            return pb_backup_check_outputs(b, e);
+        if (must_end(b, &l, &over)) {
+            return over;
         }
         ret = far(b, &l, now);
         if (ret < 0) {

@@ -21,38 +21,34 @@ static void keep_last_events(PbBackup *b)
     }
 }
 
-/*
- * While the Backup has breakpoints or steps, KVM gives it every #DB, and those
- * that the guest's own TF and debug registers cause are not given back.
- */
-int pb_backup_note_guest_debug(PbBackup *b, bool dr)
+int pb_backup_note_guest_tf(PbBackup *b)
 {
-    struct kvm_debugregs debug;
     struct kvm_regs regs;
     int ret = pb_vcpu_get_regs(&b->v, &regs);
 
     if (ret == 0 && (regs.rflags & PB_RFLAGS_TF)) {
         b->guest_tf = true;
     }
-    if (ret == 0 && dr) {
-        ret = pb_vcpu_ioctl(&b->v, KVM_GET_DEBUGREGS, &debug);
-    }
-    if (ret == 0 && dr && (debug.dr7 & DR7_ENABLED)) {
-        b->guest_dr7 = debug.dr7;
-    }
     return ret;
 }
 
-static void tell_of_guest_debug(const PbBackup *b, PbDivergence *d)
+/*
+ * While the Backup has breakpoints or steps, KVM gives it every #DB, and those
+ * that the guest's own TF and debug registers cause are not given back.
+ */
+static void tell_of_guest_debug(PbBackup *b, PbDivergence *d)
 {
+    struct kvm_debugregs debug = { 0 };
     size_t at = strlen(d->got);
     char dr7[40] = "";
 
-    if (b->guest_dr7) {
-        snprintf(dr7, sizeof(dr7), "%sDR7 0x%llx",
-                 b->guest_tf ? ", " : "", (unsigned long long)b->guest_dr7);
+    pb_backup_note_guest_tf(b);
+    pb_vcpu_ioctl(&b->v, KVM_GET_DEBUGREGS, &debug);
+    if (debug.dr7 & DR7_ENABLED) {
+        snprintf(dr7, sizeof(dr7), "%sDR7 0x%llx", b->guest_tf ? ", " : "",
+                 (unsigned long long)debug.dr7);
     }
-    if (b->guest_tf || b->guest_dr7) {
+    if (b->guest_tf || dr7[0]) {
         snprintf(d->got + at, sizeof(d->got) - at, " (the guest debugs itself "
                  "where interrupts are near, which cannot be replayed: %s%s)",
                  b->guest_tf ? "EFLAGS.TF" : "", dr7);
@@ -73,9 +69,8 @@ static PbReplayEnd report(PbBackup *b, PbBackupStatus status)
 {
     /* Best effort: a failed vCPU may not tell. */
     pb_position_take(&b->v, &b->divergence.at);
-    pb_backup_note_guest_debug(b, true);
-    pb_vcpu_debug_off(&b->v);
     tell_of_guest_debug(b, &b->divergence);
+    pb_vcpu_debug_off(&b->v);
     tell_of_lost_counter(b, &b->divergence);
     keep_last_events(b);
     pb_backup_set_status(b, status);

@@ -19,7 +19,7 @@ void pbkvm_primary_remove_all(CPUState *cpu);
 
 /*
  * Also from the vCPU's thread: the debug registers as they are to be while the
- * Primary runs. A debugger's step is pb_step()'s business (pbkvm-primary.c):
+ * Primary runs. A debugger's step is pb_step()'s business (pbkvm-enter.c):
  * KVM's own would leave TF where the guest stores EFLAGS.
  */
 int pbkvm_primary_update_debug(CPUState *cpu);
