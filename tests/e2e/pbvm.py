@@ -346,6 +346,22 @@ def seeded_main(test, name, parser):
     return 0
 
 
+def run_tests(tests, arguments):
+    """Run TESTS in order, each with ARGUMENTS(its number), and print TAP with
+    what each returned; the exit status."""
+    failed = 0
+    print(f"1..{len(tests)}", flush=True)
+    for number, test in enumerate(tests, 1):
+        name = test.__name__.replace("_", " ")
+        try:
+            print(f"ok {number} {name}: {test(*arguments(number))}",
+                  flush=True)
+        except Exception as failure:      # whatever it is, the test failed
+            failed += 1
+            print(f"# {failure!r}\nnot ok {number} {name}", flush=True)
+    return 1 if failed else 0
+
+
 def main(test):
     """Run TEST(log_dir); 0, or 1 with what did not hold."""
     try:

@@ -15,17 +15,9 @@ main:
 2:
     loop    2b
     .endr
-    mov     nmis, %eax
-    cmp     rounds, %eax
-    jb      1b
+    until_nmis 1b
     succeed
-nmis:
-    .long   0
-
-on_2:
-    note_frame
-    incl    nmis
-    iret
+    counts_nmis
 
 on_3:
 on_64:

@@ -15,9 +15,7 @@ main:
 2:
     dec     %ecx
     jnz     2b
-    mov     nmis, %eax
-    cmp     rounds, %eax
-    jb      1b
+    until_nmis 1b
     mov     $MODE_BOTH, %al
     out     %al, $PORT_MODE
     movl    $0, nmis
@@ -28,17 +26,9 @@ main:
     pushf
     incl    0x20004
     popf
-    mov     nmis, %eax
-    cmp     rounds, %eax
-    jb      3b
+    until_nmis 3b
     succeed
-nmis:
-    .long   0
-
-on_2:
-    note_frame
-    incl    nmis
-    iret
+    counts_nmis
 
 on_32:
     count_tick

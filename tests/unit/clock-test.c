@@ -28,7 +28,6 @@ static uint64_t monotonic(void)
 static uint64_t ask(void *opaque)
 {
     Asked *a = opaque;
-
     uint64_t now = monotonic();
 
     a->times++;

@@ -301,7 +301,7 @@ int main(void)
         PB_TEST(kvm_without_permission_names_the_group),
         PB_TEST(perf_without_permission_names_the_sysctl),
         PB_TEST(interpreted_real_mode_is_refused),
-    PB_TEST(host_without_pmu_is_sent_to_the_lab),
+        PB_TEST(host_without_pmu_is_sent_to_the_lab),
     };
 
     return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
