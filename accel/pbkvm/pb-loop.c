@@ -13,11 +13,18 @@
 #define MAX_INSNS 32
 #define MAX_LEN   15
 
+/* Most code that is looked at lies in one piece of so many bytes. */
+#define WINDOW    96
+
 typedef struct Loop {
     const PbMem *mem;
     const struct kvm_regs *regs;
     const struct kvm_sregs *sregs;
     uint64_t hash;
+
+    uint64_t from;        /* linear address of code[0], */
+    unsigned have;        /* and how much of it could be read */
+    uint8_t code[WINDOW];
 } Loop;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -111,14 +118,27 @@ static void mix_insn(Loop *l, const uint8_t *code, size_t len, uint64_t pc,
     pthread_mutex_unlock(&lock);
 }
 
-/* The instruction at @pc, and where it always goes; false: it may branch. */
-static bool follow(const Loop *l, uint64_t *pc, uint8_t code[MAX_LEN],
-                   unsigned *len)
+/* The *@len bytes of code at @pc, MAX_LEN unless they cannot be read. */
+static const uint8_t *fetch(Loop *l, uint64_t pc, unsigned *len)
 {
+    if (!l->have || pc < l->from || pc > l->from + WINDOW - MAX_LEN) {
+        l->from = pc;
+        l->have = pb_tables_read(l->mem, l->sregs, pc, l->code, WINDOW);
+    }
+    *len = pc - l->from < l->have ? l->have - (pc - l->from) : 0;
+    *len = *len < MAX_LEN ? *len : MAX_LEN;
+    return l->code + (pc - l->from);
+}
+
+/* From the instruction at *@pc to where it always goes; false: it may branch. */
+static bool follow(Loop *l, uint64_t *pc)
+{
+    const uint8_t *code;
+    unsigned len;
     PbInsn insn;
 
-    *len = pb_tables_read(l->mem, l->sregs, *pc, code, MAX_LEN);
-    pb_insn_decode(&insn, code, *len, *pc, l->sregs->cs.base,
+    code = fetch(l, *pc, &len);
+    pb_insn_decode(&insn, code, len, *pc, l->sregs->cs.base,
                    l->sregs->cs.db ? 32 : 16);
     if (!insn.len || insn.conditional) {
         return false;
@@ -133,13 +153,12 @@ static bool follow(const Loop *l, uint64_t *pc, uint8_t code[MAX_LEN],
     return true;
 }
 
-static bool is_loop(const Loop *l, uint64_t start)
+static bool is_loop(Loop *l, uint64_t start)
 {
-    uint8_t code[MAX_LEN];
     uint64_t pc = start;
-    unsigned len, i;
+    unsigned i;
 
-    for (i = 0; i < MAX_INSNS && follow(l, &pc, code, &len); i++) {
+    for (i = 0; i < MAX_INSNS && follow(l, &pc); i++) {
         if (pc == start) {
             return true;
         }
@@ -150,19 +169,23 @@ static bool is_loop(const Loop *l, uint64_t start)
 uint32_t pb_loop_hash(PbVcpu *v, const struct kvm_regs *regs,
                       const struct kvm_sregs *sregs)
 {
-    Loop l = { v->mem, regs, sregs, PB_DIGEST_START };
     uint64_t start = (uint32_t)(sregs->cs.base + regs->rip), pc = start;
-    uint8_t code[MAX_LEN];
+    const uint8_t *code;
     unsigned len;
+    Loop l;
 
+    l.mem = v->mem;
+    l.regs = regs;
+    l.sregs = sregs;
+    l.hash = PB_DIGEST_START;
+    l.have = 0;
     if (!is_loop(&l, start) || !pb_remedy(PB_REMEDY_LOOP)) {
         return 0;
     }
     do {
-        uint64_t at = pc;
-
-        follow(&l, &pc, code, &len);
-        mix_insn(&l, code, len, at, sregs->cs.db);
+        code = fetch(&l, pc, &len);
+        mix_insn(&l, code, len, pc, sregs->cs.db);
+        follow(&l, &pc);
     } while (pc != start);
     return ((uint32_t)(l.hash >> 32) & ~1u) | 2;
 }
