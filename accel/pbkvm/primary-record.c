@@ -100,10 +100,11 @@ void pb_record_rest(PbRecorder *r)
 /* Where @n slots may be filled: in the ring, or in the stage (*@staged). */
 static PbEvent *place(PbRecorder *r, uint32_t n, bool *staged)
 {
-    *staged = r->stage.used || pb_stage_spills(&r->stage) ||
-              !pb_ring_reserve(r->stage.ring, n);
-    return *staged ? pb_stage_add(&r->stage, n)
-                   : pb_ring_slot(r->stage.ring, 0);
+    PbEvent *to = r->stage.used || pb_stage_spills(&r->stage)
+                  ? NULL : pb_ring_reserve(r->stage.ring, n);
+
+    *staged = !to;
+    return to ? to : pb_stage_add(&r->stage, n);
 }
 
 static void put_payload(PbRecorder *r, PbEvent *staged, uint32_t slots,
@@ -125,30 +126,58 @@ static void put_payload(PbRecorder *r, PbEvent *staged, uint32_t slots,
 }
 
 /*
+ * One word of an event.  Atomic, so that no compiler makes one store of two:
+ * the checksum loads words, and a processor makes a load wait that does not lie
+ * in one store just made.
+ */
+static inline void put_word(PbEvent *to, unsigned i, uint64_t word)
+{
+    typedef uint64_t Word __attribute__((may_alias));
+
+    __atomic_store_n((Word *)to + i, word, __ATOMIC_RELAXED);
+}
+
+/* @e with what each event has. */
+static inline void complete(PbRecorder *r, const PbEvent *e, PbEvent *to,
+                            uint64_t seq, uint64_t time_ns)
+{
+    uint64_t body[sizeof(e->body) / 8];
+
+    memcpy(body, &e->body, sizeof(body));
+    put_word(to, 0, seq);
+    put_word(to, 1, time_ns);
+    put_word(to, 2, e->branches);
+    put_word(to, 3, (uint32_t)r->digest);            /* crc: 0 */
+    put_word(to, 4, e->kind | (uint32_t)e->size << 8 |
+             (uint32_t)e->arg << 16 | (uint64_t)r->writes << 32);
+    put_word(to, 5, body[0]);
+    put_word(to, 6, body[1]);
+    put_word(to, 7, body[2]);
+}
+
+/*
  * Complete @e and hand it on; @payload is pb_event_payload_len() bytes, NULL if
  * there are none.
  */
 static void emit(PbRecorder *r, const PbEvent *e, const void *payload)
 {
     uint32_t extra = payload ? pb_event_extra_slots(e) : 0;
+    uint64_t seq = r->seq + 1, now;
     PbEvent *to;
     bool staged;
 
     if (r->ended) {
         return;
     }
-    __atomic_store_n(&r->seq, r->seq + 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&r->last_time, pb_clock_now(&r->clock), __ATOMIC_RELAXED);
+    now = pb_clock_now(&r->clock);
+    __atomic_store_n(&r->seq, seq, __ATOMIC_RELAXED);
+    __atomic_store_n(&r->last_time, now, __ATOMIC_RELAXED);
     if (e->branches) {
         __atomic_store_n(&r->last_branches, e->branches, __ATOMIC_RELAXED);
     }
     r->by_kind[e->kind]++;
     to = place(r, 1 + extra, &staged);
-    *to = *e;
-    to->seq = r->seq;
-    to->time_ns = r->last_time;
-    to->digest = r->digest;
-    to->writes = r->writes;
+    complete(r, e, to, seq, now);
     to->crc = pb_crc_event(to, payload);
     if (extra) {
         put_payload(r, staged ? to : NULL, extra, payload,
@@ -204,11 +233,25 @@ static void record_pio_in(PbRecorder *r, const struct kvm_run *run)
     e.arg = run->io.port;
     e.size = run->io.size;
     e.body.pio.count = run->io.count;
-    if (len <= PB_EVENT_INLINE_DATA) {
+    switch (len) {            /* a copy of constant length is no call */
+    case 1:
+        memcpy(e.body.pio.data, data, 1);
+        break;
+    case 2:
+        memcpy(e.body.pio.data, data, 2);
+        break;
+    case 4:
+        memcpy(e.body.pio.data, data, 4);
+        break;
+    default:
+        if (len > PB_EVENT_INLINE_DATA) {
+            emit(r, &e, data);
+            return;
+        }
         memcpy(e.body.pio.data, data, len);
-        data = NULL;
+        break;
     }
-    emit(r, &e, data);
+    emit(r, &e, NULL);
 }
 
 static void record_mmio_read(PbRecorder *r, const struct kvm_run *run)
