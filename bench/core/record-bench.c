@@ -3,12 +3,13 @@
  * record-bench.c: what it costs to record: the recorder is given again what
  * the Primary of an evidence file went through.
  *
- *   record-bench HISTORY STATE [--kvm] [--slots N] [--rounds N]
+ *   record-bench HISTORY STATE [--kvm] [--slots N] [--rounds N] [--only WHAT]
  *
  * HISTORY: the evidence file whose events are recorded; STATE: another one,
  * whose registers and memory positions are taken from.  One line for each
- * batch: what, ns for each, instructions for each or -1.  "stream" is all in
- * its order, by event; the others are one kind alone, by exit or event.
+ * batch: what, ns for each, instructions for each or -1, how many.  "stream"
+ * is all in its order, by event; the others are one kind alone, by exit or
+ * event.
  *
  * The recorder, its ring and its clock are the product's.  KVM is not asked:
  * registers are known since KVM_RUN, and ioctl() answers here; with --kvm a
@@ -43,6 +44,7 @@ typedef struct Bench {
     PbRecorder *r;
     int instructions;         /* a perf event, or -1 */
     unsigned rounds;
+    const char *only;         /* play nothing else; NULL: all */
 } Bench;
 
 /* ---- the kernel's part ---- */
@@ -151,8 +153,8 @@ static void batch(Bench *b, const char *name, const Action *a, size_t n,
     code = instructions(b) - code;
     each = by_event ? recorded(b) - events : n;
     if (each > 0) {
-        printf("%s %.2f %.1f\n", name, ns / each,
-               b->instructions < 0 ? -1 : code / each);
+        printf("%s %.2f %.1f %.0f\n", name, ns / each,
+               b->instructions < 0 ? -1 : code / each, each);
     }
     if (pb_record_staged(b->r)) {
         die(name, "the ring was full");
@@ -181,14 +183,23 @@ static void run_kind(Bench *b, unsigned kind, unsigned round)
     }
 }
 
+static bool wanted(const Bench *b, const char *what)
+{
+    return !b->only || !strcmp(b->only, what);
+}
+
 static void run(Bench *b)
 {
     unsigned round, kind;
 
     for (round = 0; round < b->rounds; round++) {
-        run_stream(b);
+        if (wanted(b, "stream")) {
+            run_stream(b);
+        }
         for (kind = 0; kind < STREAM_KINDS; kind++) {
-            run_kind(b, kind, round);
+            if (wanted(b, stream_kind_name(kind))) {
+                run_kind(b, kind, round);
+            }
         }
     }
 }
@@ -277,6 +288,8 @@ int main(int argc, char **argv)
             slots = strtoul(argv[++i], NULL, 10);
         } else if (!strcmp(argv[i], "--rounds") && i + 1 < argc) {
             b.rounds = strtoul(argv[++i], NULL, 10);
+        } else if (!strcmp(argv[i], "--only") && i + 1 < argc) {
+            b.only = argv[++i];
         }
     }
     if (argc < 3) {
