@@ -27,7 +27,7 @@
 
 PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
 {
-    size_t bytes = slots * size;
+    size_t bytes = sizeof(PbRing) + slots * size;
     PbRing *r;
 
     if (slots < PB_RING_MIN_SLOTS || slots > PB_RING_MAX_SLOTS ||
@@ -35,27 +35,22 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
         errno = EINVAL;
         return NULL;
     }
-    r = aligned_alloc(alignof(PbRing), sizeof(*r));
-    if (!r) {
+    r = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (r == MAP_FAILED) {
         errno = ENOMEM;
         return NULL;
     }
-    *r = (PbRing) {
-        .slots = slots, .mask = slots - 1, .bytes = bytes,
-        .nap_ns = PB_RING_NAP_NS,
-        .head = first, .room_end = first + slots,
-        .tail = first, .head_seen = first, .pauses = 1,
-        .tell_at = first + slots / 8,
-    };
+    r->slots = slots;
+    r->mask = slots - 1;
+    r->bytes = bytes;
+    r->nap_ns = PB_RING_NAP_NS;
+    r->room_end = first + slots;
+    r->tail = r->head_seen = first;
+    r->pauses = 1;
+    r->tell_at = first + slots / 8;
     atomic_init(&r->published, first);
     atomic_init(&r->released, first);
-    r->slot = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (r->slot == MAP_FAILED) {
-        free(r);
-        errno = ENOMEM;
-        return NULL;
-    }
     return r;
 }
 
@@ -72,8 +67,7 @@ PbRing *pb_ring_new(uint32_t slots)
 void pb_ring_free(PbRing *r)
 {
     if (r) {
-        munmap(r->slot, r->bytes);
-        free(r);
+        munmap(r, r->bytes);
     }
 }
 
@@ -146,13 +140,23 @@ static void rouse(PbRingSleeper *s)
     }
 }
 
-void pb_ring_wake_sleeper(PbRingSleeper *s, uint64_t index)
+static void wake_at(PbRingSleeper *s, const _Atomic uint64_t *index)
 {
     uint64_t wanted = atomic_load_explicit(&s->wanted, memory_order_relaxed);
 
-    if (reached(index, wanted)) {
+    if (reached(atomic_load_explicit(index, memory_order_relaxed), wanted)) {
         rouse(s);
     }
+}
+
+void pb_ring_wake_consumer(PbRing *r)
+{
+    wake_at(&r->consumer, &r->published);
+}
+
+void pb_ring_wake_producer(PbRing *r)
+{
+    wake_at(&r->producer, &r->released);
 }
 
 static void pause_cpu(unsigned times)
@@ -232,7 +236,7 @@ static void sleep_until(PbRing *r, PbRingSleeper *s,
 
 bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
 {
-    uint64_t wanted = r->head + n - r->slots;
+    uint64_t wanted = pb_ring_head(r) + n - r->slots;
 
     if (!pb_ring_reserve(r, n) && !spin(&r->released, wanted)) {
         sleep_until(r, &r->producer, &r->released, wanted, timeout_ms);

@@ -37,7 +37,7 @@
 
 /*
  * A sleeper looks at the index again by itself after this time, because a
- * wake-up may be missed while it falls asleep (see pb_ring_tell()); then
+ * wake-up may be missed while it falls asleep (see pb_ring_sleeps()); then
  * after doubling times up to PB_RING_NAP_GROWTH times this one, so that an
  * idle side costs next to nothing.
  */
@@ -53,15 +53,16 @@ typedef struct PbRingSleeper {
 
 struct PbRing {
     /* Constant after pb_ring_new(). */
-    alignas(PB_RING_APART) uint8_t *slot;
-    uint64_t mask;
+    alignas(PB_RING_APART) uint64_t mask;
     uint32_t slots;
-    size_t bytes;                              /* mapped at @slot */
+    size_t bytes;                              /* mapped, with this struct */
     uint64_t nap_ns;                           /* PB_RING_NAP_NS */
 
-    /* Producer's own: the other side never looks at this line. */
-    alignas(PB_RING_APART) uint64_t head;      /* = published */
-    uint64_t room_end;                         /* <= released + slots */
+    /*
+     * Producer's own: the other side never looks at this line.  Its index is
+     * @published: a copy here would cost one more store for each event.
+     */
+    alignas(PB_RING_APART) uint64_t room_end;  /* <= released + slots */
 
     /*
      * Consumer's own.  pb_ring_used() reads @tail too, so it is stored to as
@@ -81,48 +82,54 @@ struct PbRing {
     alignas(PB_RING_APART) PbRingSleeper producer;
 
     alignas(PB_RING_APART) _Atomic uint32_t closed;
+
+    alignas(PB_RING_APART) uint8_t slot[];
 };
 
 /* A new ring of slots of @size bytes; else as pb_ring_new_at(). */
 PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first);
 
-/* Wake @s if @index has reached what it waits for. */
-void pb_ring_wake_sleeper(PbRingSleeper *s, uint64_t index);
+/* The one that sleeps, if the other's index has reached what it waits for. */
+void pb_ring_wake_consumer(PbRing *r);
+void pb_ring_wake_producer(PbRing *r);
 
-static inline void *pb_ring_at(const PbRing *r, uint64_t index, size_t size)
+static inline void *pb_ring_at(PbRing *r, uint64_t index, size_t size)
 {
-    uint8_t *at = r->slot + (index & r->mask) * size;
+    return r->slot + (index & r->mask) * size;
+}
 
-    if (!at) {
-        __builtin_unreachable();   /* callers' NULL checks cost nothing */
-    }
-    return at;
+/* The producer's own index, which only it writes. */
+static inline uint64_t pb_ring_head(const PbRing *r)
+{
+    return atomic_load_explicit(&r->published, memory_order_relaxed);
 }
 
 /* Slots known to be free, without asking the consumer. */
 static inline uint64_t pb_ring_room_seen(const PbRing *r)
 {
-    return r->room_end - r->head;
+    return r->room_end - pb_ring_head(r);
 }
 
 static inline void *pb_ring_reserve_of(PbRing *r, uint32_t n, size_t size)
 {
+    uint64_t head = pb_ring_head(r);
+
     assert(n <= PB_RING_MIN_SLOTS / 2 || n <= r->slots / 2);
-    if (__builtin_expect(n > pb_ring_room_seen(r), 0)) {
+    if (__builtin_expect(n > r->room_end - head, 0)) {
         /* Slots before this index are ours: the consumer has done with them. */
         r->room_end = atomic_load_explicit(&r->released,
                                            memory_order_acquire) + r->slots;
-        if (n > pb_ring_room_seen(r)) {
+        if (n > r->room_end - head) {
             return NULL;
         }
     }
-    return pb_ring_at(r, r->head, size);
+    return pb_ring_at(r, head, size);
 }
 
 static inline void *pb_ring_slot_of(PbRing *r, uint32_t i, size_t size)
 {
     assert(i < pb_ring_room_seen(r));
-    return pb_ring_at(r, r->head + i, size);
+    return pb_ring_at(r, pb_ring_head(r) + i, size);
 }
 
 static inline uint32_t pb_ring_piece(const PbRing *r, uint64_t index,
@@ -137,11 +144,13 @@ static inline void *pb_ring_slot_run_of(PbRing *r, uint32_t i, uint32_t *n,
                                         size_t size)
 {
     assert((uint64_t)i + *n <= pb_ring_room_seen(r));
-    *n = pb_ring_piece(r, r->head + i, *n);
-    return pb_ring_at(r, r->head + i, size);
+    *n = pb_ring_piece(r, pb_ring_head(r) + i, *n);
+    return pb_ring_at(r, pb_ring_head(r) + i, size);
 }
 
 /*
+ * True if the other side sleeps, or is about to look at our index again.
+ *
  * The index is stored before the sleeper is looked at, but without a fence
  * (it would cost more than all the rest) the processor may look first: then
  * the other side, going to sleep in that very moment, is not woken.  The
@@ -150,25 +159,24 @@ static inline void *pb_ring_slot_run_of(PbRing *r, uint32_t i, uint32_t *n,
  * delay, once, and never an event.  The signal fence keeps the compiler from
  * widening the window.
  */
-static inline void pb_ring_tell(PbRingSleeper *s, uint64_t index)
+static inline bool pb_ring_sleeps(PbRingSleeper *s)
 {
     atomic_signal_fence(memory_order_seq_cst);
-    /* 1: the other side sleeps, or is about to look at our index again. */
-    if (atomic_load_explicit(&s->sleeping, memory_order_acquire)) {
-        pb_ring_wake_sleeper(s, index);
-    }
+    return __builtin_expect(atomic_load_explicit(&s->sleeping,
+                                                 memory_order_acquire), 0);
 }
 
 static inline void pb_ring_publish(PbRing *r, uint32_t n)
 {
-    uint64_t head = r->head;
+    uint64_t head = pb_ring_head(r);
 
     assert(n <= r->room_end - head);
     head += n;
-    r->head = head;
     /* From here on the consumer may read and overwrite these slots. */
     atomic_store_explicit(&r->published, head, memory_order_release);
-    pb_ring_tell(&r->consumer, head);
+    if (pb_ring_sleeps(&r->consumer)) {
+        pb_ring_wake_consumer(r);
+    }
 }
 
 /* Let the producer have all that has been released. */
@@ -180,7 +188,9 @@ static inline void pb_ring_flush(PbRing *r)
         r->tell_at = tail + r->slots / 8;
         /* From here on the producer may overwrite these slots. */
         atomic_store_explicit(&r->released, tail, memory_order_release);
-        pb_ring_tell(&r->producer, tail);
+        if (pb_ring_sleeps(&r->producer)) {
+            pb_ring_wake_producer(r);
+        }
     }
 }
 
@@ -237,13 +247,13 @@ static inline void pb_ring_release_of(PbRing *r, uint32_t n, size_t size)
     uint64_t tail = r->tail;
 
     assert(n <= r->head_seen - tail);
-    pb_ring_touch(r, tail, n, size);
     tail += n;
     /* Release: whoever sees this sees a @published that is not below it. */
     __atomic_store_n(&r->tail, tail, __ATOMIC_RELEASE);
     if ((tail & (PB_RING_LINE / size - 1)) >= n) {
         return;                    /* not at, nor past, the end of a line */
     }
+    pb_ring_touch(r, tail - n, n, size);
     if (__builtin_expect((int64_t)(tail - r->tell_at) >= 0 ||
                          atomic_load_explicit(&r->producer.sleeping,
                                               memory_order_relaxed), 0)) {

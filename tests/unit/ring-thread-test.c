@@ -303,7 +303,7 @@ static void test_closed_ring_does_not_sleep_but_is_readable(void)
 
 /*
  * What happens when publish looks for a sleeper before its store is visible
- * (see pb_ring_tell()), made here by storing the index and nothing else.
+ * (see pb_ring_sleeps()), made here by storing the index and nothing else.
  */
 static void test_missed_wake_up_costs_a_moment_only(void)
 {
