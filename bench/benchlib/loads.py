@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest is given to do, and what that costs outside."""
 
+import collections
 import time
 
 from benchlib.machine import OUT, Machine
@@ -10,19 +11,24 @@ WITH_PAYLOAD = ("mem-write", "mem-slot", "state")
 BOOT = "boot"
 BACKUP = "Backup/pbkvm"           # the thread
 
-# Name: (what tables call it, the command). Each takes longer than the Backup's
-# lag, or it would be over before the Backup begins. The guest's clock ticks 100
-# times a second; sleepers make it wake each time.
+# What tables call it, what the shell is told, and the clock of its guest.
+Load = collections.namedtuple("Load", "title command hz", defaults=(100,))
+
+COMPUTE = "md5sum $(yes /bin/busybox | head -n 40) > /dev/null"
+SLEEPERS = ("for n in 1 2 3 4 5 6 7 8; do (i=0; while [ $i -lt 40 ]; do "
+            "sleep 0.001; i=$((i+1)); done) & done; wait")
+# Each takes longer than the Backup's lag, or it would be over before the
+# Backup begins. Sleepers make the guest wake at each tick of its clock.
 LOADS = {
-    "compute": ("compute (md5sum of 85 MB)",
-                "md5sum $(yes /bin/busybox | head -n 40) > /dev/null"),
-    "forks": ("fork and exec, 300 each",
-              "i=0; while [ $i -lt 300 ]; do (busybox true); i=$((i+1)); "
-              "done"),
-    "serial": ("serial port, 6.9 kB of text", "seq 1 1600 > /dev/ttyS1"),
-    "timers": ("timers, 8 sleepers, 40 times each",
-               "for n in 1 2 3 4 5 6 7 8; do (i=0; while [ $i -lt 40 ]; do "
-               "sleep 0.001; i=$((i+1)); done) & done; wait"),
+    "compute": Load("compute (md5sum of 85 MB)", COMPUTE),
+    "forks": Load("fork and exec, 300 each",
+                  "i=0; while [ $i -lt 300 ]; do (busybox true); "
+                  "i=$((i+1)); done"),
+    "serial": Load("serial port, 6.9 kB of text",
+                   "seq 1 1600 > /dev/ttyS1"),
+    "timers": Load("timers, 8 sleepers, 40 times each", SLEEPERS),
+    "compute-1000": Load("compute at 1000 Hz", COMPUTE, 1000),
+    "timers-1000": Load("timers at 1000 Hz", SLEEPERS, 1000),
 }
 # Each lasts as long as it is let.
 ENDLESS = {
@@ -37,7 +43,10 @@ FILL = ("i=0; while [ $i -lt {times} ]; do cat /bin/busybox; i=$((i+1)); done "
         "> /tmp/fill")
 LIGHT = "(while sleep 0.05; do busybox true; done) & true"
 TITLES = {BOOT: "boot to the shell"} | {
-    name: title for name, (title, _) in LOADS.items()}
+    name: load.title for name, load in LOADS.items()}
+# Of each the guest lives a life. QEMU's recorder lives one alone: it takes
+# minutes for each in the lab.
+HERTZ = sorted({load.hz for load in LOADS.values()})
 
 
 def kinds_of(info):
@@ -85,19 +94,34 @@ def watch(vm, work):
     return figures
 
 
-def live(kind, number, patience, boot_payload):
-    """One machine's life: {load: figures}, and the landings at its end."""
-    figures = {}
-    with Machine(OUT / f"{kind}-{number}", kind, patience=patience) as vm:
-        figures[BOOT] = boot = watch(vm, vm.boot)
-        if vm.pbkvm:              # with what devices wrote: kernel, initrd
-            boot["bytes"] = boot["events"] * EVENT + boot_payload
-        for name, (_, command) in LOADS.items():
-            vm.type(command)
+def landings(hz):
+    """What those of a life are called among its figures."""
+    return "landings" if hz == 100 else f"landings-{hz}"
+
+
+def one_life(vm, hz, boot_payload):
+    """{load: figures}, and the landings at its end."""
+    figures = {BOOT: watch(vm, vm.boot)}
+    if vm.pbkvm:                  # with what devices wrote: kernel, initrd
+        boot = figures[BOOT]
+        boot["bytes"] = boot["events"] * EVENT + boot_payload
+    for name, load in LOADS.items():
+        if load.hz == hz:
+            vm.type(load.command)
             if vm.has_backup:
                 vm.settle()
             figures[name] = watch(vm, vm.enter)
-        if vm.has_backup:
-            vm.verify()
-            figures["landings"] = vm.must_run()["landings"]
+    if vm.has_backup:
+        vm.verify()
+        figures[landings(hz)] = vm.must_run()["landings"]
+    return figures
+
+
+def live(kind, number, patience, boot_payload):
+    """One machine's life with each clock. The first one's boot is kept."""
+    figures = {}
+    for hz in HERTZ[:1] if kind == "rr" else HERTZ:
+        with Machine(OUT / f"{kind}-{number}-{hz}", kind,
+                     patience=patience, hz=hz) as vm:
+            figures = one_life(vm, hz, boot_payload) | figures
     return figures

@@ -14,6 +14,7 @@ import json
 import pathlib
 import re
 import socket
+import subprocess
 import sys
 import time
 
@@ -50,19 +51,28 @@ def place():
     return "this host" if host_can() else "the lab"
 
 
+def need_guest(hz):
+    """The guest whose clock ticks HZ times a second is there."""
+    if hz != 100 and subprocess.run(
+            [TOP / "scripts" / "pb-log", f"guest-hz{hz}",
+             TOP / "guest" / "build", "--hz", str(hz)],
+            check=False).returncode:
+        raise Failure(f"no guest with HZ={hz}")
+
+
 class Machine(Guest):
     """One of KINDS, or with ACCEL another. MEMORY in MiB; PATIENCE in
-    seconds, for the boot and each command."""
+    seconds, for the boot and each command; HZ of the guest's clock."""
 
     def __init__(self, log, kind="backup", accel=None, memory=MEMORY,
-                 patience=PATIENCE):
+                 patience=PATIENCE, hz=100):
         self.patience = patience
         log.mkdir(parents=True, exist_ok=True)
         self.rr_file = log / "rr.bin"
         extra = [word.format(file=self.rr_file) for word in KINDS[kind].extra]
         accel = accel or KINDS[kind].accel
         super().__init__(
-            log, accel=accel, memory=memory,
+            log, accel=accel, memory=memory, hz=hz,
             # The second serial port is for load: where the console goes costs
             # a busy lab much more than pbkvm does.
             extra=extra + ["-serial", "null", "-name", "debug-threads=on",

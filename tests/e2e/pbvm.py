@@ -151,25 +151,30 @@ class Guest:
 
     devices: pbkvm's own serial port and timer in place of QEMU's; then
     backup_console is what the Backup prints, and only to be read.
+    hz: another than 100 is what guest/build --hz makes.
     """
 
     def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
                  append="", wrap=(), gdb=False, devices=False,
-                 own_session=False):
+                 own_session=False, hz=100):
         self.log = pathlib.Path(log_dir)
         self.log.mkdir(parents=True, exist_ok=True)
         self.dir = tempfile.TemporaryDirectory(prefix="pbvm-")
         self.lab = list(lab)
         self.native = not self.lab and host_can()
         cmdline = (TOP / "guest" / "cmdline").read_text().strip()
+        folder = BUILD / "guest"
+        if hz != 100:             # a delay's loops are counted by the tick
+            folder = BUILD / f"guest-hz{hz}"
+            append = f"lpj={400000000 // hz} {append}"
         self.command = [
             *wrap, str(BUILD / "qemu" / "qemu-system-i386"),
             "-accel", accel, "-m", str(memory), "-nic", "none",
             "-vga", "none", "-display", "none", "-no-reboot",
             "-serial", f"unix:{self.dir.name}/serial,server=on,wait=on",
             "-qmp", f"unix:{self.dir.name}/qmp,server=on,wait=off",
-            "-kernel", str(BUILD / "guest" / "bzImage"),
-            "-initrd", str(BUILD / "guest" / "initramfs.cpio.gz"),
+            "-kernel", str(folder / "bzImage"),
+            "-initrd", str(folder / "initramfs.cpio.gz"),
             "-append", f"{cmdline} {append}".strip(), *extra]
         self.gdb = f"{self.dir.name}/gdb"
         if gdb:
