@@ -26,6 +26,7 @@ from pbvm import (BUILD, PATIENCE, PROMPT, Failure, Guest,  # noqa: E402
 
 OUT = BUILD / "bench"
 MEMORY = 128
+LAB_MEMORY = 1536                 # lab/run's default
 INNER = "/run/lab/meter"          # where the meter listens in the lab
 PACE = 0.05                       # seconds between two looks
 FIFO = 8                          # a UART's, and room for other characters
@@ -87,6 +88,8 @@ class Machine(Guest):
             self.command[1] = outer
         else:
             self.lab += ["--unix", f"{outer}={INNER}"]
+            if memory >= LAB_MEMORY:
+                self.lab += ["--mem", str(LAB_MEMORY + memory)]
 
     def __enter__(self):
         super().__enter__()

@@ -102,6 +102,8 @@ class Console:
 class Qmp:
     """QEMU's own QMP client, called from ordinary code."""
 
+    patience = PATIENCE               # seconds for an answer
+
     def __init__(self, path, log):
         self.loop = asyncio.new_event_loop()
         self.client = QMPClient("pbvm")
@@ -115,9 +117,11 @@ class Qmp:
         self.log.write(f"-> {command} {arguments}\n")
         try:
             answer = self.loop.run_until_complete(asyncio.wait_for(
-                self.client.execute(command, arguments or None), PATIENCE))
+                self.client.execute(command, arguments or None),
+                self.patience))
         except asyncio.TimeoutError:
-            raise Failure(f"no answer to {command} in {PATIENCE} s") from None
+            raise Failure(f"no answer to {command} in {self.patience} s") \
+                from None
         except qmp_client.ExecuteError as error:
             self.log.write(f"<- error: {error}\n")
             raise Refused(command, str(error)) from None
