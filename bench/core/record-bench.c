@@ -4,12 +4,14 @@
  * the Primary of an evidence file went through.
  *
  *   record-bench HISTORY STATE [--kvm] [--slots N] [--rounds N] [--only WHAT]
+ *                [--rate N]
  *
  * HISTORY: the evidence file whose events are recorded; STATE: another one,
  * whose registers and memory positions are taken from.  One line for each
  * batch: what, ns for each, instructions for each or -1, how many.  "stream"
  * is all in its order, by event; the others are one kind alone, by exit or
- * event.
+ * event.  With --rate the stream pauses between batches, so that no more than
+ * N events come in a second; "rate" tells how many came.
  *
  * The recorder, its ring and its clock are the product's.  KVM is not asked:
  * registers are known since KVM_RUN, and ioctl() answers here; with --kvm a
@@ -45,6 +47,7 @@ typedef struct Bench {
     int instructions;         /* a perf event, or -1 */
     unsigned rounds;
     const char *only;         /* play nothing else; NULL: all */
+    unsigned rate;            /* events a second, or 0: as fast as it goes */
 } Bench;
 
 /* ---- the kernel's part ---- */
@@ -162,12 +165,24 @@ static void batch(Bench *b, const char *name, const Action *a, size_t n,
     drain(b);
 }
 
-static void run_stream(Bench *b)
+/* Pause until it is time for the next event after those recorded. */
+static void pace(const Bench *b, uint64_t start)
+{
+    uint64_t due = start + recorded(b) * 1000000000ull / b->rate;
+    struct timespec t = { due / 1000000000, due % 1000000000 };
+
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+static void run_stream(Bench *b, uint64_t start)
 {
     size_t at;
 
     for (at = 0; at + BATCH <= b->all.actions; at += BATCH) {
         batch(b, "stream", b->all.action + at, BATCH, true);
+        if (b->rate) {
+            pace(b, start);
+        }
     }
 }
 
@@ -190,17 +205,22 @@ static bool wanted(const Bench *b, const char *what)
 
 static void run(Bench *b)
 {
+    uint64_t start = now_ns(NULL);
     unsigned round, kind;
 
     for (round = 0; round < b->rounds; round++) {
         if (wanted(b, "stream")) {
-            run_stream(b);
+            run_stream(b, start);
         }
         for (kind = 0; kind < STREAM_KINDS; kind++) {
             if (wanted(b, stream_kind_name(kind))) {
                 run_kind(b, kind, round);
             }
         }
+    }
+    if (b->rate) {
+        printf("rate %.0f -1 1\n",
+               recorded(b) * 1e9 / (double)(now_ns(NULL) - start));
     }
 }
 
@@ -290,6 +310,8 @@ int main(int argc, char **argv)
             b.rounds = strtoul(argv[++i], NULL, 10);
         } else if (!strcmp(argv[i], "--only") && i + 1 < argc) {
             b.only = argv[++i];
+        } else if (!strcmp(argv[i], "--rate") && i + 1 < argc) {
+            b.rate = strtoul(argv[++i], NULL, 10);
         }
     }
     if (argc < 3) {
