@@ -130,7 +130,7 @@ static const uint8_t *fetch(Loop *l, uint64_t pc, unsigned *len)
     return l->code + (pc - l->from);
 }
 
-/* From the instruction at *@pc to where it always goes; false: it may branch. */
+/* From the instruction at *@pc to where it always goes; false: may branch. */
 static bool follow(Loop *l, uint64_t *pc)
 {
     const uint8_t *code;
