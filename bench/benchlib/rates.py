@@ -13,11 +13,11 @@ from benchlib.recorder import batches
 KINDS = "plain", "alone", "backup"
 # From few events a second to as many as a guest of ours makes in the lab.
 LOADS = (
-    Load("compute", COMPUTE),
+    Load("compute", COMPUTE.format(files=40)),
     Load("compute, print little",
          "i=0; while [ $i -lt 20 ]; do md5sum /bin/busybox /bin/busybox; "
          "seq 1 12 > /dev/ttyS1; i=$((i+1)); done > /dev/null"),
-    Load("compute at 1000 Hz", COMPUTE, 1000),
+    Load("compute at 1000 Hz", COMPUTE.format(files=10), 1000),
     Load("print", "seq 1 1600 > /dev/ttyS1"),
 )
 NATIVE = 1000, 10000, 100000
