@@ -169,16 +169,11 @@ static bool is_loop(Loop *l, uint64_t start)
 uint32_t pb_loop_hash(PbVcpu *v, const struct kvm_regs *regs,
                       const struct kvm_sregs *sregs)
 {
+    Loop l = { v->mem, regs, sregs, PB_DIGEST_START };
     uint64_t start = (uint32_t)(sregs->cs.base + regs->rip), pc = start;
     const uint8_t *code;
     unsigned len;
-    Loop l;
 
-    l.mem = v->mem;
-    l.regs = regs;
-    l.sregs = sregs;
-    l.hash = PB_DIGEST_START;
-    l.have = 0;
     if (!is_loop(&l, start) || !pb_remedy(PB_REMEDY_LOOP)) {
         return 0;
     }

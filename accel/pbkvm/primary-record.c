@@ -5,33 +5,22 @@
 #include <string.h>
 
 #include "branch-counter.h"
-#include "pb-clock.h"
 #include "pb-crc.h"
 #include "pb-exit.h"
 #include "pb-inject.h"
 #include "pb-remedy.h"
+#include "primary-emit.h"
 #include "primary-record.h"
-#include "primary-stage.h"
 
 /* One memory event carries at most this much. */
 #define MEM_CHUNK 4096u
 
 struct PbRecorder {
-    PbStage stage;        /* the ring, and what it could not take */
+    PbEmitter out;
     PbVcpu *v;
-    PbClock clock;
-
-    uint64_t seq;
-    uint64_t last_time;
-    uint64_t last_branches;
-    uint64_t digest;
-    uint32_t writes;
     bool read_open;       /* a read exit is with its device model, */
     bool read_begun;      /* and has already changed guest memory */
-
     PbEventSlice slice;   /* offset and block of the next one */
-    bool ended;           /* atomic: PB_EVENT_END is recorded */
-    uint64_t by_kind[PB_EVENT_KINDS];
 };
 
 PbRecorder *pb_record_new(PbRing *ring, PbSpill *spill, PbVcpu *primary,
@@ -40,11 +29,11 @@ PbRecorder *pb_record_new(PbRing *ring, PbSpill *spill, PbVcpu *primary,
     PbRecorder *r = calloc(1, sizeof(*r));
 
     if (r) {
-        r->stage.ring = ring;
-        r->stage.spill = spill;
+        r->out.stage.ring = ring;
+        r->out.stage.spill = spill;
         r->v = primary;
-        pb_clock_init(&r->clock, now, opaque);
-        r->digest = PB_DIGEST_START;
+        pb_clock_init(&r->out.clock, now, opaque);
+        r->out.digest = PB_DIGEST_START;
     }
     return r;
 }
@@ -52,139 +41,48 @@ PbRecorder *pb_record_new(PbRing *ring, PbSpill *spill, PbVcpu *primary,
 void pb_record_free(PbRecorder *r)
 {
     if (r) {
-        pb_stage_free(&r->stage);
+        pb_stage_free(&r->out.stage);
         free(r);
     }
 }
 
 bool pb_record_staged(const PbRecorder *r)
 {
-    return r->stage.used != 0;
+    return r->out.stage.used != 0;
 }
 
 bool pb_record_last(const PbRecorder *r, uint64_t *seq, uint64_t *branches)
 {
-    *seq = __atomic_load_n(&r->seq, __ATOMIC_RELAXED);
-    *branches = __atomic_load_n(&r->last_branches, __ATOMIC_RELAXED);
-    return !__atomic_load_n(&r->ended, __ATOMIC_RELAXED);
+    *seq = __atomic_load_n(&r->out.seq, __ATOMIC_RELAXED);
+    *branches = __atomic_load_n(&r->out.last_branches, __ATOMIC_RELAXED);
+    return !__atomic_load_n(&r->out.ended, __ATOMIC_RELAXED);
 }
 
 uint64_t pb_record_last_time(const PbRecorder *r)
 {
-    return __atomic_load_n(&r->last_time, __ATOMIC_RELAXED);
+    return __atomic_load_n(&r->out.last_time, __ATOMIC_RELAXED);
 }
 
 void pb_record_stats(const PbRecorder *r, PbRecordStats *s)
 {
-    s->events = __atomic_load_n(&r->seq, __ATOMIC_RELAXED);
+    s->events = __atomic_load_n(&r->out.seq, __ATOMIC_RELAXED);
     s->time_ns = pb_record_last_time(r);
-    s->branches = __atomic_load_n(&r->last_branches, __ATOMIC_RELAXED);
-    s->staged = __atomic_load_n(&r->stage.total, __ATOMIC_RELAXED);
-    s->digest = r->digest;
-    s->writes = r->writes;
-    memcpy(s->by_kind, r->by_kind, sizeof(s->by_kind));
+    s->branches = __atomic_load_n(&r->out.last_branches, __ATOMIC_RELAXED);
+    s->staged = __atomic_load_n(&r->out.stage.total, __ATOMIC_RELAXED);
+    s->digest = r->out.digest;
+    s->writes = r->out.writes;
+    memcpy(s->by_kind, r->out.by_kind, sizeof(s->by_kind));
 }
 
 bool pb_record_flush(PbRecorder *r, int timeout_ms)
 {
-    return pb_stage_move(&r->stage, timeout_ms, false);
+    return pb_stage_move(&r->out.stage, timeout_ms, false);
 }
 
 void pb_record_rest(PbRecorder *r)
 {
-    if (r->stage.spill) {
-        pb_stage_move(&r->stage, 0, true);
-    }
-}
-
-/* Where @n slots may be filled: in the ring, or in the stage (*@staged). */
-static PbEvent *place(PbRecorder *r, uint32_t n, bool *staged)
-{
-    PbEvent *to = r->stage.used || pb_stage_spills(&r->stage)
-                  ? NULL : pb_ring_reserve(r->stage.ring, n);
-
-    *staged = !to;
-    return to ? to : pb_stage_add(&r->stage, n);
-}
-
-static void put_payload(PbRecorder *r, PbEvent *staged, uint32_t slots,
-                        const uint8_t *data, uint32_t len)
-{
-    uint32_t i, last = len % PB_EVENT_SIZE;
-
-    for (i = 1; i <= slots; i++) {
-        PbEvent *to = staged ? staged + i : pb_ring_slot(r->stage.ring, i);
-
-        if (i == slots && last) {
-            memset(to, 0, PB_EVENT_SIZE);
-            memcpy(to, data, last);
-        } else {
-            memcpy(to, data, PB_EVENT_SIZE);
-        }
-        data += PB_EVENT_SIZE;
-    }
-}
-
-/*
- * One word of an event.  Atomic, so that no compiler makes one store of two:
- * the checksum loads words, and a processor makes a load wait that does not lie
- * in one store just made.
- */
-static inline void put_word(PbEvent *to, unsigned i, uint64_t word)
-{
-    typedef uint64_t Word __attribute__((may_alias));
-
-    __atomic_store_n((Word *)to + i, word, __ATOMIC_RELAXED);
-}
-
-/* @e with what each event has. */
-static inline void complete(PbRecorder *r, const PbEvent *e, PbEvent *to,
-                            uint64_t seq, uint64_t time_ns)
-{
-    uint64_t body[sizeof(e->body) / 8];
-
-    memcpy(body, &e->body, sizeof(body));
-    put_word(to, 0, seq);
-    put_word(to, 1, time_ns);
-    put_word(to, 2, e->branches);
-    put_word(to, 3, (uint32_t)r->digest);            /* crc: 0 */
-    put_word(to, 4, e->kind | (uint32_t)e->size << 8 |
-             (uint32_t)e->arg << 16 | (uint64_t)r->writes << 32);
-    put_word(to, 5, body[0]);
-    put_word(to, 6, body[1]);
-    put_word(to, 7, body[2]);
-}
-
-/*
- * Complete @e and hand it on; @payload is pb_event_payload_len() bytes, NULL if
- * there are none.
- */
-static void emit(PbRecorder *r, const PbEvent *e, const void *payload)
-{
-    uint32_t extra = payload ? pb_event_extra_slots(e) : 0;
-    uint64_t seq = r->seq + 1, now;
-    PbEvent *to;
-    bool staged;
-
-    if (r->ended) {
-        return;
-    }
-    now = pb_clock_now(&r->clock);
-    __atomic_store_n(&r->seq, seq, __ATOMIC_RELAXED);
-    __atomic_store_n(&r->last_time, now, __ATOMIC_RELAXED);
-    if (e->branches) {
-        __atomic_store_n(&r->last_branches, e->branches, __ATOMIC_RELAXED);
-    }
-    r->by_kind[e->kind]++;
-    to = place(r, 1 + extra, &staged);
-    complete(r, e, to, seq, now);
-    to->crc = pb_crc_event(to, payload);
-    if (extra) {
-        put_payload(r, staged ? to : NULL, extra, payload,
-                    pb_event_payload_len(e));
-    }
-    if (!staged) {
-        pb_ring_publish(r->stage.ring, 1 + extra);
+    if (r->out.stage.spill) {
+        pb_stage_move(&r->out.stage, 0, true);
     }
 }
 
@@ -205,8 +103,8 @@ void pb_record_exit_begin(PbRecorder *r)
     case KVM_EXIT_IO:
     case KVM_EXIT_MMIO:
         if (pb_exit_is_write(run)) {
-            r->digest = pb_digest_exit(r->digest, run);
-            r->writes++;
+            r->out.digest = pb_digest_exit(r->out.digest, run);
+            r->out.writes++;
         } else {
             r->read_open = true;
         }
@@ -219,7 +117,26 @@ void pb_record_exit_begin(PbRecorder *r)
     case KVM_EXIT_SHUTDOWN:
         e = sync_event(r, run->exit_reason == KVM_EXIT_HLT ?
                        PB_EVENT_HLT : PB_EVENT_SHUTDOWN);
-        emit(r, &e, NULL);
+        pb_emit(&r->out, &e, NULL);
+        break;
+    }
+}
+
+/* A copy whose length is a constant is no call. */
+static void copy_short(uint8_t *to, const uint8_t *from, size_t len)
+{
+    switch (len) {
+    case 1:
+        *to = *from;
+        break;
+    case 2:
+        memcpy(to, from, 2);
+        break;
+    case 4:
+        memcpy(to, from, 4);
+        break;
+    default:
+        memcpy(to, from, len);
         break;
     }
 }
@@ -233,25 +150,11 @@ static void record_pio_in(PbRecorder *r, const struct kvm_run *run)
     e.arg = run->io.port;
     e.size = run->io.size;
     e.body.pio.count = run->io.count;
-    switch (len) {            /* a copy of constant length is no call */
-    case 1:
-        memcpy(e.body.pio.data, data, 1);
-        break;
-    case 2:
-        memcpy(e.body.pio.data, data, 2);
-        break;
-    case 4:
-        memcpy(e.body.pio.data, data, 4);
-        break;
-    default:
-        if (len > PB_EVENT_INLINE_DATA) {
-            emit(r, &e, data);
-            return;
-        }
-        memcpy(e.body.pio.data, data, len);
-        break;
+    if (len <= PB_EVENT_INLINE_DATA) {
+        copy_short(e.body.pio.data, data, len);
+        data = NULL;
     }
-    emit(r, &e, NULL);
+    pb_emit(&r->out, &e, data);
 }
 
 static void record_mmio_read(PbRecorder *r, const struct kvm_run *run)
@@ -260,8 +163,8 @@ static void record_mmio_read(PbRecorder *r, const struct kvm_run *run)
 
     e.size = run->mmio.len;
     e.body.mmio.gpa = run->mmio.phys_addr;
-    memcpy(e.body.mmio.data, run->mmio.data, run->mmio.len);
-    emit(r, &e, NULL);
+    copy_short(e.body.mmio.data, run->mmio.data, run->mmio.len);
+    pb_emit(&r->out, &e, NULL);
 }
 
 static void record_msr(PbRecorder *r, const struct kvm_run *run)
@@ -272,7 +175,7 @@ static void record_msr(PbRecorder *r, const struct kvm_run *run)
     e.body.msr.index = run->msr.index;
     e.body.msr.fault = run->msr.error != 0;
     e.body.msr.value = run->msr.data;
-    emit(r, &e, NULL);
+    pb_emit(&r->out, &e, NULL);
 }
 
 void pb_record_exit_end(PbRecorder *r)
@@ -307,7 +210,7 @@ static void begin_change(PbRecorder *r)
         PbEvent e = sync_event(r, PB_EVENT_READ_BEGIN);
 
         r->read_begun = true;
-        emit(r, &e, NULL);
+        pb_emit(&r->out, &e, NULL);
     }
 }
 
@@ -322,7 +225,7 @@ static PbEvent change_event(PbRecorder *r, PbEventKind kind)
     return (PbEvent) {
         .kind = kind,
         .branches = pb_counter_is_mine(c) ? pb_counter_read(c)
-                                          : r->last_branches,
+                                          : r->out.last_branches,
     };
 }
 
@@ -339,7 +242,7 @@ void pb_record_mem_write(PbRecorder *r, uint32_t block, uint64_t offset,
         e.body.mem.block = block;
         e.body.mem.offset = offset;
         e.body.mem.len = n;
-        emit(r, &e, data);
+        pb_emit(&r->out, &e, data);
         data += n;
         offset += n;
         len -= n;
@@ -352,7 +255,7 @@ void pb_record_mem_slot(PbRecorder *r, unsigned slot, const PbSlotChange *c)
 
     e.arg = slot;
     begin_change(r);
-    emit(r, &e, c);
+    pb_emit(&r->out, &e, c);
 }
 
 void pb_record_state(PbRecorder *r, const PbState *s)
@@ -361,7 +264,7 @@ void pb_record_state(PbRecorder *r, const PbState *s)
 
     begin_change(r);
     e.body.blob.len = sizeof(*s);
-    emit(r, &e, s);
+    pb_emit(&r->out, &e, s);
 }
 
 /* Record @kind at where the vCPU stands. */
@@ -375,7 +278,7 @@ static int emit_here(PbRecorder *r, PbEventKind kind, uint16_t arg)
         return ret;
     }
     pb_position_to_event(&p, &e);
-    emit(r, &e, NULL);
+    pb_emit(&r->out, &e, NULL);
     return 0;
 }
 
@@ -438,7 +341,7 @@ int pb_record_slice(PbRecorder *r, uint32_t most)
     e.body.slice.len = left < most ? left : most;
     e.body.slice.crc = pb_crc_ram(b->host + r->slice.offset,
                                   e.body.slice.len);
-    emit(r, &e, NULL);
+    pb_emit(&r->out, &e, NULL);
     r->slice.offset += e.body.slice.len;
     if (r->slice.offset == b->size) {
         r->slice.offset = 0;
@@ -451,7 +354,7 @@ void pb_record_mark(PbRecorder *r)
 {
     PbEvent e = sync_event(r, PB_EVENT_MARK);
 
-    emit(r, &e, NULL);
+    pb_emit(&r->out, &e, NULL);
 }
 
 void pb_record_note(PbRecorder *r, PbEventKind kind, uint16_t arg)
@@ -459,8 +362,8 @@ void pb_record_note(PbRecorder *r, PbEventKind kind, uint16_t arg)
     PbEvent e = change_event(r, kind);
 
     e.arg = arg;
-    emit(r, &e, NULL);
+    pb_emit(&r->out, &e, NULL);
     if (kind == PB_EVENT_END) {
-        __atomic_store_n(&r->ended, true, __ATOMIC_RELAXED);
+        __atomic_store_n(&r->out.ended, true, __ATOMIC_RELAXED);
     }
 }
