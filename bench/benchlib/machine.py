@@ -21,14 +21,13 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "e2e"))
 
-from pbvm import (BUILD, PATIENCE, PROMPT, Failure, Guest,  # noqa: E402
-                  host_can)
+from pbvm import (BUILD, PACE, PATIENCE, PROMPT,        # noqa: E402
+                  Failure, Guest, host_can)
 
 OUT = BUILD / "bench"
 MEMORY = 128
 LAB_MEMORY = 1536                 # lab/run's default
 INNER = "/run/lab/meter"          # where the meter listens in the lab
-PACE = 0.05                       # seconds between two looks
 FIFO = 8                          # a UART's, and room for other characters
 
 # A machine as pbkvm makes it, for the others.
@@ -162,12 +161,3 @@ class Machine(Guest):
         self.console.send("\n")
         self.console.expect(f"=done-{self.marks} 0\n", self.patience)
         self.prompt_due = True
-
-    def settle(self):
-        """Wait until the Backup has lived through all there is now."""
-        end = self.query()["events-written"]
-        until = time.monotonic() + self.patience
-        while self.must_run()["events-read"] < end:
-            if time.monotonic() > until:
-                raise Failure(f"the Backup does not reach event {end}")
-            self.wait(PACE)

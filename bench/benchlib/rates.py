@@ -6,19 +6,19 @@ import collections
 
 from benchlib import history
 from benchlib.figures import median, number, row
-from benchlib.loads import COMPUTE, Load, watch
+from benchlib.loads import LOADS as ALL, Load, watch_all
 from benchlib.machine import OUT, Machine, need_guest
 from benchlib.recorder import batches
 
 KINDS = "plain", "alone", "backup"
 # From few events a second to as many as a guest of ours makes in the lab.
 LOADS = (
-    Load("compute", COMPUTE.format(files=40)),
+    ALL["compute"]._replace(title="compute"),
     Load("compute, print little",
          "i=0; while [ $i -lt 20 ]; do md5sum /bin/busybox /bin/busybox; "
          "seq 1 12 > /dev/ttyS1; i=$((i+1)); done > /dev/null"),
-    Load("compute at 1000 Hz", COMPUTE.format(files=10), 1000),
-    Load("print", "seq 1 1600 > /dev/ttyS1"),
+    ALL["compute-1000"]._replace(title="compute at 1000 Hz"),
+    ALL["serial"]._replace(title="print"),
 )
 NATIVE = 1000, 10000, 100000
 ROUNDS_S = 2                      # seconds at each of these
@@ -26,16 +26,11 @@ ROUNDS_S = 2                      # seconds at each of these
 
 def one_life(kind, hz, found):
     """Add to FOUND what KIND needs for each load of this clock."""
+    loads = [load for load in LOADS if load.hz == hz]
     with Machine(OUT / f"rate-{kind}", kind, hz=hz) as vm:
         vm.boot()
-        for load in LOADS:
-            if load.hz == hz:
-                vm.type(load.command)
-                if vm.has_backup:
-                    vm.settle()
-                found[load][kind].append(watch(vm, vm.enter))
-        if vm.has_backup:
-            vm.verify()
+        for load, figures in zip(loads, watch_all(vm, loads)):
+            found[load][kind].append(figures)
 
 
 def middle(runs, key):

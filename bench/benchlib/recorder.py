@@ -14,10 +14,10 @@ ROUNDS = "20"                     # what is decoded once hardly counts
 Batch = collections.namedtuple("Batch", "ns instructions each")
 
 
-def parse(program, output):
+def parse(program):
     """({kind: how many in the history}, {kind: [Batch]})."""
     mix, found = {}, collections.defaultdict(list)
-    for text in output.splitlines():
+    for text in program.stdout.splitlines():
         name, *values = text.split()
         if name == "error:":
             raise Failure(text.removeprefix("error: "))
@@ -34,7 +34,7 @@ def run(*options):
     got = subprocess.run([PROGRAM, history.BOOT, history.STATE, *options],
                          stdout=subprocess.PIPE, text=True, check=False,
                          timeout=PATIENCE)
-    return parse(got, got.stdout)
+    return parse(got)
 
 
 def batches(*options):
@@ -50,6 +50,6 @@ def count(what):
     got, spent = callgrind.run(
         [PROGRAM, history.BOOT, history.STATE, "--only", what,
          "--rounds", ROUNDS], "stream_play", OUT / f"record-{what}.callgrind")
-    each = sum(one.each for one in parse(got, got.stdout)[1][what])
+    each = sum(one.each for one in parse(got)[1][what])
     return (sum(spent.values()) / each,
             {name: own / each for name, own in spent.items()})

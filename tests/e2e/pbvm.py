@@ -30,6 +30,7 @@ from qemu.qmp import (ConnectError, EventListener, QMPClient,  # noqa: E402
 
 PROMPT = "pbkvm# "
 PATIENCE = 120
+PACE = 0.05                       # seconds between two looks
 EVENTS = ("PBKVM_PANIC", "PBKVM_DIVERGED", "PBKVM_STARTED")
 
 
@@ -157,6 +158,8 @@ class Guest:
     backup_console is what the Backup prints, and only to be read.
     hz: another than 100 is what guest/build --hz makes.
     """
+
+    patience = PATIENCE
 
     def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
                  append="", wrap=(), gdb=False, devices=False,
@@ -306,6 +309,15 @@ class Guest:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.console.take(left)
+
+    def settle(self):
+        """Wait until the Backup has lived through all there is now."""
+        end = self.query()["events-written"]
+        until = time.monotonic() + self.patience
+        while self.must_run()["events-read"] < end:
+            if time.monotonic() > until:
+                raise Failure(f"the Backup does not reach event {end}")
+            self.wait(PACE)
 
     def query(self):
         return self.qmp("query-pbkvm")
