@@ -143,6 +143,18 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
     return true;
 }
 
+/*
+ * Primary time as far as the history has it: an event may be dated a little
+ * after the clock, which may have been stopped meanwhile.
+ */
+static uint64_t time_recorded(void *opaque)
+{
+    PbkvmState *s = opaque;
+    uint64_t now = pbkvm_now(NULL), last = pb_record_last_time(s->rec);
+
+    return now > last ? now : last;
+}
+
 bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
                          const PbBackupStart *at, Error **errp)
 {
@@ -154,7 +166,7 @@ bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
         .at = at,
         .lag = pbkvm_lag_wanted(s),
         .lag_min_ns = s->lag.min_ms * (uint64_t)SCALE_MS,
-        .now = pbkvm_now,
+        .now = time_recorded,
         .primary = pbkvm_lag_primary,
     };
 

@@ -293,6 +293,30 @@ static void test_stop_while_the_primary_waits(void)
     qtest_quit(qts);
 }
 
+#define STOPS 30
+
+/*
+ * An event may be dated up to PB_CLOCK_TRUST_NS after the clock that a stop
+ * has stopped; a Backup without lag gets there all the same.
+ */
+static void test_backup_follows_a_stopped_primary_to_its_end(void)
+{
+    QTestState *qts = start_busy();
+    int64_t written;
+    unsigned i;
+
+    set_lag(qts, "lag", 0);
+    for (i = 0; i < STOPS; i++) {
+        qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+        written = query_number(qts, "events-written");
+        wait_for(qts, "events-read", written);
+        qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
+        wait_for(qts, "events-written", written + 10);
+    }
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
 /* A Backup that stands still is not late: nobody waits for it. */
 static void test_nobody_waits_for_a_frozen_backup(void)
 {
@@ -320,6 +344,8 @@ int main(int argc, char **argv)
                    test_set_lag_keeps_what_is_not_given);
     qtest_add_func("/pbkvm/lag/max", test_primary_waits_for_a_late_backup);
     qtest_add_func("/pbkvm/lag/max-stop", test_stop_while_the_primary_waits);
+    qtest_add_func("/pbkvm/lag/stop",
+                   test_backup_follows_a_stopped_primary_to_its_end);
     qtest_add_func("/pbkvm/lag/max-frozen",
                    test_nobody_waits_for_a_frozen_backup);
     return g_test_run();
