@@ -46,6 +46,7 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
     r->bytes = bytes;
     r->nap_ns = PB_RING_NAP_NS;
     r->room_end = first + slots;
+    r->trimmed = first;
     r->tail = r->head_seen = first;
     r->pauses = 1;
     r->tell_at = first + slots / 8;
@@ -102,6 +103,37 @@ bool pb_ring_put(PbRing *r, const PbEvent *slots, uint32_t n)
     }
     pb_ring_publish(r, n);
     return true;
+}
+
+/* The pages that lie wholly in @n slots from @first on, which do not wrap. */
+static void drop_pages(const PbEvent *first, uint32_t n)
+{
+    uintptr_t page = sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)first + page - 1) & -page;
+    uintptr_t end = (uintptr_t)(first + n) & -page;
+
+    if (from < end) {
+        /* Without effect at worst. */
+        madvise((void *)from, end - from, MADV_DONTNEED);
+    }
+}
+
+void pb_ring_trim(PbRing *r)
+{
+    /* Slots before this index are ours: the consumer has done with them. */
+    uint64_t end = atomic_load_explicit(&r->released, memory_order_acquire);
+    uint64_t at = pb_ring_head(r) + PB_RING_TRIM;
+    uint32_t n;
+
+    if (end - r->trimmed < PB_RING_TRIM || r->slots < 4 * PB_RING_TRIM) {
+        return;
+    }
+    r->trimmed = end;
+    end += r->slots;
+    for (; (int64_t)(end - at) > 0; at += n) {
+        n = pb_ring_piece(r, at, end - at);
+        drop_pages(pb_ring_at(r, at, PB_EVENT_SIZE), n);
+    }
 }
 
 /* ---- sleeping ---- */

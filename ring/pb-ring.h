@@ -31,6 +31,7 @@
 
 #define PB_RING_MIN_SLOTS  4096u          /* > the largest payload's slots */
 #define PB_RING_MAX_SLOTS  (1u << 26)     /* 4 GiB */
+#define PB_RING_TRIM       4096u          /* 256 KiB */
 
 typedef struct PbRing PbRing;   /* opaque: pb-ring-impl.h is for inlining */
 
@@ -84,6 +85,14 @@ static inline void pb_ring_publish(PbRing *r, uint32_t n);
  * free.  For events made elsewhere: what is made here is made in place.
  */
 bool pb_ring_put(PbRing *r, const PbEvent *slots, uint32_t n);
+
+/*
+ * Give memory of free slots back to the kernel, if PB_RING_TRIM slots came free
+ * since the last time: a ring that was full once would keep it for good.
+ * Slots that are soon to be used stay; small rings stay whole.  Costs a
+ * system call per PB_RING_TRIM slots, and a page fault per page used again.
+ */
+void pb_ring_trim(PbRing *r);
 
 /*
  * Sleep until @n slots are free, pb_ring_close() or @timeout_ms (-1: none).

@@ -63,6 +63,7 @@ struct PbRing {
      * @published: a copy here would cost one more store for each event.
      */
     alignas(PB_RING_APART) uint64_t room_end;  /* <= released + slots */
+    uint64_t trimmed;          /* released, at the last pb_ring_trim() */
 
     /*
      * Consumer's own.  pb_ring_used() reads @tail too, so it is stored to as

@@ -94,6 +94,14 @@ static PbEvent sync_event(PbRecorder *r, PbEventKind kind)
     return e;
 }
 
+/* The guest rests, or nothing was recorded for a while: there is time. */
+static void trim_ring(PbRecorder *r)
+{
+    if (!pb_stage_spills(&r->out.stage)) {
+        pb_ring_trim(r->out.stage.ring);
+    }
+}
+
 void pb_record_exit_begin(PbRecorder *r)
 {
     const struct kvm_run *run = r->v->run;
@@ -118,6 +126,7 @@ void pb_record_exit_begin(PbRecorder *r)
         e = sync_event(r, run->exit_reason == KVM_EXIT_HLT ?
                        PB_EVENT_HLT : PB_EVENT_SHUTDOWN);
         pb_emit(&r->out, &e, NULL);
+        trim_ring(r);
         break;
     }
 }
@@ -355,6 +364,7 @@ void pb_record_mark(PbRecorder *r)
     PbEvent e = sync_event(r, PB_EVENT_MARK);
 
     pb_emit(&r->out, &e, NULL);
+    trim_ring(r);
 }
 
 void pb_record_note(PbRecorder *r, PbEventKind kind, uint16_t arg)

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ring-test.c: the ring seen by one thread, which plays both sides. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE                     /* mincore() */
+#endif
 #include "pb-ring.h"
 #include "pb-tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #define SLOTS  PB_RING_MIN_SLOTS
@@ -70,6 +74,66 @@ static void test_good_sizes_work_to_the_last_slot(void)
         pop(r, 1, slots);
         pb_ring_free(r);
     }
+}
+
+/* Pages of the slots that have memory. */
+static unsigned resident(PbRing *r)
+{
+    uintptr_t page = sysconf(_SC_PAGESIZE);
+    uintptr_t from = (uintptr_t)r->slot & -page;
+    size_t pages = r->slots * PB_EVENT_SIZE / page, i;
+    unsigned char *in = calloc(pages, 1);
+    unsigned n = 0;
+
+    pb_check(mincore((void *)from, pages * page, in) == 0);
+    for (i = 0; i < pages; i++) {
+        n += in[i] & 1;
+    }
+    free(in);
+    return n;
+}
+
+static void test_trimmed_ring_keeps_what_is_in_it(void)
+{
+    const uint32_t slots = 16 * PB_RING_TRIM, pages = slots / 64, few = 1000;
+    PbRing *r = pb_ring_new_at(slots, NEAR_WRAP - slots / 2);
+    unsigned round, before;
+
+    for (round = 0; round < 5; round++) {
+        uint64_t seq = 1 + (uint64_t)round * slots;
+
+        push(r, seq, slots);
+        pb_ring_trim(r);                    /* nothing is free */
+        pb_check(resident(r) >= pages - 1);
+        pop(r, seq, slots - few);
+        pb_ring_flush(r);
+        pb_ring_trim(r);
+        /* What is used, what soon will be, and pages at the ends. */
+        pb_check(resident(r) <= (few + PB_RING_TRIM) / 64 + 3);
+        pb_check(resident(r) >= (few + PB_RING_TRIM) / 64 - 3);
+        pop(r, seq + slots - few, few);
+        push(r, seq, PB_RING_TRIM / 2);
+        pop(r, seq, PB_RING_TRIM / 2);
+        pb_check(pb_ring_peek(r, 0) == NULL);
+        before = resident(r);
+        pb_ring_trim(r);                    /* not again so soon */
+        pb_check_u64(resident(r), before);
+    }
+    pb_ring_free(r);
+}
+
+static void test_small_ring_is_not_trimmed(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+    unsigned before;
+
+    push(r, 1, SLOTS);
+    pop(r, 1, SLOTS);
+    pb_check(pb_ring_peek(r, 0) == NULL);
+    before = resident(r);
+    pb_ring_trim(r);
+    pb_check_u64(resident(r), before);
+    pb_ring_free(r);
 }
 
 static void test_free_of_null_is_allowed(void)
@@ -499,6 +563,8 @@ int main(void)
     static const PbTest tests[] = {
         PB_TEST(bad_sizes_are_refused),
         PB_TEST(good_sizes_work_to_the_last_slot),
+        PB_TEST(trimmed_ring_keeps_what_is_in_it),
+        PB_TEST(small_ring_is_not_trimmed),
         PB_TEST(free_of_null_is_allowed),
         PB_TEST(slots_are_cache_lines),
         PB_TEST(sides_are_two_lines_apart),
