@@ -50,7 +50,9 @@ def _pmu_device(options):
         value = getattr(options, knob)
         if value is not None:
             device += f",{knob}={value}"
-    device += ",rf=on" if options.rf else ""
+    for switch in ("rf", "mov_ss", "count_vmrun"):
+        if getattr(options, switch):
+            device += f",{switch.replace('_', '-')}=on"
     return device
 
 

@@ -56,6 +56,8 @@ static const Property pmu_device_properties[] = {
     DEFINE_PROP_UINT64("spurious", PbkvmLabPmu, spurious, 0),
     DEFINE_PROP_UINT64("lose", PbkvmLabPmu, lose, 0),
     DEFINE_PROP_BOOL("rf", PbkvmLabPmu, rf, false),
+    DEFINE_PROP_BOOL("mov-ss", PbkvmLabPmu, mov_ss, false),
+    DEFINE_PROP_BOOL("count-vmrun", PbkvmLabPmu, count_vmrun, false),
     DEFINE_PROP_UINT64("seed", PbkvmLabPmu, seed, 1),
 };
 

@@ -19,6 +19,8 @@ struct PbkvmLabPmu {
     uint64_t spurious;  /* #VMEXIT(INTR) every so many; 0 = never */
     uint64_t lose;      /* each so-many-th overflow is not told of; 0 = none */
     bool rf;            /* #VMEXIT(NPF) saves RF = 1 */
+    bool mov_ss;        /* no breakpoint right behind MOV SS */
+    bool count_vmrun;   /* VMRUN counts as the guest's branch */
     uint64_t seed;      /* of all the randomness above */
 
     uint64_t overflows; /* atomic; of all vCPUs, so far */

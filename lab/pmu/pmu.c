@@ -295,9 +295,25 @@ static void write_select(CPUX86State *env, int i, uint64_t val)
     }
 }
 
+/* VMRUN is a branch to somewhere else: count it as the guest's. */
+static void count_vmrun(CPUX86State *env)
+{
+    look(env);
+    for (int i = 0; i < PBKVM_PMU_COUNTERS; i++) {
+        if (env->pbkvm_pmu.modes[i] & MODES_GUEST) {
+            counter_add(env, i, 1);
+        }
+    }
+    plan(env);
+}
+
 void pbkvm_pmu_mode_changed(CPUX86State *env)
 {
     update_hflags(env);
+    if (pbkvm_lab_pmu && pbkvm_lab_pmu->count_vmrun &&
+        (env->hflags & HF_GUEST_MASK)) {
+        count_vmrun(env);
+    }
     if (env->pbkvm_pmu.late && !(env->hflags & HF_GUEST_MASK)) {
         deliver(env);       /* leaving takes longer than any skid */
     }
@@ -315,6 +331,14 @@ uint64_t pbkvm_pmu_exit_flags(CPUX86State *env)
     return x86_ldq_phys(env_cpu(env), env->vm_vmcb +
                         offsetof(struct vmcb, control.exit_code)) ==
            SVM_EXIT_NPF ? RF_MASK : 0;
+}
+
+/* Intel's take no breakpoint right behind MOV SS or POP SS (SDM 3A 6.8.3). */
+bool pbkvm_pmu_holds_breakpoint(CPUX86State *env)
+{
+    return pbkvm_lab_pmu && pbkvm_lab_pmu->mov_ss &&
+           (env->hflags & HF_GUEST_MASK) &&
+           (env->hflags & HF_INHIBIT_IRQ_MASK) && env->pbkvm_pmu.mov_ss;
 }
 
 void helper_pbkvm_pmu_branch(CPUX86State *env)

@@ -258,6 +258,61 @@ static void test_stops_are_lost(const char *arg)
     printf("%u of %u stops lost\n", lost, n);
 }
 
+/* Where the guest stops first, with breakpoints on its second and third. */
+static uint64_t first_break(const uint8_t *code, unsigned length)
+{
+    struct kvm_guest_debug breaks = {
+        .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+        .arch.debugreg = { 0x1000 + length - 3, 0x1000 + length - 2,
+                           [7] = 0x60a },
+    };
+    Tiny t;
+
+    tiny_new(&t, code, length);
+    tiny_restart(&t, 0);
+    if (ioctl(t.vcpu, KVM_SET_GUEST_DEBUG, &breaks) < 0) {
+        fail("KVM_SET_GUEST_DEBUG");
+    }
+    expect("exit", KVM_EXIT_DEBUG, tiny_run(&t));
+    return t.run->debug.arch.pc - 0x1000;
+}
+
+/* ARGUMENT: where a breakpoint behind MOV SS stops, 2 or 3; STI: always. */
+static void test_break_behind_mov_ss(const char *arg)
+{
+    static const uint8_t mov_ss[] = { 0x8e, 0xd0, 0x90, 0x90, 0xf4 };
+    static const uint8_t pop_ss[] = { 0x16, 0x17, 0x90, 0x90, 0xf4 };
+    static const uint8_t sti[] = { 0x90, 0xfb, 0x90, 0x90, 0xf4 };
+    uint64_t where = strtoull(arg, NULL, 0);
+
+    expect("behind MOV SS", where, first_break(mov_ss, sizeof(mov_ss)));
+    expect("behind POP SS", where, first_break(pop_ss, sizeof(pop_ss)));
+    expect("behind STI", 2, first_break(sti, sizeof(sti)));
+    printf("breakpoints behind MOV SS stop at +%lu\n", where);
+}
+
+/* With the count-vmrun knob, each KVM_RUN counts one or more too many. */
+static void test_vmrun_counts(const char *arg)
+{
+    static const uint8_t ports[] = { 0xe6, 0x10, 0xeb, 0xfc };
+    int counter = counter_new(RETIRED_COND, 0);
+    unsigned exits = 200;
+    uint64_t got;
+    Tiny t;
+
+    (void)arg;
+    tiny_new(&t, ports, sizeof(ports));
+    tiny_restart(&t, 0);
+    for (unsigned i = 0; i < exits; i++) {
+        expect("exit", KVM_EXIT_IO, tiny_run(&t));
+    }
+    got = counter_read(counter);
+    if (got < exits || got > 100 * exits) {
+        fail("expected %u or some more, got %lu", exits, got);
+    }
+    printf("%u exits counted as %lu branches\n", exits, got);
+}
+
 /* Millions of iterations per second of the guest, counted or not. */
 static void bench_loop(const char *arg)
 {
@@ -292,6 +347,8 @@ static const struct {
     { "miscount", test_miscounts_happen },
     { "spurious", test_spurious_exits_happen },
     { "lose", test_stops_are_lost },
+    { "mov-ss", test_break_behind_mov_ss },
+    { "vmrun", test_vmrun_counts },
     { "bench", bench_loop },
 };
 
