@@ -20,9 +20,17 @@
 #define PMUS "/sys/bus/event_source/devices/"
 #define ZEN_MSR "0xc0011020"
 
+static FILE *open_file(const char *path)
+{
+    char full[4096];
+
+    snprintf(full, sizeof(full), "%s%s", pb_host_root, path);
+    return fopen(full, "re");
+}
+
 long pb_host_number(const char *path, long absent)
 {
-    FILE *f = fopen(path, "re");
+    FILE *f = open_file(path);
     long value;
 
     if (!f) {
@@ -103,8 +111,8 @@ int pb_kvm_open(char *why, size_t len)
 
 static bool has_pmu(void)
 {
-    return access(PMUS "cpu", F_OK) == 0 ||
-           access(PMUS "cpu_core", F_OK) == 0;
+    return pb_host_number(PMUS "cpu/type", -1) >= 0 ||
+           pb_host_number(PMUS "cpu_core/type", -1) >= 0;
 }
 
 void pb_host_explain_perf(int err, const PbUarch *uarch, char *why,
@@ -170,9 +178,11 @@ const char *pb_host_miscount_advice(const PbUarch *uarch)
            PB_USE_LAB;
 }
 
-bool pb_host_runs_real_mode(const char *parameter, char *why, size_t len)
+bool pb_host_runs_real_mode(char *why, size_t len)
 {
-    FILE *f = fopen(parameter, "re");
+    static const char parameter[] =
+        "/sys/module/kvm_intel/parameters/unrestricted_guest";
+    FILE *f = open_file(parameter);
     int value = f ? fgetc(f) : 'Y';
 
     if (f) {
@@ -214,7 +224,7 @@ bool pb_host_warning(char *text, size_t len)
 /* The CPUs in a list like "0-7,16"; false when it cannot be read. */
 static bool read_cpu_list(const char *path, cpu_set_t *set)
 {
-    FILE *f = fopen(path, "re");
+    FILE *f = open_file(path);
     unsigned first, last;
     int more = ',';
 

@@ -13,6 +13,12 @@
 /* The way out that always works. */
 #define PB_USE_LAB "use the lab: lab/run"
 
+#ifdef PB_TEST_REMEDIES
+extern const char *pb_host_root;   /* where the tests' /proc and /sys are */
+#else
+#define pb_host_root ""
+#endif
+
 /* The number in file @path of /proc or /sys, or @absent. */
 long pb_host_number(const char *path, long absent);
 
@@ -32,14 +38,11 @@ void pb_host_explain_no_counter(char *why, size_t len);
 /* What may help when counts come out wrong; "; ..." or "". */
 const char *pb_host_miscount_advice(const PbUarch *uarch);
 
-#define PB_UNRESTRICTED \
-    "/sys/module/kvm_intel/parameters/unrestricted_guest"
-
 /*
- * Whether real mode runs on the processor, as @parameter (PB_UNRESTRICTED)
- * says. Else KVM interprets it, and no counter sees its branches: @why.
+ * Whether real mode runs on the processor, as kvm_intel's unrestricted_guest
+ * says.  Else KVM interprets it, and no counter sees its branches: @why.
  */
-bool pb_host_runs_real_mode(const char *parameter, char *why, size_t len);
+bool pb_host_runs_real_mode(char *why, size_t len);
 
 /*
  * What is not wrong but may become so (SMIs that count), with the command

@@ -263,7 +263,7 @@ bool pb_self_check(int kvm_fd, PbSelfCheck *result, char *why, size_t len)
 
     memset(result, 0, sizeof(*result));
     result->uarch = pb_uarch_find(why, len);
-    if (!result->uarch || !pb_host_runs_real_mode(PB_UNRESTRICTED, why, len)) {
+    if (!result->uarch || !pb_host_runs_real_mode(why, len)) {
         return false;
     }
     k = calloc(1, sizeof(*k));

@@ -1,18 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * counter-uarch-test.c: which CPUs can be counted, the margin rule, and what
- * a host that cannot serve is told.
- */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-#include <errno.h>
-#include <grp.h>
+/* counter-uarch-test.c: which CPUs can be counted, and the margin rule. */
 #include <linux/perf_event.h>
-#include <sys/wait.h>
 
-#include "pb-host.h"
-#include "pb-perf.h"
 #include "pb-tap.h"
 #include "pb-uarch.h"
 
@@ -135,158 +124,6 @@ static void test_margin_rule(void)
     pb_check_u64(pb_margin(&u, UINT32_MAX, UINT32_MAX), 0);
 }
 
-/* ---- refusals ---- */
-
-static void test_perf_errors_say_what_to_do(void)
-{
-    const PbUarch u = { "test", PERF_TYPE_RAW, 0xd1, 32 };
-    long paranoid = pb_host_number("/proc/sys/kernel/perf_event_paranoid", 0);
-
-    pb_host_explain_perf(ENOSYS, &u, why, sizeof(why));
-    pb_check(strstr(why, "CONFIG_PERF_EVENTS") && strstr(why, "lab/run"));
-    pb_host_explain_perf(EACCES, &u, why, sizeof(why));
-    if (paranoid > 1) {
-        pb_check(strstr(why, "sysctl kernel.perf_event_paranoid=1"));
-    } else {
-        pb_check(strstr(why, "container"));
-    }
-    pb_host_explain_no_counter(why, sizeof(why));
-    pb_check(strstr(why, pb_host_number("/proc/sys/kernel/nmi_watchdog", 0)
-                         > 0 ? "sysctl kernel.nmi_watchdog=0" : "perf stat"));
-    pb_check(strstr(pb_host_miscount_advice(&(PbUarch){ "AMD Zen 2" }),
-                    "0xc0011020"));
-    pb_check(strstr(pb_host_miscount_advice(&(PbUarch){ "lab" }), "lab/run")
-             || strstr(pb_host_miscount_advice(&(PbUarch){ "lab" }),
-                       "freeze_on_smi"));
-}
-
-/* Run @f without privileges and with its message in why; its result. */
-static int as_nobody(int (*f)(void))
-{
-    int fd[2], status;
-    ssize_t n;
-    pid_t pid;
-
-    why[0] = 0;
-    if (pipe(fd) < 0) {
-        return -1;
-    }
-    pid = fork();
-    if (pid == 0) {
-        int result = 100;
-
-        if (setgroups(0, NULL) == 0 && setresgid(65534, 65534, 65534) == 0 &&
-            setresuid(65534, 65534, 65534) == 0) {
-            result = f();
-        }
-        if (write(fd[1], why, strlen(why)) < 0) {
-            result = 101;
-        }
-        _exit(result);
-    }
-    close(fd[1]);
-    n = read(fd[0], why, sizeof(why) - 1);
-    why[n > 0 ? n : 0] = 0;
-    close(fd[0]);
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static int open_kvm(void)
-{
-    int fd = pb_kvm_open(why, sizeof(why));
-
-    return fd >= 0;
-}
-
-static void test_kvm_without_permission_names_the_group(void)
-{
-    if (geteuid() != 0) {
-        pb_skip("needs root, to become somebody else");
-        return;
-    }
-    if (access("/dev/kvm", F_OK) < 0) {
-        pb_skip("no /dev/kvm");
-        return;
-    }
-    if (as_nobody(open_kvm) == 1) {
-        pb_skip("everybody may open /dev/kvm here");
-        return;
-    }
-    pb_check(strstr(why, "/dev/kvm may not be opened (Permission denied)"));
-    pb_check(strstr(why, "sudo usermod -aG kvm"));
-}
-
-static int open_perf(void)
-{
-    const PbUarch u = { "test", PERF_TYPE_RAW, 0xd1, 32 };
-    PbPerf p;
-
-    return pb_perf_open(&p, &u, why, sizeof(why));
-}
-
-static void test_perf_without_permission_names_the_sysctl(void)
-{
-    long paranoid = pb_host_number("/proc/sys/kernel/perf_event_paranoid", 0);
-    char value[64];
-
-    if (geteuid() != 0) {
-        pb_skip("needs root, to become somebody else");
-        return;
-    }
-    if (paranoid <= 1) {
-        pb_skip("kernel.perf_event_paranoid forbids nothing here");
-        return;
-    }
-    pb_check_u64(as_nobody(open_perf), 0);
-    snprintf(value, sizeof(value), "perf_event_paranoid is %ld,", paranoid);
-    pb_check(strstr(why, value));
-    pb_check(strstr(why, "sudo sysctl kernel.perf_event_paranoid=1"));
-}
-
-static bool runs_real_mode(const char *value)
-{
-    char name[] = "/tmp/pbkvm-parameter-XXXXXX";
-    int fd = mkstemp(name);
-    bool runs;
-
-    pb_check(fd >= 0 && write(fd, value, strlen(value)) > 0);
-    close(fd);
-    runs = pb_host_runs_real_mode(name, why, sizeof(why));
-    unlink(name);
-    return runs;
-}
-
-static void test_interpreted_real_mode_is_refused(void)
-{
-    pb_check(runs_real_mode("Y\n"));
-    pb_check(pb_host_runs_real_mode("/nowhere", why, sizeof(why)));
-    pb_check(!runs_real_mode("N\n"));
-    pb_check(strstr(why, "modprobe kvm_intel ept=1 unrestricted_guest=1"));
-}
-
-static void test_host_without_pmu_is_sent_to_the_lab(void)
-{
-    PbSelfCheck result;
-    int kvm = pb_kvm_open(why, sizeof(why));
-
-    if (kvm < 0) {
-        pb_skip(why);
-        return;
-    }
-    if (access("/sys/bus/event_source/devices/cpu", F_OK) == 0 ||
-        access("/sys/bus/event_source/devices/cpu_core", F_OK) == 0) {
-        pb_skip("this host has a PMU");
-    } else if (geteuid() != 0) {
-        pb_skip("needs root, to be told about the PMU first");
-    } else {
-        pb_check(!pb_self_check(kvm, &result, why, sizeof(why)));
-        pb_check(strstr(why, "lab/run"));
-        pb_check(!result.uarch || strstr(why, "no PMU"));
-    }
-    close(kvm);
-}
-
 int main(void)
 {
     static const PbTest tests[] = {
@@ -297,11 +134,6 @@ int main(void)
         PB_TEST(knights_landing_is_refused),
         PB_TEST(bulldozer_is_refused_with_the_reason),
         PB_TEST(margin_rule),
-        PB_TEST(perf_errors_say_what_to_do),
-        PB_TEST(kvm_without_permission_names_the_group),
-        PB_TEST(perf_without_permission_names_the_sysctl),
-        PB_TEST(interpreted_real_mode_is_refused),
-        PB_TEST(host_without_pmu_is_sent_to_the_lab),
     };
 
     return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
