@@ -47,7 +47,7 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 {
     PbCounter *c = this_thread;
 
-    if (!c) {
+    if (!c || !pb_remedy(PB_REMEDY_KICK)) {
         return;
     }
     if (signal == PB_SWITCH_SIGNAL) {

@@ -79,7 +79,8 @@ int pb_half_delivered(PbVcpu *v, bool irq_too)
         return ret;
     }
     return e.exception.injected || e.exception.pending || e.nmi.injected ||
-           e.nmi.pending || e.interrupt.shadow ||
+           e.nmi.pending ||
+           (e.interrupt.shadow && pb_remedy(PB_REMEDY_UNSEEN)) ||
            (irq_too && e.interrupt.injected);
 }
 

@@ -15,6 +15,7 @@
 
 #include "pb-host.h"
 #include "pb-perf.h"
+#include "pb-remedy.h"
 
 /* "Never": a sampling event cannot be told to stop sampling. */
 #define PERIOD_NEVER (1ull << 60)
@@ -224,7 +225,8 @@ static bool read_page(const struct perf_event_mmap_page *page,
         seq = __atomic_load_n(&page->lock, __ATOMIC_ACQUIRE);
         index = *(const volatile __u32 *)&page->index;
         count = *(const volatile __s64 *)&page->offset;
-        unused = 64 - *(const volatile __u16 *)&page->pmc_width;
+        unused = pb_remedy(PB_REMEDY_WIDTH)
+                 ? 64 - *(const volatile __u16 *)&page->pmc_width : 0;
         if (index) {
             count += rdpmc(index - 1);
         }

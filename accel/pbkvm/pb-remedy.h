@@ -28,6 +28,14 @@ typedef enum PbRemedy {
     PB_REMEDY_EVENTS,     /* events are put last */
     PB_REMEDY_INT,        /* no NMI is recorded right before an INT */
     PB_REMEDY_HIDE_RF,    /* RF is not set where the guest could tell */
+    PB_REMEDY_SHADOW,     /* a step over MOV SS may end one further */
+    PB_REMEDY_UNSEEN,     /* nothing is recorded in a shadow */
+    PB_REMEDY_TASK,       /* TF leaves the TSS of a task that is left */
+    /* Shown by unit tests: */
+    PB_REMEDY_ONE_DB,     /* TF's trap goes before a breakpoint there */
+    PB_REMEDY_GUEST_TF,   /* a TF that the guest loads is given back */
+    PB_REMEDY_KICK,       /* a signal before KVM_RUN is heard by that */
+    PB_REMEDY_WIDTH,      /* RDPMC tells low bits alone */
     PB_REMEDY_SWITCH,     /* the sampler is armed again when the thread has
                              lost its CPU */
     PB_REMEDIES

@@ -324,7 +324,7 @@ int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
     if (in->insn.traits & PB_INSN_REFUSED) {
         return refuse(plan, "it cannot be stepped unseen");
     }
-    if (in->insn.traits & PB_INSN_SHADOW) {
+    if ((in->insn.traits & PB_INSN_SHADOW) && pb_remedy(PB_REMEDY_SHADOW)) {
         return plan_shadow(in, plan);
     }
     switch (in->insn.kind) {

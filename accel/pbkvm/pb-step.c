@@ -157,8 +157,8 @@ static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
     int ret;
 
     *branch = branch_retired(in, plan, pc);
-    ret = plan->tf ? pb_step_mend_task(v, in) : 0;
-    if (ret < 0 || !plan->guest_tf) {
+    ret = plan->tf && pb_remedy(PB_REMEDY_TASK) ? pb_step_mend_task(v, in) : 0;
+    if (ret < 0 || !plan->guest_tf || !pb_remedy(PB_REMEDY_GUEST_TF)) {
         return ret < 0 ? ret : PB_STEP_DONE;
     }
     /* While KVM steps it hides a TF the guest loads; give it back. */
@@ -203,7 +203,7 @@ static int after_debug(PbVcpu *v, const PbStepInput *in,
     struct kvm_regs regs;
     int ret;
 
-    if (bp >= 0 && !trapped) {
+    if (bp >= 0 && (!trapped || !pb_remedy(PB_REMEDY_ONE_DB))) {
         if (pc == plan->start && !plan->event) {
             ret = pb_vcpu_get_regs(v, &regs);
             if (ret < 0) {

@@ -37,6 +37,7 @@ DECLARE(msr);
 DECLARE(fpu);
 DECLARE(nmi);
 DECLARE(nmi_int);
+DECLARE(nmi_shadow);
 DECLARE(ring3);
 DECLARE(real_mode);
 DECLARE(task);
@@ -166,6 +167,10 @@ const Guest guests[] = {
     {
         .name = "nmi-int", CODE(nmi_int),
         .claim = "NMIs around INT n and INT3",
+    },
+    {
+        .name = "nmi-shadow", CODE(nmi_shadow),
+        .claim = "NMIs around MOV SS and POP SS",
     },
     {
         .name = "ring3", CODE(ring3),

@@ -19,8 +19,8 @@ typedef struct Case {
 #define PMU PB_COUNTER_PMU
 
 /*
- * PB_REMEDY_SWITCH is for tests/unit/counter-test.c to show; PB_REMEDY_RF needs
- * lab/run --rf.
+ * PB_REMEDY_ONE_DB and what follows it are for unit tests to show;
+ * PB_REMEDY_RF needs lab/run --rf, SHADOW and UNSEEN need --mov-ss.
  */
 static const Case cases[] = {
     [PB_REMEDY_FRAME] = { "TF leaves a fault's frame", "rep-fault", STEP, 30 },
@@ -48,6 +48,12 @@ static const Case cases[] = {
                            .evidence = 5 },
     [PB_REMEDY_INT] = { "no NMI right before an INT", "nmi-int", PMU, 100,
                         .kicks = 3000 },
+    [PB_REMEDY_SHADOW] = { "a step over MOV SS may end one further",
+                           "sti-shadow", STEP, 10 },
+    [PB_REMEDY_UNSEEN] = { "nothing is recorded in a shadow", "nmi-shadow",
+                           PMU, 100, .kicks = 3000 },
+    [PB_REMEDY_TASK] = { "TF leaves the TSS of a task that is left", "task",
+                         STEP, 30 },
     [PB_REMEDY_HIDE_RF] = { "RF is not set where EFLAGS is pushed", "int-n",
                             PMU, 100 },
 };

@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -409,6 +410,85 @@ static void test_pmu_stop_outlives_the_loss_of_the_cpu(void)
     rig_free(&r);
 }
 
+/* ---- a kernel that finds the samples too many ---- */
+
+#define SAMPLE_RATE "/proc/sys/kernel/perf_event_max_sample_rate"
+#define SAMPLE_TIME "/proc/sys/kernel/perf_cpu_time_max_percent"
+
+static void set(const char *sysctl, long value)
+{
+    FILE *f = fopen(sysctl, "w");
+
+    pb_check(f && fprintf(f, "%ld\n", value) > 0);
+    pb_check(f && fclose(f) == 0);
+}
+
+/* Whether the event behind @page, mapped with 8 pages more, was throttled. */
+static bool was_throttled(const struct perf_event_mmap_page *page)
+{
+    const uint8_t *data = (const uint8_t *)page + page->data_offset;
+    const struct perf_event_header *h;
+    uint64_t at;
+
+    for (at = 0; at < page->data_head && at < page->data_size;
+         at += h->size) {
+        h = (const void *)(data + at);
+        if (h->type == PERF_RECORD_THROTTLE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A sampler of our own, which the kernel has to throttle now. */
+static void check_throttling(Rig *r)
+{
+    const PbUarch *uarch = pb_uarch_find(why, sizeof(why));
+    struct perf_event_attr attr = {
+        .size = sizeof(attr), .type = uarch->type, .config = uarch->config,
+        .sample_period = 500, .exclude_host = 1,
+    };
+    int fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+    size_t len = 9 * sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    pb_check(fd >= 0 && page != MAP_FAILED);
+    run_loop(r, PB_CALIB_LOOP, 20000);
+    pb_check(was_throttled(page));
+    munmap(page, len);
+    close(fd);
+}
+
+static void test_pmu_stops_come_from_a_throttled_sampler(void)
+{
+    long rate = pb_host_number(SAMPLE_RATE, 100000);
+    long time = pb_host_number(SAMPLE_TIME, 25);
+    uint64_t from;
+    unsigned i;
+    Rig r;
+
+    if (!getenv("PBKVM_IN_LAB")) {
+        pb_skip("it sets " SAMPLE_RATE ": in the lab alone");
+        return;
+    }
+    if (!rig_new(&r, PB_COUNTER_PMU)) {
+        return;
+    }
+    set(SAMPLE_TIME, 25);          /* 0 and 100: no limits */
+    set(SAMPLE_RATE, 1);           /* one for each tick of the kernel's */
+    check_throttling(&r);
+    pb_check_u64(pb_calib_start(&r.g, PB_CALIB_LOOP, 40 * FAR), 0);
+    for (i = 0; i < 200; i++) {
+        from = pb_counter_read(r.c);
+        pb_check_u64(pb_counter_arm(r.c, 500), 0);
+        run_to_stop(&r);
+        pb_check(pb_counter_read(r.c) <= from + 500 + skid_here);
+    }
+    set(SAMPLE_RATE, rate);
+    set(SAMPLE_TIME, time);
+    rig_free(&r);
+}
+
 static void test_pmu_reads_the_same_by_rdpmc_and_read(void)
 {
     uint64_t counter, sampler;
@@ -431,6 +511,35 @@ static void test_pmu_reads_the_same_by_rdpmc_and_read(void)
         pb_check_u64(counter, pb_counter_read(r.c));
         pb_check_u64(sampler, counter);
     }
+    rig_free(&r);
+}
+
+/*
+ * What RDPMC reads is sign-extended or not, whatever the kernel's offset was
+ * made for: taken as 64 bits, some read is wrong by 2^48.
+ */
+static void test_pmu_read_by_rdpmc_needs_its_width(void)
+{
+    unsigned i, wrong = 0;
+    Rig r;
+
+    if (!rig_new(&r, PB_COUNTER_PMU)) {
+        return;
+    }
+    if (!pb_counter_uses_rdpmc(r.c)) {
+        pb_skip("this kernel does not allow rdpmc");
+    }
+    for (i = 1; i < 100; i++) {
+        run_loop(&r, PB_CALIB_LOOP, 1);
+        sched_yield();
+        pb_check_u64(pb_counter_read(r.c), i);
+        pb_without = 1u << PB_REMEDY_WIDTH;
+        wrong += pb_counter_read(r.c) != i;
+        pb_without = 0;
+        pb_counter_perf(r.c)->last = i;
+    }
+    printf("# %u of %u reads would be wrong\n", wrong, i - 1);
+    pb_check(wrong > 0);
     rig_free(&r);
 }
 
@@ -579,6 +688,24 @@ static void kicks(PbCounterKind kind)
     pthread_join(thread, NULL);
     pb_check_u64(r.g.v.run->immediate_exit, 0);
     run_loop(&r, PB_CALIB_LOOP, 3);
+    rig_free(&r);
+}
+
+/* Without the handler's mark a signal just before KVM_RUN is lost. */
+static void test_pmu_misses_a_kick_without_its_mark(void)
+{
+    Rig r;
+
+    if (!rig_new(&r, PB_COUNTER_PMU)) {
+        return;
+    }
+    pb_check_u64(pb_calib_start(&r.g, PB_CALIB_LOOP, UINT32_MAX), 0);
+    pb_without = 1u << PB_REMEDY_KICK;
+    pb_counter_kick(r.c);
+    pb_check_u64(pb_counter_kick_in(r.c, 50000), 0);
+    pb_check_u64(pb_vcpu_run(&r.g.v), -EINTR);
+    pb_without = 0;
+    pb_check(pb_counter_read(r.c) > 0);
     rig_free(&r);
 }
 
@@ -738,10 +865,13 @@ static const PbTest tests[] = {
     PB_TEST(pmu_disarmed_does_not_stop),
     PB_TEST(pmu_rearmed_counts_from_now),
     PB_TEST(pmu_stop_outlives_the_loss_of_the_cpu),
+    PB_TEST(pmu_stops_come_from_a_throttled_sampler),
     PB_TEST(pmu_reads_the_same_by_rdpmc_and_read),
+    PB_TEST(pmu_read_by_rdpmc_needs_its_width),
     PB_TEST(pmu_breakpoints_hit_before_execution),
     PB_TEST(pmu_delivers_an_interrupt_before_a_breakpoint),
     PB_TEST(pmu_hears_kicks),
+    PB_TEST(pmu_misses_a_kick_without_its_mark),
     PB_TEST(pmu_held_by_others_is_refused),
     PB_TEST(pmu_counter_that_is_taken_away_is_told),
     PB_TEST(self_check_passes_and_leaves_no_trace),

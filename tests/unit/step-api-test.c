@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pb-remedy.h"
 #include "pb-step.h"
 #include "pb-tables.h"
 #include "pb-tap.h"
@@ -285,6 +286,63 @@ static void test_iret_to_a_guest_with_tf_keeps_it(void)
     pb_tiny_free(&vm);
 }
 
+/* KVM hides the TF that the guest loads while it steps with its own. */
+static void test_iret_to_a_guest_with_tf_would_lose_it(void)
+{
+    int ret, i;
+
+    if (!START(FLAT, 0x68, 0x02, 0x01, 0, 0, 0x6a, 0x08,
+               0x68, 0x0d, 0, 1, 0, 0xcf, 0x90)) {
+        return;
+    }
+    pb_without = 1u << PB_REMEDY_GUEST_TF;
+    for (i = 0, ret = 0; i < 4 && ret == PB_STEP_DONE; i++) {
+        ret = step();
+    }
+    pb_without = 0;
+    if (not_here(ret, "this host's KVM cannot run IRET")) {
+        return;
+    }
+    pb_check_u64(ret, PB_STEP_DONE);
+    pb_check(pb_vcpu_debug_off(&vm.vcpu) == 0);
+    pb_check_u64(rip(), PB_TINY_CODE + 13);
+    pb_check_u64(regs.rflags & RFLAGS_TF, 0);
+    pb_tiny_free(&vm);
+}
+
+/*
+ * JMP to the handler of a fault that it might have raised: TF's trap comes
+ * where a breakpoint is, too, and it is the trap that tells what happened.
+ */
+static int jump_to_a_handler(void)
+{
+    static const uint32_t entry = STUB(13);
+    int ret;
+
+    if (!START(FLAT, 0xff, 0x25, 0x00, 0x00, 0x04, 0x00)) {
+        return 1;
+    }
+    pb_tiny_load(&vm, 0x40000, &entry, sizeof(entry));
+    ret = step();
+    pb_check_u64(rip(), STUB(13));
+    pb_check_u64(regs.rsp, PB_TINY_STACK);
+    pb_tiny_free(&vm);
+    return ret;
+}
+
+static void test_jump_to_a_handler_is_no_fault(void)
+{
+    int ret = jump_to_a_handler();
+
+    if (ret <= 0) {
+        pb_check_u64(ret, PB_STEP_DONE);
+        pb_without = 1u << PB_REMEDY_ONE_DB;
+        ret = jump_to_a_handler();
+        pb_without = 0;
+        pb_check(ret < 0);
+    }
+}
+
 /* To the task that runs already: a fault, and nothing that was not planned. */
 static void test_task_gate_to_a_busy_task_faults(void)
 {
@@ -404,6 +462,8 @@ int main(void)
         PB_TEST(handler_that_faults_at_once),
         PB_TEST(guest_that_steps_itself_is_refused),
         PB_TEST(iret_to_a_guest_with_tf_keeps_it),
+    PB_TEST(iret_to_a_guest_with_tf_would_lose_it),
+    PB_TEST(jump_to_a_handler_is_no_fault),
         PB_TEST(task_gate_to_a_busy_task_faults),
         PB_TEST(icebp_is_refused),
         PB_TEST(triple_fault_is_an_exit),

@@ -177,7 +177,7 @@ GUEST_TEST(segment_loads_are_stepped, GUEST(FLAT, segments), .insns = 10)
 GUEST_TEST(code_16_with_a_base, GUEST(FLAT, code16), .insns = 26,
            .prepare = load_handlers, .branches = 3, .notices_tf = true)
 GUEST_TEST(real_mode, GUEST(REAL, real), .insns = 51, .branches = 4,
-           .prepare = prepare_real, .notices_tf = true)
+           .prepare = prepare_real, .notices_tf = true, .shadow = true)
 
 static void test_signals_change_nothing(void)
 {
