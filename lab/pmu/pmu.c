@@ -338,7 +338,8 @@ bool pbkvm_pmu_holds_breakpoint(CPUX86State *env)
 {
     return pbkvm_lab_pmu && pbkvm_lab_pmu->mov_ss &&
            (env->hflags & HF_GUEST_MASK) &&
-           (env->hflags & HF_INHIBIT_IRQ_MASK) && env->pbkvm_pmu.mov_ss;
+           (env->hflags & HF_INHIBIT_IRQ_MASK) &&
+           env->eip == env->pbkvm_pmu.behind_mov_ss;
 }
 
 void helper_pbkvm_pmu_branch(CPUX86State *env)

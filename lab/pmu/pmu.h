@@ -43,7 +43,7 @@ typedef struct PbkvmPmu {
     uint64_t miscount_left; /* guest branches until one is miscounted */
     uint64_t spurious_left; /* guest branches until a needless #VMEXIT */
     uint64_t random;        /* generator state, 0 = not yet seeded */
-    uint8_t mov_ss;         /* the last shadow was MOV SS's, not STI's */
+    uint64_t behind_mov_ss; /* EIP, if the last shadow was one of MOV SS */
 } PbkvmPmu;
 
 #endif /* PBKVM_PMU_H */
