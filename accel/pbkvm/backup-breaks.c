@@ -132,14 +132,24 @@ static int note_watched(PbBackup *b)
     return ret;
 }
 
-/* Only the landing's own, which is mostly there already. */
-static int arm_own(PbVcpu *v, uint32_t control, const uint64_t *own)
+/* Only the landing's own, which is mostly there already, and the guest's. */
+static int arm_own(PbBackup *b, uint32_t control, const uint64_t *own)
 {
+    PbDebugRegister dr[PB_GUEST_DRS] = { { .len = 1 } };
+    unsigned n = 1, before = b->guest_drs;
+    PbVcpu *v = &b->v;
+    int ret;
+
     if (!own) {
         return pb_vcpu_debug_off(v);
     }
-    return v->debug_control == control && v->bps == 1 && v->bp[0] == *own
-           ? 0 : pb_vcpu_debug(v, control, own, 1);
+    dr[0].addr = *own;
+    ret = pb_guest_db_add(b, dr, &n);
+    if (ret < 0 || (n == 1 && !before && v->debug_control == control &&
+                    v->bps == 1 && v->bp[0] == *own)) {
+        return ret;
+    }
+    return pb_vcpu_debug_registers(v, control, dr, n);
 }
 
 int pb_breaks_arm(PbBackup *b, const uint64_t *own)
@@ -148,9 +158,10 @@ int pb_breaks_arm(PbBackup *b, const uint64_t *own)
     uint32_t control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
     unsigned i, n = 0;
     bool watches = false;
+    int ret;
 
     if (!b->walking || !b->breaks) {
-        return arm_own(&b->v, control, own);
+        return arm_own(b, control, own);
     }
     if (own) {
         dr[n++] = (PbDebugRegister) { .addr = *own, .len = 1 };
@@ -174,14 +185,11 @@ int pb_breaks_arm(PbBackup *b, const uint64_t *own)
             }
         }
     }
-    if (watches) {
-        int ret = note_watched(b);
-
-        if (ret < 0) {
-            return ret;
-        }
+    ret = watches ? note_watched(b) : 0;
+    if (ret == 0) {
+        ret = pb_guest_db_add(b, dr, &n);
     }
-    return pb_vcpu_debug_registers(&b->v, control, dr, n);
+    return ret < 0 ? ret : pb_vcpu_debug_registers(&b->v, control, dr, n);
 }
 
 int pb_breaks_insert(PbBackup *b)

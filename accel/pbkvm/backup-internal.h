@@ -37,6 +37,9 @@ typedef struct PbBreak {
     uint8_t value[4];
 } PbBreak;
 
+/* A processor's, for the guest and for us together. */
+#define PB_GUEST_DRS 4
+
 /* Runs that ended with nothing but a kick. backup-stuck.c */
 typedef struct PbIdle {
     uint64_t since;           /* the thread's own time; 0: none were */
@@ -70,7 +73,8 @@ struct PbBackup {
 
     PbIdle idle;
 
-    bool guest_tf;            /* seen: pb_backup_note_guest_tf() */
+    unsigned guest_drs;       /* the guest's own, armed beside ours, and */
+    int guest_dr[PB_GUEST_DRS];   /* in which register; or -1 */
 
     /* Steering; under @lock. */
     pthread_mutex_t lock;
@@ -232,10 +236,27 @@ PbReplayEnd pb_backup_diverge(PbBackup *b, const PbEvent *e,
     __attribute__((format(printf, 4, 5)));
 
 /*
- * Before the guest goes on near a position: if it steps itself there, a report
- * will tell.  0 or -errno.
+ * #DB of the guest's own.  backup-guest-db.c
+ *
+ * Add: the guest's breakpoints to the *@n of ours at @dr, as far as there are
+ * registers.  Take: after KVM_EXIT_DEBUG of a run; 1: it was the guest's, who
+ * gets it next.  At: before it goes on from @now; tells whether and how it
+ * debugs itself; 1: it stands at a breakpoint of its own, whose #DB it gets
+ * next.  Each: 0 or -errno.
  */
-int pb_backup_note_guest_tf(PbBackup *b);
+typedef struct PbGuestDebug {
+    bool steps, breaks;       /* by TF; by debug registers */
+} PbGuestDebug;
+
+int pb_guest_db_add(PbBackup *b, PbDebugRegister *dr, unsigned *n);
+int pb_guest_db_take(PbBackup *b);
+int pb_guest_db_at(PbBackup *b, const PbPosition *now, PbGuestDebug *g);
+
+/*
+ * At the place of a target with RF set, without RF: 1: a breakpoint of the
+ * guest's own is hit first, whose handler comes back with RF.
+ */
+int pb_guest_db_first(PbBackup *b, const PbPosition *now);
 
 /* Report that the Backup itself failed; always PB_REPLAY_FAILED. */
 PbReplayEnd pb_backup_fail(PbBackup *b, const char *what, int err);

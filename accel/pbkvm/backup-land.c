@@ -139,45 +139,12 @@ static int far(PbBackup *b, PbLanding *l, uint64_t now)
 
 #define PB_NEAR_CIRCLE 3
 
-/*
- * NEAR: what to do next.  0: run (a breakpoint is set); 1: a step was made;
- * 2: a step ended in an exit; PB_NEAR_CIRCLE: nothing helps; or -errno.
- */
-static int near(PbBackup *b, PbLanding *l, PbPosition *now)
+/* One step; as near(). */
+static int step_near(PbBackup *b, PbLanding *l)
 {
-    uint64_t entry;
     bool branch;
     int ret;
 
-    if (b->v.io_pending) {
-        return break_at(b, l->target.rip);
-    }
-    ret = pb_backup_note_guest_tf(b);
-    if (ret == 0) {
-        ret = pb_stuck_round(b, &l->rounds, now);
-    }
-    if (ret) {
-        return ret < 0 ? ret : PB_NEAR_CIRCLE;
-    }
-    if (now->injected) {
-        ret = entry_of_injected(b, now, &entry);
-        if (ret < 0) {
-            return ret;
-        }
-        /* A second NMI waits while the first one's handler is entered. */
-        if (now->rip != entry) {
-            return break_at(b, entry ? entry : l->target.rip);
-        }
-    } else if (now->rip != l->target.rip && !l->target.resumed) {
-        return break_at(b, l->target.rip);
-    }
-    ret = pb_rep_prepare(&l->rep, &b->v, now, &l->target);
-    if (ret == 0 && now->rip == l->target.rip) {
-        ret = resume(b, l, now);
-    }
-    if (ret) {
-        return ret == 1 ? 0 : ret;
-    }
     b->stats.steps++;
     ret = pb_counter_step(b->v.counter, &branch);
     if (ret < 0) {
@@ -193,6 +160,49 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
     }
     ret = ret == PB_STEP_DONE ? pb_breaks_after_step(b) : 0;
     return ret < 0 ? ret : 1;
+}
+
+/*
+ * NEAR: what to do next.  0: run (a breakpoint is set); 1: a step was made;
+ * 2: a step ended in an exit; PB_NEAR_CIRCLE: nothing helps; or -errno.
+ */
+static int near(PbBackup *b, PbLanding *l, PbPosition *now)
+{
+    PbGuestDebug own;
+    uint64_t entry;
+    int ret;
+
+    if (b->v.io_pending) {
+        return break_at(b, l->target.rip);
+    }
+    ret = pb_stuck_round(b, &l->rounds, now);
+    if (ret) {
+        return ret < 0 ? ret : PB_NEAR_CIRCLE;
+    }
+    ret = pb_guest_db_at(b, now, &own);
+    if (ret) {
+        return ret;
+    }
+    if (now->injected) {
+        ret = entry_of_injected(b, now, &entry);
+        if (ret < 0) {
+            return ret;
+        }
+        /* A second NMI waits while the first one's handler is entered. */
+        if (now->rip != entry) {
+            return break_at(b, entry ? entry : l->target.rip);
+        }
+    } else if (now->rip != l->target.rip && !l->target.resumed) {
+        return break_at(b, l->target.rip);
+    }
+    /* It may have a #DB after each iteration. */
+    if (!own.steps && !own.breaks) {
+        ret = pb_rep_prepare(&l->rep, &b->v, now, &l->target);
+    }
+    if (ret == 0 && now->rip == l->target.rip && !own.steps) {
+        ret = resume(b, l, now);
+    }
+    return ret == 1 ? 0 : ret < 0 ? ret : step_near(b, l);
 }
 
 static void note_landing(PbBackup *b, PbLanding *l)
@@ -245,6 +255,12 @@ static int look(PbBackup *b, PbLanding *l, PbPosition *now,
     }
     if (ret == 0) {
         *state = pb_land_classify(now, &l->target, b->margin);
+    }
+    if (ret == 0 && *state == PB_LAND_HERE && l->target.resumed &&
+        !now->resumed) {
+        ret = pb_guest_db_first(b, now);
+        *state = ret == 1 ? PB_LAND_NEAR : PB_LAND_HERE;
+        ret = ret < 0 ? ret : 0;
     }
     return ret;
 }

@@ -21,37 +21,20 @@ static void keep_last_events(PbBackup *b)
     }
 }
 
-int pb_backup_note_guest_tf(PbBackup *b)
-{
-    struct kvm_regs regs;
-    int ret = pb_vcpu_get_regs(&b->v, &regs);
-
-    if (ret == 0 && (regs.rflags & PB_RFLAGS_TF)) {
-        b->guest_tf = true;
-    }
-    return ret;
-}
-
-/*
- * While the Backup has breakpoints or steps, KVM gives it every #DB, and those
- * that the guest's own TF and debug registers cause are not given back.
- */
+/* What the replay of is not sure in all cases: docs/caveats.md. */
 static void tell_of_guest_debug(PbBackup *b, PbDivergence *d)
 {
     struct kvm_debugregs debug = { 0 };
+    struct kvm_regs regs = { 0 };
     size_t at = strlen(d->got);
-    char dr7[40] = "";
 
-    pb_backup_note_guest_tf(b);
+    pb_vcpu_get_regs(&b->v, &regs);
     pb_vcpu_ioctl(&b->v, KVM_GET_DEBUGREGS, &debug);
-    if (debug.dr7 & DR7_ENABLED) {
-        snprintf(dr7, sizeof(dr7), "%sDR7 0x%llx", b->guest_tf ? ", " : "",
+    if ((regs.rflags & PB_RFLAGS_TF) || (debug.dr7 & DR7_ENABLED)) {
+        snprintf(d->got + at, sizeof(d->got) - at, " (the guest debugs itself: "
+                 "EFLAGS 0x%llx, DR7 0x%llx)",
+                 (unsigned long long)regs.rflags,
                  (unsigned long long)debug.dr7);
-    }
-    if (b->guest_tf || dr7[0]) {
-        snprintf(d->got + at, sizeof(d->got) - at, " (the guest debugs itself "
-                 "where interrupts are near, which cannot be replayed: %s%s)",
-                 b->guest_tf ? "EFLAGS.TF" : "", dr7);
     }
 }
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pb-inject.c: give a vCPU an interrupt or NMI. */
+/* pb-inject.c: give a vCPU an interrupt, NMI or #DB. */
 #include "pb-inject.h"
 #include "pb-remedy.h"
 #include "pb-step.h"
+
+/* Bits of DR6: cleared by each #DB; always 1 (SDM 3B 19.2.3). */
+#define DR6_BREAKS 0xfu
+#define DR6_ONES 0xffff0ff0u
 
 /*
  * The Primary was ready, so it stood in no shadow of STI or MOV SS; but an
@@ -68,6 +72,18 @@ int pb_inject_nmi(PbVcpu *v)
     int ret = normalise(v, false);
 
     return ret < 0 ? ret : pb_vcpu_ioctl(v, KVM_NMI, NULL);
+}
+
+int pb_inject_db(PbVcpu *v, uint64_t why)
+{
+    struct kvm_debugregs d;
+    int ret = pb_vcpu_ioctl(v, KVM_GET_DEBUGREGS, &d);
+
+    if (ret == 0) {
+        d.dr6 = (d.dr6 & ~(uint64_t)DR6_BREAKS) | DR6_ONES | why;
+        ret = pb_vcpu_ioctl(v, KVM_SET_DEBUGREGS, &d);
+    }
+    return ret < 0 ? ret : pb_vcpu_queue_db(v);
 }
 
 int pb_half_delivered(PbVcpu *v, bool irq_too)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pb-inject.h: give a vCPU an interrupt or NMI, the same way on both sides.
+ * pb-inject.h: give a vCPU an interrupt or NMI, the same way on both sides, or
+ * a #DB that is its guest's.
  *
  * Called on the vCPU's thread with no exit pending and nothing half
  * delivered.  Guest debugging is switched off first (a TF would leak into
@@ -15,6 +16,13 @@
 /* 0 or -errno. */
 int pb_inject_irq(PbVcpu *v, uint8_t vector);
 int pb_inject_nmi(PbVcpu *v);
+
+/*
+ * KVM, asked for breakpoints or steps, has handed over a #DB that is the
+ * guest's own: give it to the guest, as KVM does when it is not asked.  @why
+ * is what DR6 is to say: B0 to B3, BS.  Guest debugging is off afterwards.
+ */
+int pb_inject_db(PbVcpu *v, uint64_t why);
 
 /*
  * Whether the vCPU is half way through delivering an exception, interrupt or

@@ -31,6 +31,7 @@ typedef enum PbRemedy {
     PB_REMEDY_SHADOW,     /* a step over MOV SS may end one further */
     PB_REMEDY_UNSEEN,     /* nothing is recorded in a shadow */
     PB_REMEDY_TASK,       /* TF leaves the TSS of a task that is left */
+    PB_REMEDY_OWN_DB,     /* the guest gets a #DB of its own, near a position */
     /* Shown by unit tests: */
     PB_REMEDY_ONE_DB,     /* TF's trap goes before a breakpoint there */
     PB_REMEDY_GUEST_TF,   /* a TF that the guest loads is given back */

@@ -27,8 +27,8 @@
 #define RFLAGS_AC 0x40000ull
 
 enum {
-    VEC_DE = 0, VEC_NMI = 2, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7, VEC_DF = 8,
-    VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16,
+    VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7,
+    VEC_DF = 8, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16,
     VEC_AC = 17, VEC_XM = 19,
 };
 
@@ -273,6 +273,29 @@ static int plan_shadow(const PbStepInput *in, PbStepPlan *plan)
     return 0;
 }
 
+/*
+ * The guest's own TF stops it behind the instruction, or behind the second one
+ * of MOV SS; but not at a handler, which is entered with TF clear.  After what
+ * KVM runs itself (CPUID) it delivers the #DB without a word.
+ */
+static void plan_own_tf(const PbStepInput *in, PbStepPlan *plan)
+{
+    const PbInsn *insn = &in->insn;
+    uint64_t pc = plan->start;
+    Faults f;
+
+    if ((insn->traits & PB_INSN_SHADOW) && next_of(in, pc, insn, &pc)) {
+        insn = &in->after;
+    }
+    add_handler(in, plan, VEC_DB);
+    if (insn->kind == PB_INSN_INT) {
+        plan_int(in, plan, insn, pc);
+    } else {
+        list_faults(in, insn, &f);
+        add_faults(in, plan, &f);
+    }
+}
+
 /* What KVM delivers at the next entry, before any instruction; or -1. */
 static int waiting_vector(const struct kvm_vcpu_events *e)
 {
@@ -314,15 +337,17 @@ int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
 
     memset(plan, 0, sizeof(*plan));
     plan->start = (uint32_t)(in->sregs.cs.base + in->regs.rip);
-    if (in->regs.rflags & PB_RFLAGS_TF) {
-        return refuse(plan, "EFLAGS.TF is set: the guest steps itself");
-    }
+    plan->own_tf = in->regs.rflags & PB_RFLAGS_TF;
     if (vector >= 0) {
         plan_event(in, plan, vector);
         return 0;
     }
     if (in->insn.traits & PB_INSN_REFUSED) {
         return refuse(plan, "it cannot be stepped unseen");
+    }
+    if (plan->own_tf) {
+        plan_own_tf(in, plan);
+        return 0;
     }
     if ((in->insn.traits & PB_INSN_SHADOW) && pb_remedy(PB_REMEDY_SHADOW)) {
         return plan_shadow(in, plan);
@@ -344,4 +369,23 @@ int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
         plan_trap(in, plan);
         return 0;
     }
+}
+
+unsigned pb_step_registers(const PbStepInput *in, const PbStepPlan *plan,
+                           PbDebugRegister dr[4], uint64_t dr6,
+                           uint64_t *hits)
+{
+    unsigned i, n = plan->bps;
+
+    for (i = 0; i < n; i++) {
+        dr[i] = (PbDebugRegister) { .addr = plan->bp[i], .len = 1 };
+    }
+    *hits = 0;
+    for (i = 0; i < 4 && n < 4; i++) {
+        if (pb_vcpu_guest_dr(&in->debug, i, &dr[n]) &&
+            dr[n].type != PB_DR_EXECUTE) {
+            *hits |= (dr6 >> n++ & 1) << i;
+        }
+    }
+    return n;
 }

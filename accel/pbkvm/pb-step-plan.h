@@ -22,6 +22,7 @@ typedef struct PbStepInput {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     struct kvm_vcpu_events events;
+    struct kvm_debugregs debug;   /* with PbVcpu.guest_watches; else 0 */
     PbInsn insn;
     PbInsn after;         /* the one behind it, with PB_INSN_SHADOW only */
 } PbStepInput;
@@ -31,6 +32,7 @@ typedef struct PbStepPlan {
     bool event;           /* an interrupt or exception is delivered instead */
     bool tf;              /* KVM_GUESTDBG_SINGLESTEP */
     bool set_rf;          /* a breakpoint is where the step starts */
+    bool own_tf;          /* the guest steps itself: its TF stops it */
     bool guest_tf;        /* IRET is about to load TF for the guest itself */
     unsigned bps;
     uint64_t bp[4];
@@ -40,8 +42,16 @@ typedef struct PbStepPlan {
 
 /*
  * 0, or -EOPNOTSUPP for what cannot be stepped without the guest noticing or
- * running away: a guest that single-steps itself (its TF is set), ICEBP, RSM.
+ * running away: ICEBP, RSM.
  */
 int pb_step_plan(const PbStepInput *in, PbStepPlan *plan);
+
+/*
+ * The plan's breakpoints, and behind them what the guest watches itself, as far
+ * as there are registers; how many.  Which of the latter @dr6 tells of: *@hits.
+ */
+unsigned pb_step_registers(const PbStepInput *in, const PbStepPlan *plan,
+                           PbDebugRegister dr[4], uint64_t dr6,
+                           uint64_t *hits);
 
 #endif /* PB_STEP_PLAN_H */

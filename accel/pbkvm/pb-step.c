@@ -6,15 +6,13 @@
 #include <string.h>
 
 #include "pb-remedy.h"
-#include "pb-step-mend.h"
+#include "pb-step-end.h"
 #include "pb-step-plan.h"
 #include "pb-step.h"
 #include "pb-tables.h"
 
 #define MSR_SYSENTER_EIP 0x176
 #define MSR_STAR 0xc0000081
-
-#define DR6_BS 0x4000ull
 
 /* #DB exits without a reason that are put up with in one step. */
 #define MAX_SPURIOUS 8
@@ -65,6 +63,9 @@ static int gather(PbVcpu *v, PbStepInput *in)
     if (ret == 0) {
         ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &in->events);
     }
+    if (ret == 0 && v->guest_watches) {
+        ret = pb_vcpu_ioctl(v, KVM_GET_DEBUGREGS, &in->debug);
+    }
     if (ret == 0) {
         ret = pb_insn_fetch(v, &in->regs, &in->sregs, &in->insn);
     }
@@ -81,10 +82,14 @@ static int gather(PbVcpu *v, PbStepInput *in)
 static int arm(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan)
 {
     uint32_t control = KVM_GUESTDBG_ENABLE;
+    PbDebugRegister dr[4];
     struct kvm_regs regs;
+    uint64_t hits;
+    unsigned n = pb_step_registers(in, plan, dr, 0, &hits);
     int ret;
 
-    control |= plan->bps ? KVM_GUESTDBG_USE_HW_BP : 0;
+    /* Without a breakpoint too, it gives us the #DB of the guest's TF. */
+    control |= n || plan->own_tf ? KVM_GUESTDBG_USE_HW_BP : 0;
     control |= plan->tf ? KVM_GUESTDBG_SINGLESTEP : 0;
     if (plan->set_rf && !(in->regs.rflags & PB_RFLAGS_RF)) {
         regs = in->regs;
@@ -94,7 +99,7 @@ static int arm(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan)
             return ret;
         }
     }
-    return pb_vcpu_debug(v, control, plan->bp, plan->bps);
+    return pb_vcpu_debug_registers(v, control, dr, n);
 }
 
 /* KVM_RUN; a request for an interrupt window would only get in the way. */
@@ -108,156 +113,6 @@ static int enter(PbVcpu *v)
     v->run->request_interrupt_window = window;
     v->steps++;
     return ret;
-}
-
-/* Which breakpoint is at @pc; -1 if none. */
-static int bp_at(const PbStepPlan *plan, uint64_t pc)
-{
-    unsigned i;
-
-    for (i = 0; i < plan->bps; i++) {
-        if (plan->bp[i] == pc) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-static bool is_next(const PbStepInput *in, const PbInsn *insn, uint64_t pc,
-                    uint64_t at)
-{
-    uint32_t ip = pc - in->sregs.cs.base + insn->len;
-
-    ip = in->sregs.cs.db ? ip : ip & 0xffff;
-    return at == (uint32_t)(in->sregs.cs.base + ip);
-}
-
-/* Whether a conditional branch retired, now that the guest is at @pc. */
-static bool branch_retired(const PbStepInput *in, const PbStepPlan *plan,
-                           uint64_t pc)
-{
-    uint64_t second = plan->start + in->insn.len;
-
-    if (plan->event) {
-        return false;
-    }
-    if (in->insn.conditional) {
-        return pc == in->insn.target ||
-               is_next(in, &in->insn, plan->start, pc);
-    }
-    return in->after.conditional && pc != second &&
-           (pc == in->after.target || is_next(in, &in->after, second, pc));
-}
-
-/* The guest has moved on to @pc without a fault. */
-static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
-                   uint64_t pc, bool *branch)
-{
-    struct kvm_regs regs;
-    int ret;
-
-    *branch = branch_retired(in, plan, pc);
-    ret = plan->tf && pb_remedy(PB_REMEDY_TASK) ? pb_step_mend_task(v, in) : 0;
-    if (ret < 0 || !plan->guest_tf || !pb_remedy(PB_REMEDY_GUEST_TF)) {
-        return ret < 0 ? ret : PB_STEP_DONE;
-    }
-    /* While KVM steps it hides a TF the guest loads; give it back. */
-    ret = pb_vcpu_debug_off(v);
-    if (ret == 0) {
-        ret = pb_vcpu_get_regs(v, &regs);
-    }
-    if (ret == 0) {
-        regs.rflags |= PB_RFLAGS_TF;
-        ret = pb_vcpu_set_regs(v, &regs);
-    }
-    return ret < 0 ? ret : PB_STEP_DONE;
-}
-
-static int faulted(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
-                   int bp)
-{
-    bool mend = plan->tf && pb_remedy(PB_REMEDY_FRAME);
-    int ret = mend ? pb_step_mend_fault(v, in, plan->vector[bp]) : 0;
-
-    return ret < 0 ? ret : PB_STEP_DONE;
-}
-
-/* Whether anything the guest can tell has changed since before the step. */
-static bool moved(const PbStepInput *in, const struct kvm_regs *regs,
-                  uint64_t pc, const PbStepPlan *plan)
-{
-    return pc != plan->start || regs->rcx != in->regs.rcx ||
-           regs->rsp != in->regs.rsp;
-}
-
-/*
- * KVM_EXIT_DEBUG.  A step result, -EAGAIN for a #DB before anything was
- * executed, -EPROTO when the guest is where the plan says it cannot be.
- */
-static int after_debug(PbVcpu *v, const PbStepInput *in,
-                       const PbStepPlan *plan, bool *branch)
-{
-    uint64_t pc = (uint32_t)v->run->debug.arch.pc;
-    bool trapped = plan->tf && (v->run->debug.arch.dr6 & DR6_BS);
-    int bp = bp_at(plan, pc);
-    struct kvm_regs regs;
-    int ret;
-
-    if (bp >= 0 && (!trapped || !pb_remedy(PB_REMEDY_ONE_DB))) {
-        if (pc == plan->start && !plan->event) {
-            ret = pb_vcpu_get_regs(v, &regs);
-            if (ret < 0) {
-                return ret;
-            }
-            if (!moved(in, &regs, pc, plan)) {
-                return -EAGAIN;
-            }
-        }
-        return plan->vector[bp] == PB_STEP_NO_VECTOR
-               ? retired(v, in, plan, pc, branch) : faulted(v, in, plan, bp);
-    }
-    if (!trapped) {
-        return pc == plan->start ? -EAGAIN : -EPROTO;
-    }
-    if (pc != plan->start || in->insn.target == pc) {
-        return retired(v, in, plan, pc, branch);
-    }
-    /* Where it started: a REP iteration, RET to itself, or nothing. */
-    ret = pb_vcpu_get_regs(v, &regs);
-    if (ret < 0) {
-        return ret;
-    }
-    if (moved(in, &regs, pc, plan) || in->insn.kind == PB_INSN_INDIRECT) {
-        return retired(v, in, plan, pc, branch);
-    }
-    return -EAGAIN;
-}
-
-/*
- * A signal.  If the guest has moved it came between the instruction and its
- * breakpoint; only TF's own trap cannot be overtaken so.
- */
-static int after_signal(PbVcpu *v, const PbStepInput *in,
-                        const PbStepPlan *plan, bool *branch)
-{
-    struct kvm_sregs sregs;
-    struct kvm_regs regs;
-    uint64_t pc;
-    int ret, bp;
-
-    ret = pb_vcpu_get_both(v, &regs, &sregs);
-    if (ret < 0) {
-        return ret;
-    }
-    pc = (uint32_t)(sregs.cs.base + regs.rip);
-    if (!moved(in, &regs, pc, plan)) {
-        return PB_STEP_INTERRUPTED;
-    }
-    bp = bp_at(plan, pc);
-    if (bp >= 0 && plan->vector[bp] != PB_STEP_NO_VECTOR) {
-        return faulted(v, in, plan, bp);
-    }
-    return retired(v, in, plan, pc, branch);
 }
 
 /* An exit was pending: let KVM finish its instruction. */
@@ -274,13 +129,13 @@ static int run_step(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
     int ret = enter(v);
 
     if (ret == -EINTR) {
-        return after_signal(v, in, plan, branch);
+        return pb_step_after_signal(v, in, plan, branch);
     }
     if (ret < 0) {
         return ret;
     }
     return v->run->exit_reason == KVM_EXIT_DEBUG
-           ? after_debug(v, in, plan, branch) : PB_STEP_EXIT;
+           ? pb_step_after_debug(v, in, plan, branch) : PB_STEP_EXIT;
 }
 
 /*

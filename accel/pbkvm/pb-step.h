@@ -86,11 +86,14 @@ typedef enum PbStepResult {
  * then means the entry into its handler.  MOV SS and the instruction behind
  * it are one step where the CPU does not stop in between.
  *
- * -EOPNOTSUPP: it cannot be stepped unseen (the guest's own TF, ICEBP, RSM,
- * 64-bit code); nothing was executed.
+ * A guest that steps itself has its #DB waiting for delivery after a step.
+ *
+ * -EOPNOTSUPP: it cannot be stepped unseen (ICEBP, RSM, 64-bit code); nothing
+ * was executed.
  * -EPROTO: the guest stopped where the instruction cannot lead; -ELOOP: #DB
- * exits without progress (KVM that emulates and ignores RF).  The guest's own
- * debug registers are inactive during a step.
+ * exits without progress (KVM that emulates and ignores RF).  Of the guest's
+ * own debug registers those for data are in force if @v says so and the step
+ * leaves room; one for the instruction stepped is the caller's to mind.
  */
 int pb_step(PbVcpu *v, bool *branch);
 

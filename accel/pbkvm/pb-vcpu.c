@@ -216,6 +216,30 @@ int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
     return pb_vcpu_debug_registers(v, control, dr, bps);
 }
 
+bool pb_vcpu_guest_dr(const struct kvm_debugregs *d, unsigned i,
+                      PbDebugRegister *dr)
+{
+    unsigned how = d->dr7 >> (16 + 4 * i) & 0xf;
+
+    *dr = (PbDebugRegister) {
+        .addr = (uint32_t)d->db[i], .type = how & 3, .len = (how >> 2) + 1,
+    };
+    return d->dr7 >> (2 * i) & 3;
+}
+
+int pb_vcpu_queue_db(PbVcpu *v)
+{
+    struct kvm_guest_debug dbg = {
+        .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_INJECT_DB,
+    };
+    int ret = set_guest_debug(v, &dbg);
+
+    v->debug_control = KVM_GUESTDBG_ENABLE;
+    v->bps = 0;
+    pb_vcpu_forget(v);
+    return ret;
+}
+
 int pb_vcpu_debug_off(PbVcpu *v)
 {
     return v->debug_control ? pb_vcpu_debug(v, 0, NULL, 0) : 0;

@@ -43,6 +43,8 @@ typedef struct PbVcpu {
     uint32_t debug_control; /* what pb_vcpu_debug() was last told: flags, */
     uint64_t bp[4];         /* breakpoints (linear), */
     unsigned bps;           /* and how many */
+    bool guest_watches;     /* debug registers of the guest's own are in
+                               force: a step minds them */
     uint64_t exits;         /* KVM_RUN calls that returned */
     uint64_t steps;         /* of these: single steps */
 } PbVcpu;
@@ -104,6 +106,16 @@ typedef struct PbDebugRegister {
 /* The same with debug registers of any type, up to four. */
 int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
                             const PbDebugRegister *dr, unsigned n);
+
+/*
+ * Let the next entry deliver a #DB to the guest; DR6 is left as it is.  No
+ * breakpoint or step is asked for any more.
+ */
+int pb_vcpu_queue_db(PbVcpu *v);
+
+/* The guest's own register @i of @d: false, it is not in force. */
+bool pb_vcpu_guest_dr(const struct kvm_debugregs *d, unsigned i,
+                      PbDebugRegister *dr);
 
 /* Off, if it was on. */
 int pb_vcpu_debug_off(PbVcpu *v);

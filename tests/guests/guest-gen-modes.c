@@ -202,7 +202,7 @@ const GenItem gen_items_modes[] = {
     { "ring3", GEN_IN_MAIN, ring3 },
     { "code16", GEN_NO_RING3, code16 },
     { "real", GEN_IN_MAIN, real },
-    { "tf", GEN_ANYWHERE | GEN_IF_NAMED, tf },
+    { "tf", GEN_ANYWHERE, tf },
     { "dr", GEN_IN_MAIN | GEN_IF_NAMED, dr },
     { NULL },
 };

@@ -38,6 +38,8 @@ DECLARE(fpu);
 DECLARE(nmi);
 DECLARE(nmi_int);
 DECLARE(nmi_shadow);
+DECLARE(own_steps);
+DECLARE(own_breaks);
 DECLARE(ring3);
 DECLARE(real_mode);
 DECLARE(task);
@@ -171,6 +173,15 @@ const Guest guests[] = {
     {
         .name = "nmi-shadow", CODE(nmi_shadow),
         .claim = "NMIs around MOV SS and POP SS",
+    },
+    {
+        .name = "own-steps", CODE(own_steps),
+        .claim = "a guest that single-steps itself",
+    },
+    {
+        .name = "own-breaks", CODE(own_breaks),
+        .claim = "a guest with breakpoints of its own",
+        .step_length = 10, .pmu_length = 30000,
     },
     {
         .name = "ring3", CODE(ring3),

@@ -54,6 +54,8 @@ static const Case cases[] = {
                            PMU, 100, .kicks = 3000 },
     [PB_REMEDY_TASK] = { "TF leaves the TSS of a task that is left", "task",
                          STEP, 30 },
+    [PB_REMEDY_OWN_DB] = { "the guest gets a #DB of its own", "own-steps",
+                           PMU, 100 },
     [PB_REMEDY_HIDE_RF] = { "RF is not set where EFLAGS is pushed", "int-n",
                             PMU, 100 },
 };

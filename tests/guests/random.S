@@ -112,6 +112,7 @@ on_1:
     mov     12(%esp), %eax
     call    fold
     mov     %dr6, %eax
+    and     $0x4000, %eax         /* B0 to B3: see own-steps.S */
     call    fold
     xor     %eax, %eax
     mov     %eax, %dr6

@@ -246,8 +246,21 @@ static void test_what_cannot_be_stepped_is_refused(void)
 {
     reset();
     pb_check_u64(PLAN(1, 0xf1), -EOPNOTSUPP);
+}
+
+static void test_guest_that_steps_itself_needs_no_other_tf(void)
+{
+    reset();
     in.regs.rflags = 2 | PB_RFLAGS_TF;
-    pb_check_u64(PLAN(1, 0x90), -EOPNOTSUPP);
+    pb_check_u64(PLAN(1, 0x90), 0);
+    pb_check(plan.own_tf && !plan.tf);
+    pb_check(stops_at(ENTRY(1)) && stops_at(ENTRY(13)));
+    pb_check_u64(PLAN(2, 0xcd, 0x40), 0);      /* which clears TF */
+    pb_check(plan.own_tf && stops_at(ENTRY(0x40)));
+    in.events.interrupt.injected = 1;
+    in.events.interrupt.nr = 0x30;
+    pb_check_u64(PLAN(1, 0x90), 0);
+    pb_check(plan.event && stops_at(ENTRY(0x30)));
 }
 
 static void test_another_task_begins_where_its_tss_says(void)
@@ -404,6 +417,7 @@ int main(void)
         PB_TEST(int_stops_at_its_gate),
         PB_TEST(int_in_virtual_8086_may_use_either_table),
         PB_TEST(iret_sees_tf_for_the_guest),
+        PB_TEST(guest_that_steps_itself_needs_no_other_tf),
         PB_TEST(what_cannot_be_stepped_is_refused),
         PB_TEST(another_task_begins_where_its_tss_says),
         PB_TEST(handler_where_it_starts_needs_rf),
