@@ -170,14 +170,23 @@ def with_symbols(words):
     return result
 
 
-def _pass_on(process):
-    """Signals that end us end QEMU; Ctrl-C reaches it by itself."""
+def _popen(command, **keywords):
+    """Start QEMU. Signals that end us end it, from its first moment on; Ctrl-C
+    reaches it by itself."""
+    process, early = None, []
+
     def forward(number, _frame):
-        if process.poll() is None:
+        if process is None:
+            early.append(number)
+        elif process.poll() is None:
             process.send_signal(number)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, forward)
+    process = subprocess.Popen(command, **keywords)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in early:
+        process.send_signal(number)
+    return process
 
 
 def start(machine, command, where, words):
@@ -186,8 +195,7 @@ def start(machine, command, where, words):
                        symbols=symbols_of(words))
     # The lock is the child's too: it holds for as long as QEMU lives.
     os.set_inheritable(machine.lock, True)
-    process = subprocess.Popen(command, pass_fds=[machine.lock])
-    _pass_on(process)
+    process = _popen(command, pass_fds=[machine.lock])
     status = process.wait()
     return 128 - status if status < 0 else status
 
