@@ -14,7 +14,6 @@
 #include "pb-remedy.h"
 
 #define DB_VECTOR 1
-#define DR6_BS 0x4000u
 
 /* Where all is stepped, the Primary's do nothing either. */
 static int get_debugregs(PbBackup *b, struct kvm_debugregs *d)
@@ -86,9 +85,9 @@ int pb_guest_db_take(PbBackup *b)
         return 0;
     }
     ret = find_hits(b, dr6, &why);
-    if (ret == 0 && (dr6 & DR6_BS)) {
+    if (ret == 0 && (dr6 & PB_DR6_BS)) {
         ret = is_nmi_window(b);
-        why |= ret == 0 ? DR6_BS : 0;
+        why |= ret == 0 ? PB_DR6_BS : 0;
     }
     if (ret < 0 || !why) {
         return ret < 0 ? ret : 0;

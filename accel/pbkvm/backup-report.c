@@ -21,7 +21,7 @@ static void keep_last_events(PbBackup *b)
     }
 }
 
-/* What the replay of is not sure in all cases: docs/caveats.md. */
+/* Which is not replayed in all cases: docs/caveats.md. */
 static void tell_of_guest_debug(PbBackup *b, PbDivergence *d)
 {
     struct kvm_debugregs debug = { 0 };

@@ -17,6 +17,9 @@
 int pb_inject_irq(PbVcpu *v, uint8_t vector);
 int pb_inject_nmi(PbVcpu *v);
 
+/* In DR6: the trap of TF.  B0 to B3 are bits 0 to 3. */
+#define PB_DR6_BS 0x4000ull
+
 /*
  * KVM, asked for breakpoints or steps, has handed over a #DB that is the
  * guest's own: give it to the guest, as KVM does when it is not asked.  @why

@@ -7,8 +7,6 @@
 #include "pb-step-end.h"
 #include "pb-step-mend.h"
 
-#define DR6_BS 0x4000ull
-
 /* Which breakpoint is at @pc; -1 if none. */
 static int bp_at(const PbStepPlan *plan, uint64_t pc)
 {
@@ -74,7 +72,7 @@ static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
 
     *branch = branch_retired(in, plan, pc);
     pb_step_registers(in, plan, dr, dr6, &why);
-    why |= plan->own_tf ? dr6 & DR6_BS : 0;
+    why |= plan->own_tf ? dr6 & PB_DR6_BS : 0;
     if (plan->tf && pb_remedy(PB_REMEDY_TASK)) {
         ret = pb_step_mend_task(v, in);
     }
@@ -109,7 +107,7 @@ int pb_step_after_debug(PbVcpu *v, const PbStepInput *in,
 {
     uint64_t pc = (uint32_t)v->run->debug.arch.pc;
     uint64_t dr6 = v->run->debug.arch.dr6;
-    bool trapped = (plan->tf || plan->own_tf) && (dr6 & DR6_BS);
+    bool trapped = (plan->tf || plan->own_tf) && (dr6 & PB_DR6_BS);
     int bp = bp_at(plan, pc);
     struct kvm_regs regs;
     int ret;

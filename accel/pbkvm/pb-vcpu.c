@@ -12,7 +12,10 @@
 /* KVM looks for any value but 0; a kick writes 1. */
 #define IMMEDIATE_EXIT_OURS 2
 
-/* A part of run->s.regs: what it answers, and where it is. */
+/* Beside KVM_SYNC_X86_*: KVM does not tell these by itself. */
+#define DEBUGREGS_KNOWN (1ull << 32)
+
+/* A part of what is known: what it answers, and where it is. */
 typedef struct Part {
     uint64_t bit;
     void *at;
@@ -30,6 +33,8 @@ static Part part_of(PbVcpu *v, unsigned long req)
         return (Part) { KVM_SYNC_X86_SREGS, &s->sregs, sizeof(s->sregs) };
     case KVM_GET_VCPU_EVENTS:
         return (Part) { KVM_SYNC_X86_EVENTS, &s->events, sizeof(s->events) };
+    case KVM_GET_DEBUGREGS:
+        return (Part) { DEBUGREGS_KNOWN, &v->debug, sizeof(v->debug) };
     default:
         return (Part) { 0 };
     }

@@ -39,7 +39,9 @@ typedef struct PbVcpu {
     PbCounter *counter;     /* how its branches are counted */
     bool io_pending;        /* the last exit (PIO, MMIO, MSR) is completed by
                                KVM at the next KVM_RUN; registers are stale */
-    uint64_t known;         /* parts of run->s.regs that hold: KVM_SYNC_X86_* */
+    uint64_t known;         /* parts of run->s.regs that hold: KVM_SYNC_X86_*,
+                               and whether @debug does */
+    struct kvm_debugregs debug;   /* the guest's own debug registers */
     uint32_t debug_control; /* what pb_vcpu_debug() was last told: flags, */
     uint64_t bp[4];         /* breakpoints (linear), */
     unsigned bps;           /* and how many */
@@ -54,8 +56,8 @@ typedef struct PbVcpu {
     (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
 
 /*
- * ioctl on the vCPU; 0 or a positive result, or -errno.  Registers and events
- * that are known are read without one.
+ * ioctl on the vCPU; 0 or a positive result, or -errno.  Registers, events and
+ * debug registers that are known are read without one.
  */
 int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg);
 
