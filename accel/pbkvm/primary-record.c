@@ -15,12 +15,18 @@
 /* One memory event carries at most this much. */
 #define MEM_CHUNK 4096u
 
+/* Fewer events in so long: there is time to give memory back. */
+#define QUIET_NS 1000000000ull
+#define QUIET_EVENTS 4096
+
 struct PbRecorder {
     PbEmitter out;
     PbVcpu *v;
     bool read_open;       /* a read exit is with its device model, */
     bool read_begun;      /* and has already changed guest memory */
     PbEventSlice slice;   /* offset and block of the next one */
+    uint64_t quiet_time;  /* ns: from then on, */
+    uint64_t quiet_seq;   /* and from that event on, it may be quiet */
 };
 
 PbRecorder *pb_record_new(PbRing *ring, PbSpill *spill, PbVcpu *primary,
@@ -94,10 +100,21 @@ static PbEvent sync_event(PbRecorder *r, PbEventKind kind)
     return e;
 }
 
-/* The guest rests, or nothing was recorded for a while: there is time. */
+/*
+ * The guest rests, or nothing was recorded for a while.  Memory that is given
+ * back costs a page fault when it is used again, so that is for times of few
+ * events.
+ */
 static void trim_ring(PbRecorder *r)
 {
-    if (!pb_stage_spills(&r->out.stage)) {
+    uint64_t begun = r->quiet_time, events = r->out.seq - r->quiet_seq;
+
+    if (r->out.last_time - begun < QUIET_NS) {
+        return;
+    }
+    r->quiet_time = r->out.last_time;
+    r->quiet_seq = r->out.seq;
+    if (events < QUIET_EVENTS && !pb_stage_spills(&r->out.stage)) {
         pb_ring_trim(r->out.stage.ring);
     }
 }
