@@ -305,6 +305,7 @@ static void test_backup_follows_a_stopped_primary_to_its_end(void)
     int64_t written;
     unsigned i;
 
+    wait_for(qts, "events-read", 1);
     set_lag(qts, "lag", 0);
     for (i = 0; i < STOPS; i++) {
         qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
