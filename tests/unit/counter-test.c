@@ -528,6 +528,8 @@ static void test_pmu_read_by_rdpmc_needs_its_width(void)
     }
     if (!pb_counter_uses_rdpmc(r.c)) {
         pb_skip("this kernel does not allow rdpmc");
+        rig_free(&r);
+        return;
     }
     for (i = 1; i < 100; i++) {
         run_loop(&r, PB_CALIB_LOOP, 1);
