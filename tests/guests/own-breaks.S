@@ -45,13 +45,8 @@ executed:
 
 on_1:
     note_frame
-    push    %eax
-    mov     %dr6, %eax
-    call    fold
-    xor     %eax, %eax
-    mov     %eax, %dr6
-    orl     $0x10000, 12(%esp)
-    pop     %eax
+    note_dr6 0xffffffff
+    orl     $0x10000, 8(%esp)
     iret
 
 on_32:

@@ -55,13 +55,7 @@ main:
 
 on_1:
     note_frame
-    push    %eax
-    mov     %dr6, %eax
-    and     $0x4000, %eax
-    call    fold
-    xor     %eax, %eax
-    mov     %eax, %dr6
-    pop     %eax
+    note_dr6 0x4000
     iret
 
 on_64:

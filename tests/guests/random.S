@@ -111,11 +111,7 @@ on_1:
     call    fold
     mov     12(%esp), %eax
     call    fold
-    mov     %dr6, %eax
-    and     $0x4000, %eax         /* B0 to B3: see own-steps.S */
-    call    fold
-    xor     %eax, %eax
-    mov     %eax, %dr6
+    note_dr6 0x4000               /* B0 to B3: see own-steps.S */
     orl     $0x10000, 12(%esp)
     pop     %eax
     iret
