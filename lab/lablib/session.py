@@ -275,10 +275,11 @@ class Session:
             connection.gone = True
 
     def _deliver_rest(self, connection):
-        """Inside is closed for good: the client gets what is left."""
+        """Inside is closed for good: the client gets what is left, once."""
+        rest, connection.pending = connection.pending, bytearray()
         try:
             connection.sock.setblocking(True)
             connection.sock.settimeout(1)
-            connection.sock.sendall(connection.pending)
+            connection.sock.sendall(rest)
         except OSError:
             pass
