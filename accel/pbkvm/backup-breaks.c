@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* backup-breaks.c: a debugger's breakpoints in the Backup. */
+/*
+ * backup-breaks.c: a debugger's breakpoints, in force while the Backup walks.
+ * Its thread.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -9,97 +12,19 @@
 #define BP_VECTOR 3
 #define INT3 0xcc
 
-/* ---- the list; any thread, the Backup frozen ---- */
+/* ---- in force ---- */
 
-static bool is_watch(PbBreakKind kind)
-{
-    return kind == PB_WATCH_WRITE || kind == PB_WATCH_ACCESS;
-}
-
-static PbBreak *find(PbBackup *b, PbBreakKind kind, uint64_t addr,
-                     unsigned len)
+static bool has_watches(const PbBackup *b)
 {
     unsigned i;
 
     for (i = 0; i < b->breaks; i++) {
-        if (b->brk[i].kind == kind && b->brk[i].addr == addr &&
-            (!is_watch(kind) || b->brk[i].len == len)) {
-            return &b->brk[i];
+        if (pb_break_is_watch(b->brk[i].kind)) {
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
-
-static unsigned registers_used(const PbBackup *b)
-{
-    unsigned i, n = 0;
-
-    for (i = 0; i < b->breaks; i++) {
-        n += b->brk[i].kind != PB_BREAK_SOFT;
-    }
-    return n;
-}
-
-static int add(PbBackup *b, PbBreakKind kind, uint64_t addr, unsigned len)
-{
-    if (is_watch(kind) &&
-        ((len != 1 && len != 2 && len != 4) || addr % len)) {
-        return -EINVAL;
-    }
-    if (find(b, kind, addr, len)) {
-        return 0;
-    }
-    if (b->breaks == PB_MAX_BREAKS ||
-        (kind != PB_BREAK_SOFT && registers_used(b) == PB_DEBUG_REGISTERS)) {
-        return -ENOSPC;
-    }
-    b->brk[b->breaks++] = (PbBreak) {
-        .kind = kind, .addr = (uint32_t)addr, .len = is_watch(kind) ? len : 1,
-    };
-    return 0;
-}
-
-int pb_backup_set_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
-                        unsigned len)
-{
-    int ret = -EBUSY;
-
-    pthread_mutex_lock(&b->lock);
-    if (b->status != PB_BACKUP_RUNNING) {
-        ret = add(b, kind, addr, len);
-    }
-    pthread_mutex_unlock(&b->lock);
-    return ret;
-}
-
-int pb_backup_clear_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
-                          unsigned len)
-{
-    PbBreak *at;
-    int ret = -EBUSY;
-
-    pthread_mutex_lock(&b->lock);
-    if (b->status != PB_BACKUP_RUNNING) {
-        at = find(b, kind, (uint32_t)addr, len);
-        ret = at ? 0 : -ENOENT;
-        if (at) {
-            *at = b->brk[--b->breaks];
-        }
-    }
-    pthread_mutex_unlock(&b->lock);
-    return ret;
-}
-
-void pb_backup_clear_breaks(PbBackup *b)
-{
-    pthread_mutex_lock(&b->lock);
-    if (b->status != PB_BACKUP_RUNNING) {
-        b->breaks = 0;
-    }
-    pthread_mutex_unlock(&b->lock);
-}
-
-/* ---- in force; the Backup's thread ---- */
 
 static PbDebugRegister debug_register(const PbBreak *k)
 {
@@ -127,7 +52,8 @@ static int note_watched(PbBackup *b)
     for (i = 0; ret == 0 && i < b->breaks; i++) {
         PbBreak *k = &b->brk[i];
 
-        k->known = is_watch(k->kind) && watched(b, &sregs, k, k->value);
+        k->known = pb_break_is_watch(k->kind) &&
+                   watched(b, &sregs, k, k->value);
     }
     return ret;
 }
@@ -135,9 +61,10 @@ static int note_watched(PbBackup *b)
 /* Only the landing's own, which is mostly there already, and the guest's. */
 static int arm_own(PbBackup *b, uint32_t control, const uint64_t *own)
 {
-    PbDebugRegister dr[PB_GUEST_DRS] = { { .len = 1 } };
-    unsigned n = 1, before = b->guest_drs;
+    PbDebugRegister dr[PB_VCPU_DRS] = { { .len = 1 } };
+    bool before = pb_vcpu_guest_hits(&b->guest_drs, ~0ull);
     PbVcpu *v = &b->v;
+    unsigned n = 1;
     int ret;
 
     if (!own) {
@@ -152,12 +79,32 @@ static int arm_own(PbBackup *b, uint32_t control, const uint64_t *own)
     return pb_vcpu_debug_registers(v, control, dr, n);
 }
 
+/* Registers, while there are any, for those of @kind; how many got none. */
+static unsigned place(PbBackup *b, PbBreakKind kind, PbDebugRegister *dr,
+                      unsigned *n)
+{
+    unsigned i, left = 0;
+
+    for (i = 0; i < b->breaks; i++) {
+        PbBreak *k = &b->brk[i];
+
+        if (k->kind == kind) {
+            k->reg = *n < PB_VCPU_DRS ? (int)*n : -1;
+            if (k->reg >= 0) {
+                dr[(*n)++] = debug_register(k);
+            } else {
+                left++;
+            }
+        }
+    }
+    return left;
+}
+
 int pb_breaks_arm(PbBackup *b, const uint64_t *own)
 {
-    PbDebugRegister dr[4];
+    PbDebugRegister dr[PB_VCPU_DRS];
     uint32_t control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
-    unsigned i, n = 0;
-    bool watches = false;
+    unsigned n = 0;
     int ret;
 
     if (!b->walking || !b->breaks) {
@@ -166,28 +113,18 @@ int pb_breaks_arm(PbBackup *b, const uint64_t *own)
     if (own) {
         dr[n++] = (PbDebugRegister) { .addr = *own, .len = 1 };
     }
-    for (i = 0; i < b->breaks; i++) {
-        if (b->brk[i].kind != PB_BREAK_SOFT) {
-            b->brk[i].reg = n;
-            dr[n++] = debug_register(&b->brk[i]);
-            watches |= is_watch(b->brk[i].kind);
-        }
-    }
-    for (i = 0; i < b->breaks; i++) {
-        PbBreak *k = &b->brk[i];
-
-        if (k->kind == PB_BREAK_SOFT) {
-            k->reg = n < 4 ? (int)n : -1;
-            if (k->reg >= 0) {
-                dr[n++] = debug_register(k);
-            } else {
-                control |= KVM_GUESTDBG_USE_SW_BP;
-            }
-        }
-    }
-    ret = watches ? note_watched(b) : 0;
-    if (ret == 0) {
+    /* Near a landing that has been done. */
+    ret = own ? 0 : pb_guest_db_leave(b);
+    if (ret >= 0) {
         ret = pb_guest_db_add(b, dr, &n);
+    }
+    place(b, PB_WATCH_WRITE, dr, &n);
+    place(b, PB_WATCH_ACCESS, dr, &n);
+    if (place(b, PB_BREAK_HARD, dr, &n) + place(b, PB_BREAK_SOFT, dr, &n)) {
+        control |= KVM_GUESTDBG_USE_SW_BP;
+    }
+    if (ret == 0 && has_watches(b)) {
+        ret = note_watched(b);
     }
     return ret < 0 ? ret : pb_vcpu_debug_registers(&b->v, control, dr, n);
 }
@@ -206,7 +143,7 @@ int pb_breaks_insert(PbBackup *b)
         PbBreak *k = &b->brk[i];
         uint64_t gpa;
 
-        if (k->kind == PB_BREAK_SOFT && k->reg < 0 &&
+        if (!pb_break_is_watch(k->kind) && k->reg < 0 &&
             pb_tables_walk(&b->mem, &sregs, k->addr, &gpa)) {
             k->patched = pb_mem_at(&b->mem, gpa, 1);
             if (k->patched) {
@@ -233,12 +170,13 @@ void pb_breaks_remove(PbBackup *b)
     }
 }
 
-/* ---- hits; the Backup's thread ---- */
+/* ---- hits ---- */
 
 static void stop_at(PbBackup *b, const PbBreak *k)
 {
     if (!b->halt) {
-        b->stop.reason = is_watch(k->kind) ? PB_STOP_WATCH : PB_STOP_BREAK;
+        b->stop.reason = pb_break_is_watch(k->kind) ? PB_STOP_WATCH
+                                                    : PB_STOP_BREAK;
         b->stop.kind = k->kind;
         b->stop.addr = k->addr;
         __atomic_store_n(&b->halt, true, __ATOMIC_RELEASE);
@@ -250,7 +188,7 @@ static const PbBreak *break_at(const PbBackup *b, uint64_t pc)
     unsigned i;
 
     for (i = 0; i < b->breaks; i++) {
-        if (!is_watch(b->brk[i].kind) && b->brk[i].addr == pc) {
+        if (!pb_break_is_watch(b->brk[i].kind) && b->brk[i].addr == pc) {
             return &b->brk[i];
         }
     }
@@ -282,7 +220,7 @@ static int changed_watch(PbBackup *b)
     for (i = 0; i < b->breaks; i++) {
         PbBreak *k = &b->brk[i];
 
-        if (!is_watch(k->kind)) {
+        if (!pb_break_is_watch(k->kind)) {
             continue;
         }
         if (ret == 1) {
@@ -320,7 +258,7 @@ int pb_breaks_after_run(PbBackup *b, PbRunEnd end)
             return give_back_int3(b);
         }
         for (i = 0; i < b->breaks; i++) {
-            if (is_watch(b->brk[i].kind) &&
+            if (pb_break_is_watch(b->brk[i].kind) && b->brk[i].reg >= 0 &&
                 (run->debug.arch.dr6 >> b->brk[i].reg & 1)) {
                 stop_at(b, &b->brk[i]);
             }
@@ -350,14 +288,19 @@ int pb_breaks_after_step(PbBackup *b)
     return changed_watch(b);
 }
 
-bool pb_breaks_watch(const PbBackup *b)
+int pb_breaks_need_steps(PbBackup *b)
 {
-    unsigned i;
+    PbDebugRegister dr[PB_VCPU_DRS];
+    unsigned i, n = 1;        /* a landing's */
+    int ret;
 
-    for (i = 0; i < b->breaks; i++) {
-        if (is_watch(b->brk[i].kind)) {
-            return true;
-        }
+    if (!has_watches(b)) {
+        return 0;
     }
-    return false;
+    ret = pb_guest_db_add(b, dr, &n);
+    for (i = 0; i < b->breaks; i++) {
+        n += pb_break_is_watch(b->brk[i].kind);
+    }
+    return ret < 0 ? ret : n > PB_VCPU_DRS ||
+                           pb_counter_kind(b->v.counter) == PB_COUNTER_STEP;
 }

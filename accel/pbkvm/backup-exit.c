@@ -166,7 +166,6 @@ static int run_once(PbBackup *b, PbRunEnd *end)
 PbRunEnd pb_backup_run_guest(PbBackup *b)
 {
     PbRunEnd end = PB_RUN_KICKED;
-    int own = 0;              /* 1: a #DB, which is the guest's */
     int ret = mmio_read_answered(&b->v) ? pb_backup_complete(b, &end) : 0;
 
     if (ret == 0) {
@@ -174,10 +173,9 @@ PbRunEnd pb_backup_run_guest(PbBackup *b)
         ret = run_once(b, &end);
     }
     if (ret >= 0 && end == PB_RUN_DEBUG) {
-        own = pb_guest_db_take(b);
-        ret = own < 0 ? own : ret;
+        ret = pb_guest_db_take(b);
     }
-    if (ret >= 0 && end != PB_RUN_FAILED && !own) {
+    if (ret >= 0 && end != PB_RUN_FAILED) {
         ret = pb_breaks_after_run(b, end);
     }
     if (ret < 0) {

@@ -12,6 +12,7 @@
 #include "backup-internal.h"
 #include "pb-inject.h"
 #include "pb-remedy.h"
+#include "pb-step.h"
 
 #define DB_VECTOR 1
 
@@ -26,16 +27,10 @@ static int get_debugregs(PbBackup *b, struct kvm_debugregs *d)
 int pb_guest_db_add(PbBackup *b, PbDebugRegister *dr, unsigned *n)
 {
     struct kvm_debugregs d;
-    unsigned i;
     int ret = get_debugregs(b, &d);
 
-    b->guest_drs = 0;
-    for (i = 0; ret == 0 && i < PB_GUEST_DRS; i++) {
-        b->guest_dr[i] = -1;
-        if (*n < PB_GUEST_DRS && pb_vcpu_guest_dr(&d, i, &dr[*n])) {
-            b->guest_drs++;
-            b->guest_dr[i] = (*n)++;
-        }
+    if (ret == 0) {
+        pb_vcpu_add_guest_drs(&d, false, dr, n, &b->guest_drs);
     }
     return ret;
 }
@@ -62,13 +57,13 @@ static int find_hits(PbBackup *b, uint64_t dr6, uint64_t *hits)
     struct kvm_debugregs d;
     PbDebugRegister dr;
     unsigned i;
-    int ret = b->guest_drs ? get_debugregs(b, &d) : 0;
+    int ret;
 
-    *hits = 0;
-    for (i = 0; ret == 0 && b->guest_drs && i < PB_GUEST_DRS; i++) {
-        if (b->guest_dr[i] >= 0 && (dr6 >> b->guest_dr[i] & 1) &&
-            pb_vcpu_guest_dr(&d, i, &dr) && dr.type != PB_DR_EXECUTE) {
-            *hits |= 1u << i;
+    *hits = pb_vcpu_guest_hits(&b->guest_drs, dr6);
+    ret = *hits ? get_debugregs(b, &d) : 0;
+    for (i = 0; ret == 0 && *hits && i < PB_VCPU_DRS; i++) {
+        if (!pb_vcpu_guest_dr(&d, i, &dr) || dr.type == PB_DR_EXECUTE) {
+            *hits &= ~(1ull << i);
         }
     }
     return ret;
@@ -105,7 +100,7 @@ static uint64_t breaks_at(const struct kvm_debugregs *d, uint64_t rip,
     unsigned i;
 
     *any = false;
-    for (i = 0; i < PB_GUEST_DRS; i++) {
+    for (i = 0; i < PB_VCPU_DRS; i++) {
         if (pb_vcpu_guest_dr(d, i, &dr)) {
             *any = true;
             hits |= dr.type == PB_DR_EXECUTE && dr.addr == rip ? 1u << i : 0;
@@ -144,4 +139,30 @@ int pb_guest_db_at(PbBackup *b, const PbPosition *now, PbGuestDebug *g)
     }
     ret = pb_inject_db(&b->v, why);
     return ret < 0 ? ret : 1;
+}
+
+int pb_guest_db_uses(PbBackup *b)
+{
+    struct kvm_sregs sregs;
+    struct kvm_regs regs;
+    int ret;
+
+    if (b->v.debug_control || !pb_remedy(PB_REMEDY_MOV_DR)) {
+        return 0;
+    }
+    ret = pb_vcpu_get_both(&b->v, &regs, &sregs);
+    return ret < 0 ? ret : pb_insn_at_mov_dr(&b->mem, &regs, &sregs);
+}
+
+int pb_guest_db_leave(PbBackup *b)
+{
+    PbGuestDebug own;
+    PbPosition now;
+    int ret;
+
+    if (b->v.io_pending) {
+        return 0;
+    }
+    ret = pb_position_take(&b->v, &now);
+    return ret < 0 ? ret : pb_guest_db_at(b, &now, &own);
 }

@@ -89,8 +89,12 @@ static const PbEvent *next(PbBackup *b, PbReplayEnd *end)
 
 static PbReplayEnd step_guest(PbBackup *b, bool *done)
 {
-    int ret = pb_counter_step(b->v.counter, NULL);
+    int ret = pb_guest_db_leave(b);
 
+    if (ret < 0) {
+        return pb_backup_fail(b, "giving the guest its #DB", ret);
+    }
+    ret = pb_counter_step(b->v.counter, NULL);
     b->stats.steps++;
     *done = ret == PB_STEP_DONE;
     switch (ret) {
@@ -174,10 +178,12 @@ static bool at_limit(PbBackup *b, const PbEvent *e)
 static PbReplayEnd on(PbBackup *b, const PbEvent *e, uint8_t *buf)
 {
     const PbWalk *w = &b->walk;
+    int ret = w->instructions ? 1 : pb_breaks_need_steps(b);
 
-    /* Data breakpoints are not looked at while `step` counts. */
-    if (w->instructions || (pb_breaks_watch(b) &&
-                            pb_counter_kind(b->v.counter) == PB_COUNTER_STEP)) {
+    if (ret < 0) {
+        return pb_backup_fail(b, "reading the guest's debug registers", ret);
+    }
+    if (ret) {
         return step(b, buf);
     }
     /* No event before the wanted count: a change has its count, too. */

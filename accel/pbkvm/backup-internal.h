@@ -37,8 +37,10 @@ typedef struct PbBreak {
     uint8_t value[4];
 } PbBreak;
 
-/* A processor's, for the guest and for us together. */
-#define PB_GUEST_DRS 4
+static inline bool pb_break_is_watch(PbBreakKind kind)
+{
+    return kind == PB_WATCH_WRITE || kind == PB_WATCH_ACCESS;
+}
 
 /* Runs that ended with nothing but a kick. backup-stuck.c */
 typedef struct PbIdle {
@@ -73,8 +75,7 @@ struct PbBackup {
 
     PbIdle idle;
 
-    unsigned guest_drs;       /* the guest's own, armed beside ours, and */
-    int guest_dr[PB_GUEST_DRS];   /* in which register; or -1 */
+    PbGuestDrs guest_drs;     /* the guest's own, armed beside ours */
 
     /* Steering; under @lock. */
     pthread_mutex_t lock;
@@ -216,7 +217,12 @@ int pb_breaks_insert(PbBackup *b);
 void pb_breaks_remove(PbBackup *b);
 int pb_breaks_after_run(PbBackup *b, PbRunEnd end);
 int pb_breaks_after_step(PbBackup *b);
-bool pb_breaks_watch(const PbBackup *b);
+
+/*
+ * Whether data breakpoints have to be looked for by steps: nothing runs freely
+ * (counter=step), or the guest's own leave too few registers.  Or -errno.
+ */
+int pb_breaks_need_steps(PbBackup *b);
 
 /* Compare with the stopped Primary, for who waits. backup-steer.c */
 PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e);
@@ -242,7 +248,7 @@ PbReplayEnd pb_backup_diverge(PbBackup *b, const PbEvent *e,
  * registers.  Take: after KVM_EXIT_DEBUG of a run; 1: it was the guest's, who
  * gets it next.  At: before it goes on from @now; tells whether and how it
  * debugs itself; 1: it stands at a breakpoint of its own, whose #DB it gets
- * next.  Each: 0 or -errno.
+ * next.  Leave: the same, where no event is due.  Each: 0 or -errno.
  */
 typedef struct PbGuestDebug {
     bool steps, breaks;       /* by TF; by debug registers */
@@ -251,6 +257,16 @@ typedef struct PbGuestDebug {
 int pb_guest_db_add(PbBackup *b, PbDebugRegister *dr, unsigned *n);
 int pb_guest_db_take(PbBackup *b);
 int pb_guest_db_at(PbBackup *b, const PbPosition *now, PbGuestDebug *g);
+int pb_guest_db_leave(PbBackup *b);
+
+/*
+ * 1: it has run freely up to a MOV DR.  KVM lets a guest have the debug
+ * registers from its first MOV DR to the next VM exit, when it takes what is in
+ * them for the guest's; if a signal came between the two, and then we put ours
+ * in, ours as well (Linux 6.12, KVM_DEBUGREG_WONT_EXIT).  So that instruction
+ * is stepped first, by TF alone.
+ */
+int pb_guest_db_uses(PbBackup *b);
 
 /*
  * At the place of a target with RF set, without RF: 1: a breakpoint of the

@@ -183,6 +183,10 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
     if (ret) {
         return ret;
     }
+    ret = now->injected ? 0 : pb_guest_db_uses(b);
+    if (ret) {
+        return ret < 0 ? ret : step_near(b, l);
+    }
     if (now->injected) {
         ret = entry_of_injected(b, now, &entry);
         if (ret < 0) {

@@ -159,6 +159,13 @@ static unsigned classify_relative(PbInsn *insn, const Parts *p)
     return 0;
 }
 
+/* But for DR4 and DR5, which CR4.DE takes away. */
+static bool is_mov_dr(const Parts *p)
+{
+    return p->op == 0x0f && (p->op2 == 0x21 || p->op2 == 0x23) &&
+           p->reg != 4 && p->reg != 5;
+}
+
 static void classify_two_bytes(PbInsn *insn, const Parts *p)
 {
     switch (p->op2) {
@@ -172,6 +179,9 @@ static void classify_two_bytes(PbInsn *insn, const Parts *p)
         /* fall through */
     case 0x34:
         insn->kind = PB_INSN_SYSENTER;
+        break;
+    case 0x21: case 0x23:                            /* MOV DR */
+        insn->traits |= is_mov_dr(p) ? PB_INSN_MOV_DR : 0;
         break;
     case 0x07: case 0x35:                            /* SYSRET, SYSEXIT */
         insn->kind = PB_INSN_INDIRECT;
@@ -384,6 +394,18 @@ void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
         decode(&k->insn, code, len, pc, cs_base, bits);
     }
     *insn = k->insn;
+}
+
+bool pb_insn_at_mov_dr(const PbMem *mem, const struct kvm_regs *regs,
+                       const struct kvm_sregs *sregs)
+{
+    uint8_t code[MAX_LEN];
+    unsigned len;
+    Parts p;
+
+    len = pb_tables_read(mem, sregs, (uint32_t)(sregs->cs.base + regs->rip),
+                         code, sizeof(code));
+    return take_apart(&p, code, len, sregs->cs.db ? 32 : 16) && is_mov_dr(&p);
 }
 
 int pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,

@@ -48,7 +48,7 @@ static bool add_bp(PbStepPlan *plan, uint64_t addr, int vector)
             return true;
         }
     }
-    if (plan->bps == 4) {
+    if (plan->bps == PB_VCPU_DRS) {
         return false;
     }
     plan->set_rf |= addr == plan->start;
@@ -105,12 +105,24 @@ static void list_faults(const PbStepInput *in, const PbInsn *insn, Faults *f)
     may(f, !(t & PB_INSN_UD), VEC_UD);    /* what this CPU does not know */
 }
 
+/* How many debug registers what the guest watches leaves us. */
+static unsigned room(const PbStepInput *in)
+{
+    PbDebugRegister dr[PB_VCPU_DRS];
+    PbGuestDrs own;
+    unsigned n = 0;
+
+    pb_vcpu_add_guest_drs(&in->debug, true, dr, &n, &own);
+    return PB_VCPU_DRS - n;
+}
+
+/* The likely ones go before what the guest watches, the others after it. */
 static void add_faults(const PbStepInput *in, PbStepPlan *plan,
                        const Faults *f)
 {
-    unsigned i;
+    unsigned i, most = room(in);
 
-    for (i = 0; i < f->n && plan->bps < 4; i++) {
+    for (i = 0; i < f->n && (plan->bps < most || i < f->likely); i++) {
         add_handler(in, plan, f->vector[i]);
     }
 }
@@ -134,14 +146,26 @@ static bool next_of(const PbStepInput *in, uint64_t pc, const PbInsn *insn,
     return in->sregs.cs.db || ip <= 0xffff;
 }
 
+static bool in_ring_0(const PbStepInput *in)
+{
+    return !(in->sregs.cr0 & CR0_PE) ||
+           (in->sregs.ss.dpl == 0 && !(in->regs.rflags & PB_RFLAGS_VM));
+}
+
 static void plan_plain(const PbStepInput *in, PbStepPlan *plan)
 {
     uint64_t next;
     bool known = next_of(in, plan->start, &in->insn, &next);
     Faults f;
 
+    if ((in->insn.traits & PB_INSN_MOV_DR) && in_ring_0(in) &&
+        pb_remedy(PB_REMEDY_MOV_DR)) {
+        plan->tf = plan->no_registers = true;   /* and it cannot fault */
+        return;
+    }
     list_faults(in, &in->insn, &f);
-    if (((!known || f.likely > 3) && !(in->insn.traits & PB_INSN_NO_TF)) ||
+    if (((!known || f.likely >= room(in)) &&
+         !(in->insn.traits & PB_INSN_NO_TF)) ||
         !pb_remedy(PB_REMEDY_NO_TF)) {
         plan_tf(in, plan, &f);
         return;
@@ -258,7 +282,7 @@ static int plan_shadow(const PbStepInput *in, PbStepPlan *plan)
         break;
     case PB_INSN_INT:
         plan_int(in, plan, &in->after, next);
-        if (plan->bps == 4) {
+        if (plan->bps == PB_VCPU_DRS) {
             plan->bps = 3;              /* leave one for `next` */
         }
         break;
@@ -372,20 +396,20 @@ int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
 }
 
 unsigned pb_step_registers(const PbStepInput *in, const PbStepPlan *plan,
-                           PbDebugRegister dr[4], uint64_t dr6,
+                           PbDebugRegister dr[PB_VCPU_DRS], uint64_t dr6,
                            uint64_t *hits)
 {
-    unsigned i, n = plan->bps;
+    PbGuestDrs own;
+    unsigned n;
 
-    for (i = 0; i < n; i++) {
-        dr[i] = (PbDebugRegister) { .addr = plan->bp[i], .len = 1 };
-    }
     *hits = 0;
-    for (i = 0; i < 4 && n < 4; i++) {
-        if (pb_vcpu_guest_dr(&in->debug, i, &dr[n]) &&
-            dr[n].type != PB_DR_EXECUTE) {
-            *hits |= (dr6 >> n++ & 1) << i;
-        }
+    if (plan->no_registers) {
+        return 0;
     }
+    for (n = 0; n < plan->bps; n++) {
+        dr[n] = (PbDebugRegister) { .addr = plan->bp[n], .len = 1 };
+    }
+    pb_vcpu_add_guest_drs(&in->debug, true, dr, &n, &own);
+    *hits = pb_vcpu_guest_hits(&own, dr6);
     return n;
 }

@@ -33,6 +33,7 @@ typedef struct PbStepPlan {
     bool tf;              /* KVM_GUESTDBG_SINGLESTEP */
     bool set_rf;          /* a breakpoint is where the step starts */
     bool own_tf;          /* the guest steps itself: its TF stops it */
+    bool no_registers;    /* the debug registers must be the guest's */
     bool guest_tf;        /* IRET is about to load TF for the guest itself */
     unsigned bps;
     uint64_t bp[4];
@@ -51,7 +52,7 @@ int pb_step_plan(const PbStepInput *in, PbStepPlan *plan);
  * as there are registers; how many.  Which of the latter @dr6 tells of: *@hits.
  */
 unsigned pb_step_registers(const PbStepInput *in, const PbStepPlan *plan,
-                           PbDebugRegister dr[4], uint64_t dr6,
+                           PbDebugRegister dr[PB_VCPU_DRS], uint64_t dr6,
                            uint64_t *hits);
 
 #endif /* PB_STEP_PLAN_H */

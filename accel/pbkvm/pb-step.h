@@ -43,6 +43,7 @@ enum {
     PB_INSN_ADDR16 = 1 << 10,   /* address size 16: CX counts */
     PB_INSN_SYSCALL = 1 << 11,  /* PB_INSN_SYSENTER: it is SYSCALL */
     PB_INSN_REFUSED = 1 << 12,  /* cannot be stepped: ICEBP, RSM */
+    PB_INSN_MOV_DR = 1 << 13,   /* to or from a debug register */
 };
 
 typedef struct PbInsn {
@@ -66,6 +67,10 @@ void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
 /* Fetch and decode the instruction at the vCPU's CS:EIP. */
 int pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,
                   const struct kvm_sregs *sregs, PbInsn *insn);
+
+/* Whether it is PB_INSN_MOV_DR; no disassembler is asked. */
+bool pb_insn_at_mov_dr(const PbMem *mem, const struct kvm_regs *regs,
+                       const struct kvm_sregs *sregs);
 
 typedef enum PbStepResult {
     PB_STEP_DONE,         /* one instruction, one REP iteration, or the entry

@@ -189,7 +189,7 @@ int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
     struct kvm_guest_debug dbg = { .control = control };
     unsigned i;
 
-    if (n > 4) {
+    if (n > PB_VCPU_DRS) {
         return -EINVAL;
     }
     v->bps = 0;
@@ -212,10 +212,10 @@ int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
 int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
                   unsigned bps)
 {
-    PbDebugRegister dr[4];
+    PbDebugRegister dr[PB_VCPU_DRS];
     unsigned i;
 
-    for (i = 0; i < bps && i < 4; i++) {
+    for (i = 0; i < bps && i < PB_VCPU_DRS; i++) {
         dr[i] = (PbDebugRegister) { .addr = bp[i], .len = 1 };
     }
     return pb_vcpu_debug_registers(v, control, dr, bps);
@@ -230,6 +230,32 @@ bool pb_vcpu_guest_dr(const struct kvm_debugregs *d, unsigned i,
         .addr = (uint32_t)d->db[i], .type = how & 3, .len = (how >> 2) + 1,
     };
     return d->dr7 >> (2 * i) & 3;
+}
+
+void pb_vcpu_add_guest_drs(const struct kvm_debugregs *d, bool data,
+                           PbDebugRegister dr[PB_VCPU_DRS], unsigned *n,
+                           PbGuestDrs *g)
+{
+    unsigned i;
+
+    memset(g, 0, sizeof(*g));
+    for (i = 0; i < PB_VCPU_DRS && *n < PB_VCPU_DRS; i++) {
+        if (pb_vcpu_guest_dr(d, i, &dr[*n]) &&
+            !(data && dr[*n].type == PB_DR_EXECUTE)) {
+            g->at[i] = ++*n;
+        }
+    }
+}
+
+uint64_t pb_vcpu_guest_hits(const PbGuestDrs *g, uint64_t dr6)
+{
+    uint64_t hits = 0;
+    unsigned i;
+
+    for (i = 0; i < PB_VCPU_DRS; i++) {
+        hits |= g->at[i] && (dr6 >> (g->at[i] - 1) & 1) ? 1u << i : 0;
+    }
+    return hits;
 }
 
 int pb_vcpu_queue_db(PbVcpu *v)

@@ -99,6 +99,9 @@ typedef enum PbDrType {
     PB_DR_ACCESS = 3,
 } PbDrType;
 
+/* A processor's, for the guest and for us together. */
+#define PB_VCPU_DRS 4
+
 typedef struct PbDebugRegister {
     uint64_t addr;          /* linear */
     PbDrType type;
@@ -118,6 +121,22 @@ int pb_vcpu_queue_db(PbVcpu *v);
 /* The guest's own register @i of @d: false, it is not in force. */
 bool pb_vcpu_guest_dr(const struct kvm_debugregs *d, unsigned i,
                       PbDebugRegister *dr);
+
+/* Where each of the guest's own is beside ours: register + 1; 0: nowhere. */
+typedef struct PbGuestDrs {
+    uint8_t at[PB_VCPU_DRS];
+} PbGuestDrs;
+
+/*
+ * The guest's own of @d (@data: but those on instructions) behind the *@n of
+ * ours, as far as there are registers.  Pure.
+ */
+void pb_vcpu_add_guest_drs(const struct kvm_debugregs *d, bool data,
+                           PbDebugRegister dr[PB_VCPU_DRS], unsigned *n,
+                           PbGuestDrs *g);
+
+/* Which of the guest's own (DR6.B0 to B3, for it) @dr6 tells of.  Pure. */
+uint64_t pb_vcpu_guest_hits(const PbGuestDrs *g, uint64_t dr6);
 
 /* Off, if it was on. */
 int pb_vcpu_debug_off(PbVcpu *v);

@@ -180,7 +180,7 @@ const Guest guests[] = {
     },
     {
         .name = "own-breaks", CODE(own_breaks),
-        .claim = "a guest with breakpoints of its own",
+        .claim = "a guest with breakpoints of its own", .sets_breaks = true,
         .step_length = 10, .pmu_length = 30000,
     },
     {

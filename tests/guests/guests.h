@@ -58,6 +58,7 @@ typedef struct Guest {
     bool real_mode;
     bool shuts_down;          /* it ends with a triple fault */
     bool no_branches;         /* its loop has none: CLOCK_BRANCHES stands */
+    bool sets_breaks;         /* in DR7, where a debugger's would hide them */
     bool computes_code;       /* new instructions from old: an INT3 shows */
     GuestMode mode;           /* of the source, until the guest changes it */
     uint32_t step_length;     /* answer of PORT_LENGTH for counter=step */

@@ -263,6 +263,49 @@ static void test_guest_that_steps_itself_needs_no_other_tf(void)
     pb_check(plan.event && stops_at(ENTRY(0x30)));
 }
 
+/* The guest's debug register @i: 4 bytes that are written. */
+static void watch(unsigned i)
+{
+    in.debug.db[i] = 0x4000 + 4 * i;
+    in.debug.dr7 |= 1ull << (2 * i) | 0xdull << (16 + 4 * i);
+}
+
+static void test_what_the_guest_watches_fits_beside_the_plan(void)
+{
+    PbDebugRegister dr[PB_VCPU_DRS];
+    uint64_t hits;
+
+    reset();
+    watch(2);
+    pb_check_u64(PLAN(2, 0x89, 0x18), 0);
+    pb_check(!plan.tf && stops_at(CODE + 2) && stops_at(ENTRY(13)));
+    pb_check_u64(pb_step_registers(&in, &plan, dr, 1u << plan.bps, &hits), 4);
+    pb_check_u64(dr[3].addr, 0x4008);
+    pb_check_u64(hits, 1u << 2);
+    watch(0);
+    watch(1);
+    pb_check_u64(PLAN(2, 0x89, 0x18), 0);
+    pb_check(plan.tf && plan.bps == 1 && stops_at(ENTRY(13)));
+    pb_check_u64(pb_step_registers(&in, &plan, dr, 0xc, &hits), 4);
+    pb_check_u64(hits, 1u << 1 | 1u << 2);
+}
+
+static void test_mov_dr_leaves_the_debug_registers_alone(void)
+{
+    PbDebugRegister dr[PB_VCPU_DRS];
+    uint64_t hits;
+
+    reset();
+    watch(0);
+    pb_check_u64(PLAN(3, 0x0f, 0x23, 0xf8), 0);      /* mov %eax, %dr7 */
+    pb_check(plan.tf && plan.bps == 0);
+    pb_check_u64(pb_step_registers(&in, &plan, dr, 0xf, &hits), 0);
+    pb_check_u64(hits, 0);
+    in.sregs.ss.dpl = 3;                             /* a fault, then */
+    pb_check_u64(PLAN(3, 0x0f, 0x23, 0xf8), 0);
+    pb_check(stops_at(ENTRY(13)));
+}
+
 static void test_another_task_begins_where_its_tss_says(void)
 {
     reset();
@@ -418,6 +461,8 @@ int main(void)
         PB_TEST(int_in_virtual_8086_may_use_either_table),
         PB_TEST(iret_sees_tf_for_the_guest),
         PB_TEST(guest_that_steps_itself_needs_no_other_tf),
+        PB_TEST(what_the_guest_watches_fits_beside_the_plan),
+        PB_TEST(mov_dr_leaves_the_debug_registers_alone),
         PB_TEST(what_cannot_be_stepped_is_refused),
         PB_TEST(another_task_begins_where_its_tss_says),
         PB_TEST(handler_where_it_starts_needs_rf),
