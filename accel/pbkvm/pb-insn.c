@@ -27,7 +27,7 @@ typedef struct Parts {
     uint8_t op;           /* first opcode byte, 0x0f when there are two */
     uint8_t op2;          /* second one, after 0x0f */
     uint8_t reg;          /* ModRM.reg, if there is a ModRM */
-    uint8_t mod;
+    uint8_t mod, rm;
     uint8_t opcode_end;   /* bytes up to and with the opcode */
 } Parts;
 
@@ -95,6 +95,7 @@ static bool take_apart(Parts *p, const uint8_t *code, unsigned len,
             p->opcode_end = i;
             p->reg = i < len ? (code[i] >> 3) & 7 : 0;
             p->mod = i < len ? code[i] >> 6 : 0;
+            p->rm = i < len ? code[i] & 7 : 0;
             return true;
         }
     }
@@ -182,6 +183,8 @@ static void classify_two_bytes(PbInsn *insn, const Parts *p)
         break;
     case 0x21: case 0x23:                            /* MOV DR */
         insn->traits |= is_mov_dr(p) ? PB_INSN_MOV_DR : 0;
+        insn->traits |= p->op2 == 0x23 && p->reg == 6 ? PB_INSN_SETS_DR6 : 0;
+        insn->from = p->rm;
         break;
     case 0x07: case 0x35:                            /* SYSRET, SYSEXIT */
         insn->kind = PB_INSN_INDIRECT;

@@ -76,6 +76,9 @@ static int retired(PbVcpu *v, const PbStepInput *in, const PbStepPlan *plan,
     if (plan->tf && pb_remedy(PB_REMEDY_TASK)) {
         ret = pb_step_mend_task(v, in);
     }
+    if (ret == 0 && plan->no_registers) {
+        ret = pb_step_mend_dr6(v, in);
+    }
     if (ret == 0 && plan->guest_tf && pb_remedy(PB_REMEDY_GUEST_TF)) {
         ret = give_tf_back(v);
     }

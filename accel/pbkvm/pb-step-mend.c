@@ -2,6 +2,7 @@
 /* pb-step-mend.c: take our TF out of what the processor has stored. */
 #include <errno.h>
 
+#include "pb-inject.h"
 #include "pb-step-mend.h"
 #include "pb-tables.h"
 
@@ -67,6 +68,30 @@ int pb_step_mend_task(PbVcpu *v, const PbStepInput *in)
     flags &= ~(uint16_t)PB_RFLAGS_TF;
     ret = pb_tables_write(v->mem, &in->sregs, at, &flags, 2);
     return ret == 2 ? 0 : -EFAULT;
+}
+
+/* What the guest has there itself after @in: what it had, or writes. */
+static uint64_t dr6_after(const PbStepInput *in)
+{
+    const struct kvm_regs *r = &in->regs;
+    const uint64_t by_number[8] = {
+        r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
+    };
+
+    return in->insn.traits & PB_INSN_SETS_DR6 ? by_number[in->insn.from]
+                                              : in->debug.dr6;
+}
+
+int pb_step_mend_dr6(PbVcpu *v, const PbStepInput *in)
+{
+    struct kvm_debugregs d;
+    int ret = pb_vcpu_ioctl(v, KVM_GET_DEBUGREGS, &d);
+
+    if (ret < 0 || !(d.dr6 & ~dr6_after(in) & PB_DR6_BS)) {
+        return ret;
+    }
+    d.dr6 &= ~(uint64_t)PB_DR6_BS;
+    return pb_vcpu_ioctl(v, KVM_SET_DEBUGREGS, &d);
 }
 
 int pb_step_mend_fault(PbVcpu *v, const PbStepInput *in, int vector)

@@ -13,6 +13,9 @@
 /* The step @in has ended at the handler of @vector. */
 int pb_step_mend_fault(PbVcpu *v, const PbStepInput *in, int vector);
 
+/* The step @in, over a MOV DR, may have left BS in the guest's DR6. */
+int pb_step_mend_dr6(PbVcpu *v, const PbStepInput *in);
+
 /* If the step @in has switched tasks, TF is in the TSS of the one it left. */
 int pb_step_mend_task(PbVcpu *v, const PbStepInput *in);
 

@@ -22,7 +22,8 @@ typedef struct PbStepInput {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     struct kvm_vcpu_events events;
-    struct kvm_debugregs debug;   /* with PbVcpu.guest_watches; else 0 */
+    struct kvm_debugregs debug;   /* with PbVcpu.guest_watches, and at a MOV
+                                     DR; else 0 */
     PbInsn insn;
     PbInsn after;         /* the one behind it, with PB_INSN_SHADOW only */
 } PbStepInput;

@@ -63,11 +63,11 @@ static int gather(PbVcpu *v, PbStepInput *in)
     if (ret == 0) {
         ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &in->events);
     }
-    if (ret == 0 && v->guest_watches) {
-        ret = pb_vcpu_ioctl(v, KVM_GET_DEBUGREGS, &in->debug);
-    }
     if (ret == 0) {
         ret = pb_insn_fetch(v, &in->regs, &in->sregs, &in->insn);
+    }
+    if (ret == 0 && (v->guest_watches || (in->insn.traits & PB_INSN_MOV_DR))) {
+        ret = pb_vcpu_ioctl(v, KVM_GET_DEBUGREGS, &in->debug);
     }
     if (ret == 0 && in->insn.kind == PB_INSN_SYSENTER) {
         ret = fetch_msr_target(v, &in->insn);

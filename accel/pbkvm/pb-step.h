@@ -44,6 +44,7 @@ enum {
     PB_INSN_SYSCALL = 1 << 11,  /* PB_INSN_SYSENTER: it is SYSCALL */
     PB_INSN_REFUSED = 1 << 12,  /* cannot be stepped: ICEBP, RSM */
     PB_INSN_MOV_DR = 1 << 13,   /* to or from a debug register */
+    PB_INSN_SETS_DR6 = 1 << 14, /* of these: to DR6 */
 };
 
 typedef struct PbInsn {
@@ -51,6 +52,7 @@ typedef struct PbInsn {
     uint8_t len;          /* bytes; 0 when unknown */
     bool conditional;     /* a conditional branch: counted when it retires */
     uint8_t vector;       /* PB_INSN_INT */
+    uint8_t from;         /* PB_INSN_SETS_DR6: ModRM's number of the register */
     uint16_t traits;      /* PB_INSN_NO_TF, ... */
     uint64_t target;      /* linear, of PB_INSN_BRANCH and PB_INSN_CALL */
     char text[48];        /* disassembly, for reports */

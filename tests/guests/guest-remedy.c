@@ -56,8 +56,6 @@ static const Case cases[] = {
                          STEP, 30 },
     [PB_REMEDY_OWN_DB] = { "the guest gets a #DB of its own", "own-steps",
                            PMU, 100 },
-    [PB_REMEDY_MOV_DR] = { "a MOV DR is stepped by TF alone", "own-steps", PMU,
-                           400, .kicks = 10000 },
     [PB_REMEDY_HIDE_RF] = { "RF is not set where EFLAGS is pushed", "int-n",
                             PMU, 100 },
 };
