@@ -21,9 +21,11 @@
 
 typedef enum PbBreakKind {
     PB_BREAK_SOFT,        /* before an instruction, as many as one likes */
-    PB_BREAK_HARD,        /* the same, in a debug register */
-    PB_WATCH_WRITE,       /* after a write; in a debug register */
-    PB_WATCH_ACCESS,      /* after a read or write; in a debug register */
+    PB_BREAK_HARD,        /* the same, in a debug register; an INT3 while the
+                             guest uses those itself */
+    PB_WATCH_WRITE,       /* after a write; in a debug register, or by steps
+                             that look for changes */
+    PB_WATCH_ACCESS,      /* after a read or write; likewise */
 } PbBreakKind;
 
 /*

@@ -2,9 +2,9 @@
 /*
  * pb-insn.c: decode one instruction, as far as stepping it needs.
  *
- * Capstone tells the length and the text.  The kind comes from the opcode
- * bytes themselves: the few that matter are fixed since the 80486, whereas
- * names and groups differ between Capstone 4 and 5.
+ * Capstone tells the length of what is not common, and the text.  The kind
+ * comes from the opcode bytes themselves: the few that matter are fixed since
+ * the 80486, whereas names and groups differ between Capstone 4 and 5.
  */
 #include <capstone/capstone.h>
 #include <errno.h>
@@ -45,25 +45,43 @@ static void open_capstone(void)
     }
 }
 
-/* Length and text; 0 when these bytes are no (whole) instruction. */
-static unsigned disassemble(PbInsn *insn, const uint8_t *code, unsigned len,
-                            uint64_t pc, unsigned bits)
+/* False when these bytes are no (whole) instruction. */
+static bool disassemble(cs_insn *cs, const uint8_t *code, unsigned len,
+                        uint64_t pc, unsigned bits)
 {
-    cs_insn cs = { .detail = NULL };
     size_t left = len;
     bool ok;
 
+    cs->detail = NULL;
     pthread_once(&once, open_capstone);
     pthread_mutex_lock(&lock);       /* a handle also keeps its last error */
     ok = handle[bits == 32] &&
-         cs_disasm_iter(handle[bits == 32], &code, &left, &pc, &cs);
+         cs_disasm_iter(handle[bits == 32], &code, &left, &pc, cs);
     pthread_mutex_unlock(&lock);
-    if (!ok) {
+    return ok;
+}
+
+unsigned pb_insn_print(const uint8_t *code, unsigned len, uint64_t pc,
+                       unsigned bits, char *text, size_t size)
+{
+    cs_insn cs;
+
+    if (!disassemble(&cs, code, len, pc, bits)) {
+        snprintf(text, size, "(bad)");
         return 0;
     }
-    snprintf(insn->text, sizeof(insn->text), "%.15s%s%.30s", cs.mnemonic,
-             cs.op_str[0] ? " " : "", cs.op_str);
+    snprintf(text, size, "%s%s%s", cs.mnemonic, cs.op_str[0] ? " " : "",
+             cs.op_str);
     return cs.size;
+}
+
+static unsigned length_of(const uint8_t *code, unsigned len, uint64_t pc,
+                          unsigned bits)
+{
+    unsigned n = pb_insn_length(code, len, bits);
+    cs_insn cs;
+
+    return n ? n : disassemble(&cs, code, len, pc, bits) ? cs.size : 0;
 }
 
 /* Prefix bytes are taken away.  False when nothing but prefixes is left. */
@@ -332,7 +350,7 @@ static void decode_relative(PbInsn *insn, const Parts *p, unsigned disp,
             bare[n++] = code[i];
         }
     }
-    if (disassemble(insn, bare, n, pc + size - n, bits)) {
+    if (size <= len && length_of(bare, n, pc + size - n, bits)) {
         insn->len = size;
         insn->target = target_of(code, size, disp, pc, cs_base, p->op16);
     }
@@ -352,7 +370,7 @@ static void decode(PbInsn *insn, const uint8_t *code, unsigned len,
         if (disp) {
             decode_relative(insn, &p, disp, code, len, pc, cs_base, bits);
         } else {
-            insn->len = disassemble(insn, code, len, pc, bits);
+            insn->len = length_of(code, len, pc, bits);
             if (insn->len) {
                 classify(insn, &p, code);
             }

@@ -14,6 +14,8 @@
 #define MSR_SYSENTER_EIP 0x176
 #define MSR_STAR 0xc0000081
 
+#define MAX_INSN 15
+
 /* #DB exits without a reason that are put up with in one step. */
 #define MAX_SPURIOUS 8
 
@@ -207,6 +209,8 @@ int pb_step(PbVcpu *v, bool *branch)
 static void explain_refusal(PbVcpu *v, char *why, size_t len)
 {
     PbStepPlan plan = { .refused = "it is 64-bit code" };
+    uint8_t code[MAX_INSN];
+    char text[64];
     PbStepInput in;
     int ret = gather(v, &in);
 
@@ -218,8 +222,11 @@ static void explain_refusal(PbVcpu *v, char *why, size_t len)
                  "there no more: %s", strerror(-ret));
         return;
     }
+    pb_insn_print(code, pb_tables_read(v->mem, &in.sregs, plan.start, code,
+                                       sizeof(code)), plan.start,
+                  in.sregs.cs.db ? 32 : 16, text, sizeof(text));
     snprintf(why, len, "cannot step `%s` at 0x%08" PRIx64 ", EFLAGS 0x%" PRIx64
-             ", guest debugging 0x%x, NMI %s%s%s: %s", in.insn.text,
+             ", guest debugging 0x%x, NMI %s%s%s: %s", text,
              (uint64_t)in.regs.rip, (uint64_t)in.regs.rflags,
              v->debug_control, in.events.nmi.injected ? "injected " : "",
              in.events.nmi.pending ? "pending " : "",

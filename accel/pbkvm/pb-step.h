@@ -55,7 +55,6 @@ typedef struct PbInsn {
     uint8_t from;         /* PB_INSN_SETS_DR6: ModRM's number of the register */
     uint16_t traits;      /* PB_INSN_NO_TF, ... */
     uint64_t target;      /* linear, of PB_INSN_BRANCH and PB_INSN_CALL */
-    char text[48];        /* disassembly, for reports */
 } PbInsn;
 
 /*
@@ -65,6 +64,19 @@ typedef struct PbInsn {
  */
 void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
                     uint64_t pc, uint64_t cs_base, unsigned bits);
+
+/*
+ * Its length alone, of common instructions; 0: ask the disassembler, or there
+ * are not so many bytes.  Pure; thread-safe.
+ */
+unsigned pb_insn_length(const uint8_t *code, unsigned len, unsigned bits);
+
+/*
+ * Its length, or 0, and text by the disassembler, for reports.  Thread-safe
+ * after the first call.
+ */
+unsigned pb_insn_print(const uint8_t *code, unsigned len, uint64_t pc,
+                       unsigned bits, char *text, size_t size);
 
 /* Fetch and decode the instruction at the vCPU's CS:EIP. */
 int pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,

@@ -27,7 +27,17 @@ static void check(const PbInsn *i, unsigned len)
     fuzz_check(i->len || i->kind == PB_INSN_UNKNOWN);
     fuzz_check(i->target <= UINT32_MAX);
     fuzz_check(!i->conditional || i->kind == PB_INSN_BRANCH);
-    fuzz_check(memchr(i->text, 0, sizeof(i->text)));
+}
+
+/* What takes the short way must be what the disassembler says. */
+static void check_length(const uint8_t *code, unsigned len, uint32_t pc,
+                         unsigned bits)
+{
+    unsigned n = pb_insn_length(code, len, bits);
+    char text[64];
+
+    fuzz_check(!n || pb_insn_print(code, len, pc, bits, text,
+                                   sizeof(text)) == n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -39,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     PbInsn insn = decode(in.at, len, pc, cs_base, bits), again;
 
     check(&insn, len);
+    check_length(in.at, len, pc, bits);
     /* What is behind an instruction does not change it. */
     if (insn.len) {
         again = decode(in.at, insn.len, pc, cs_base, bits);
