@@ -321,15 +321,20 @@ void pbkvm_pmu_mode_changed(CPUX86State *env)
 
 /*
  * An exit on a fault of nested paging saves RF = 1, for the instruction begins
- * anew (Intel SDM 3C 29.3.3, for EPT violations).
+ * anew; but not while an event is delivered, which is what begins anew then
+ * (Intel SDM 3C 29.3.3, for EPT violations).
  */
 uint64_t pbkvm_pmu_exit_flags(CPUX86State *env)
 {
-    if (!pbkvm_lab_pmu || !pbkvm_lab_pmu->rf) {
+    hwaddr control = env->vm_vmcb + offsetof(struct vmcb, control);
+
+    if (!pbkvm_lab_pmu || !pbkvm_lab_pmu->rf ||
+        (x86_ldl_phys(env_cpu(env), control + offsetof(
+             struct vmcb_control_area, event_inj)) & SVM_EVTINJ_VALID)) {
         return 0;
     }
-    return x86_ldq_phys(env_cpu(env), env->vm_vmcb +
-                        offsetof(struct vmcb, control.exit_code)) ==
+    return x86_ldq_phys(env_cpu(env), control + offsetof(
+               struct vmcb_control_area, exit_code)) ==
            SVM_EXIT_NPF ? RF_MASK : 0;
 }
 
