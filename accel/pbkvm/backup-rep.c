@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* backup-rep.c: through a REP string with one run. */
 #include "backup-rep.h"
+#include "pb-insn-parts.h"
 #include "pb-step.h"
 #include "pb-tables.h"
-
-#define MAX_INSN 15
 
 /* Faults a string instruction can raise that a guest may come back from. */
 static const uint8_t faults[] = { 14, 13, 12 };
@@ -15,37 +14,20 @@ typedef struct PbString {
     bool moves;           /* MOVS, STOS, LODS: only ECX ends it */
 } PbString;
 
-static bool is_prefix(uint8_t byte)
-{
-    return byte == 0x26 || byte == 0x2e || byte == 0x36 || byte == 0x3e ||
-           (byte >= 0x64 && byte <= 0x67) || byte == 0xf2 || byte == 0xf3;
-}
-
 static PbString decode(const uint8_t *code, unsigned len, bool code32)
 {
-    PbString s = { .count_mask = code32 ? UINT32_MAX : 0xffff };
-    bool rep = false;
-    unsigned i;
+    PbInsnParts p;
 
-    for (i = 0; i < len && is_prefix(code[i]); i++) {
-        rep |= code[i] == 0xf2 || code[i] == 0xf3;
-        if (code[i] == 0x67) {
-            s.count_mask = code32 ? 0xffff : UINT32_MAX;
-        }
+    if (!pb_insn_take_apart(&p, code, len, code32 ? 32 : 16) || !p.rep ||
+        p.lock || !pb_insn_is_string(p.op)) {
+        return (PbString) { 0 };
     }
-    if (!rep || i == len) {
-        return s;
-    }
-    switch (code[i]) {
-    case 0xa4: case 0xa5:                        /* MOVS */
-    case 0xaa: case 0xab:                        /* STOS */
-    case 0xac: case 0xad:                        /* LODS */
-        s.moves = true;
-        /* fall through */
-    case 0xa6: case 0xa7: case 0xae: case 0xaf:  /* CMPS, SCAS */
-        s.len = i + 1;
-    }
-    return s;
+    return (PbString) {
+        .len = p.opcode_end,
+        .count_mask = p.addr16 ? 0xffff : UINT32_MAX,
+        /* All but CMPS and SCAS. */
+        .moves = (p.op & 0xfe) != 0xa6 && (p.op & 0xfe) != 0xae,
+    };
 }
 
 /*
@@ -79,7 +61,7 @@ static int arm(PbRep *rep, PbVcpu *v, const struct kvm_sregs *sregs)
 int pb_rep_prepare(PbRep *rep, PbVcpu *v, const PbPosition *now,
                    const PbPosition *target)
 {
-    uint8_t code[MAX_INSN];
+    uint8_t code[PB_INSN_MAX_LEN];
     struct kvm_sregs sregs;
     struct kvm_regs regs;
     PbString s;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pb-insn-length.c: how long a common instruction is (SDM 2A, appendix A).
+ * pb-insn-length.c: an instruction's parts, and how long a common one is (SDM
+ * 2A, appendix A).
  *
  * What is not sure at a glance is left to the disassembler, which takes some
  * 6,000 instructions of ours, and pages for its tables.
  */
-#include <stddef.h>
+#include <string.h>
 
+#include "pb-insn-parts.h"
 #include "pb-step.h"
-
-#define MAX_LEN 15
 
 typedef enum Form {
     ASK,                  /* somebody else */
@@ -56,10 +56,8 @@ static Form arithmetic(uint8_t op)
 }
 
 /* Where ModRM's middle bits tell the instruction. */
-static Form in_group(uint8_t op, uint8_t modrm)
+static Form in_group(uint8_t op, unsigned n)
 {
-    unsigned n = modrm >> 3 & 7;
-
     switch (op) {
     case 0x8c:
         return n < 6 ? RM : ASK;
@@ -84,10 +82,8 @@ static Form in_group(uint8_t op, uint8_t modrm)
     }
 }
 
-static Form in_second_group(uint8_t op, uint8_t modrm)
+static Form in_second_group(uint8_t op, unsigned n)
 {
-    unsigned n = modrm >> 3 & 7;
-
     switch (op) {
     case 0x00:
         return n < 6 ? RM : ASK;
@@ -156,84 +152,78 @@ static int operands_length(Form form, const uint8_t *at, unsigned left,
     }
 }
 
-static bool is_string(uint8_t op)
-{
-    return (op >= 0x6c && op <= 0x6f) || (op >= 0xa4 && op <= 0xa7) ||
-           (op >= 0xaa && op <= 0xaf);
-}
+enum { SIZE = 1, ADDRESS = 2, SEGMENT = 4, REP = 8, LOCK = 16 };
 
-typedef struct Prefixes {
-    bool size, address, segment, rep;
-} Prefixes;
-
-static bool *prefix(Prefixes *p, uint8_t byte)
+/* What sort of prefix; 0: none. */
+static unsigned prefix(uint8_t byte)
 {
     switch (byte) {
     case 0x66:
-        return &p->size;
+        return SIZE;
     case 0x67:
-        return &p->address;
+        return ADDRESS;
     case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
-        return &p->segment;
+        return SEGMENT;
     case 0xf2: case 0xf3:
-        return &p->rep;
+        return REP;
+    case 0xf0:
+        return LOCK;
     default:
-        return NULL;
+        return 0;
     }
 }
 
-/* How many there are, each at most once; -1: not so. */
-static int take_prefixes(Prefixes *p, const uint8_t *code, unsigned len)
+bool pb_insn_take_apart(PbInsnParts *p, const uint8_t *code, unsigned len,
+                        unsigned bits)
 {
-    unsigned i;
-    bool *seen;
+    unsigned i, sort, seen = 0;
 
-    for (i = 0; i < len; i++) {
-        seen = prefix(p, code[i]);
-        if (!seen) {
-            return i;
-        }
-        if (*seen) {
-            return -1;
-        }
-        *seen = true;
+    memset(p, 0, sizeof(*p));
+    for (i = 0; i < len && (sort = prefix(code[i])); i++) {
+        p->twice |= (seen & sort) != 0;
+        p->rep = sort == REP ? code[i] : p->rep;
+        seen |= sort;
     }
-    return -1;
+    if (i == len) {
+        return false;
+    }
+    p->op16 = (bits == 16) != !!(seen & SIZE);
+    p->addr16 = (bits == 16) != !!(seen & ADDRESS);
+    p->lock = seen & LOCK;
+    p->op = code[i++];
+    p->op2 = p->op == 0x0f && i < len ? code[i++] : 0;
+    p->opcode_end = i;
+    p->reg = i < len ? (code[i] >> 3) & 7 : 0;
+    p->mod = i < len ? code[i] >> 6 : 0;
+    p->rm = i < len ? code[i] & 7 : 0;
+    return true;
 }
 
-/* Of the instruction whose opcode is at @at; *@n: that many bytes. */
-static Form form_of(const uint8_t *at, unsigned left, unsigned *n)
+/* @left: bytes behind the opcode. */
+static Form form_of(const PbInsnParts *p, unsigned left)
 {
-    Form form;
+    Form form = p->op == 0x0f ? two_bytes[p->op2]
+              : p->op < 0x40 ? arithmetic(p->op) : one_byte[p->op];
 
-    *n = at[0] == 0x0f ? 2 : 1;
-    if (left <= *n) {
-        return left == 1 && one_byte[at[0]] == BARE ? BARE : ASK;
+    if (form != ASK || !left) {
+        return form;
     }
-    if (*n == 2) {
-        form = two_bytes[at[1]];
-        return form == ASK ? in_second_group(at[1], at[2]) : form;
-    }
-    form = at[0] < 0x40 ? arithmetic(at[0]) : one_byte[at[0]];
-    return form == ASK ? in_group(at[0], at[1]) : form;
+    return p->op == 0x0f ? in_second_group(p->op2, p->reg)
+                         : in_group(p->op, p->reg);
 }
 
 unsigned pb_insn_length(const uint8_t *code, unsigned len, unsigned bits)
 {
-    Prefixes p = { false };
-    unsigned at, opcode;
-    Form form;
-    int n = take_prefixes(&p, code, len);
+    PbInsnParts p;
+    unsigned at;
+    int n;
 
-    if (n < 0 || (p.rep && !is_string(code[n]))) {
+    if (!pb_insn_take_apart(&p, code, len, bits) || p.lock || p.twice ||
+        (p.rep && !pb_insn_is_string(p.op) && (p.op & 0xfc) != 0x6c)) {
         return 0;
     }
-    form = form_of(code + n, len - n, &opcode);
-    at = n + opcode;
-    if (form == ASK || at > len) {
-        return 0;
-    }
-    n = operands_length(form, code + at, len - at, p.size == (bits == 32),
-                        p.address == (bits == 32));
-    return n >= 0 && at + n <= len && at + n <= MAX_LEN ? at + n : 0;
+    at = p.opcode_end;
+    n = operands_length(form_of(&p, len - at), code + at, len - at, p.op16,
+                        p.addr16);
+    return n >= 0 && at + n <= len && at + n <= PB_INSN_MAX_LEN ? at + n : 0;
 }

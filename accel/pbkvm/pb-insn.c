@@ -12,24 +12,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pb-insn-parts.h"
 #include "pb-step.h"
 #include "pb-tables.h"
 
-#define MAX_LEN 15
-
 /* Instructions remembered, per thread. */
 #define KNOWN   512
-
-/* An instruction taken apart: prefixes, opcode, ModRM. */
-typedef struct Parts {
-    bool op16, addr16;
-    uint8_t rep;          /* 0xf2, 0xf3 or 0 */
-    uint8_t op;           /* first opcode byte, 0x0f when there are two */
-    uint8_t op2;          /* second one, after 0x0f */
-    uint8_t reg;          /* ModRM.reg, if there is a ModRM */
-    uint8_t mod, rm;
-    uint8_t opcode_end;   /* bytes up to and with the opcode */
-} Parts;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -84,47 +72,6 @@ static unsigned length_of(const uint8_t *code, unsigned len, uint64_t pc,
     return n ? n : disassemble(&cs, code, len, pc, bits) ? cs.size : 0;
 }
 
-/* Prefix bytes are taken away.  False when nothing but prefixes is left. */
-static bool take_apart(Parts *p, const uint8_t *code, unsigned len,
-                       unsigned bits)
-{
-    unsigned i;
-
-    memset(p, 0, sizeof(*p));
-    p->op16 = p->addr16 = bits == 16;
-    for (i = 0; i < len; i++) {
-        switch (code[i]) {
-        case 0x66:
-            p->op16 = bits == 32;
-            break;
-        case 0x67:
-            p->addr16 = bits == 32;
-            break;
-        case 0xf2:
-        case 0xf3:
-            p->rep = code[i];
-            break;
-        case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
-        case 0xf0:
-            break;
-        default:
-            p->op = code[i++];
-            p->op2 = p->op == 0x0f && i < len ? code[i++] : 0;
-            p->opcode_end = i;
-            p->reg = i < len ? (code[i] >> 3) & 7 : 0;
-            p->mod = i < len ? code[i] >> 6 : 0;
-            p->rm = i < len ? code[i] & 7 : 0;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_string(uint8_t op)
-{
-    return (op >= 0xa4 && op <= 0xa7) || (op >= 0xaa && op <= 0xaf);
-}
-
 /* The target of a relative branch: its displacement ends the instruction. */
 static uint64_t target_of(const uint8_t *code, unsigned len, unsigned size,
                           uint64_t pc, uint64_t cs_base, bool op16)
@@ -150,7 +97,7 @@ static uint64_t target_of(const uint8_t *code, unsigned len, unsigned size,
  * Size of the displacement of a relative branch (1, 2 or 4), with kind and
  * conditional set; 0 for anything else.
  */
-static unsigned classify_relative(PbInsn *insn, const Parts *p)
+static unsigned classify_relative(PbInsn *insn, const PbInsnParts *p)
 {
     unsigned wide = p->op16 ? 2 : 4;
 
@@ -179,13 +126,13 @@ static unsigned classify_relative(PbInsn *insn, const Parts *p)
 }
 
 /* But for DR4 and DR5, which CR4.DE takes away. */
-static bool is_mov_dr(const Parts *p)
+static bool is_mov_dr(const PbInsnParts *p)
 {
     return p->op == 0x0f && (p->op2 == 0x21 || p->op2 == 0x23) &&
            p->reg != 4 && p->reg != 5;
 }
 
-static void classify_two_bytes(PbInsn *insn, const Parts *p)
+static void classify_two_bytes(PbInsn *insn, const PbInsnParts *p)
 {
     switch (p->op2) {
     case 0x00:                                       /* LLDT, LTR */
@@ -234,7 +181,8 @@ static void classify_int(PbInsn *insn, uint8_t vector)
 }
 
 /* Opcodes 0xc0 and above; classify_low() has the others. */
-static void classify_high(PbInsn *insn, const Parts *p, const uint8_t *code)
+static void classify_high(PbInsn *insn, const PbInsnParts *p,
+                          const uint8_t *code)
 {
     switch (p->op) {
     case 0xc4: case 0xc5:                            /* LES, LDS; or VEX */
@@ -285,7 +233,7 @@ static void classify_high(PbInsn *insn, const Parts *p, const uint8_t *code)
     }
 }
 
-static void classify_low(PbInsn *insn, const Parts *p)
+static void classify_low(PbInsn *insn, const PbInsnParts *p)
 {
     switch (p->op) {
     case 0x07: case 0x1f:                            /* POP ES, DS */
@@ -322,9 +270,9 @@ static void classify_low(PbInsn *insn, const Parts *p)
 }
 
 /* What is no relative branch. */
-static void classify(PbInsn *insn, const Parts *p, const uint8_t *code)
+static void classify(PbInsn *insn, const PbInsnParts *p, const uint8_t *code)
 {
-    if (is_string(p->op) && p->rep) {
+    if (pb_insn_is_string(p->op) && p->rep) {
         insn->kind = PB_INSN_REP;
     } else if (p->op >= 0xc0) {
         classify_high(insn, p, code);
@@ -338,12 +286,12 @@ static void classify(PbInsn *insn, const Parts *p, const uint8_t *code)
  * mean nothing, but Capstone ignores 0x66 when one of them follows it, and
  * so takes the branch for longer or shorter: it does not get to see them.
  */
-static void decode_relative(PbInsn *insn, const Parts *p, unsigned disp,
+static void decode_relative(PbInsn *insn, const PbInsnParts *p, unsigned disp,
                             const uint8_t *code, unsigned len, uint64_t pc,
                             uint64_t cs_base, unsigned bits)
 {
     unsigned i, n = 0, size = p->opcode_end + disp;
-    uint8_t bare[MAX_LEN];
+    uint8_t bare[PB_INSN_MAX_LEN];
 
     for (i = 0; i < size && size <= len; i++) {
         if (i >= p->opcode_end || (code[i] != 0xf2 && code[i] != 0xf3)) {
@@ -360,10 +308,10 @@ static void decode(PbInsn *insn, const uint8_t *code, unsigned len,
                    uint64_t pc, uint64_t cs_base, unsigned bits)
 {
     unsigned disp;
-    Parts p;
+    PbInsnParts p;
 
     memset(insn, 0, sizeof(*insn));
-    if (take_apart(&p, code, len, bits)) {
+    if (pb_insn_take_apart(&p, code, len, bits)) {
         insn->traits = (p.op16 ? PB_INSN_OP16 : 0) |
                        (p.addr16 ? PB_INSN_ADDR16 : 0);
         disp = classify_relative(insn, &p);
@@ -387,7 +335,7 @@ static void decode(PbInsn *insn, const uint8_t *code, unsigned len,
  */
 typedef struct Known {
     uint64_t pc, cs_base;
-    uint8_t code[MAX_LEN];
+    uint8_t code[PB_INSN_MAX_LEN];
     uint8_t len, bits;
     PbInsn insn;
 } Known;
@@ -405,7 +353,7 @@ void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
     static __thread Known known[KNOWN];
     Known *k = &known[(pc ^ pc >> 9) % KNOWN];
 
-    len = len < MAX_LEN ? len : MAX_LEN;
+    len = len < PB_INSN_MAX_LEN ? len : PB_INSN_MAX_LEN;
     if (!same(k, code, len, pc, cs_base, bits)) {
         k->pc = pc;
         k->cs_base = cs_base;
@@ -420,20 +368,21 @@ void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
 bool pb_insn_at_mov_dr(const PbMem *mem, const struct kvm_regs *regs,
                        const struct kvm_sregs *sregs)
 {
-    uint8_t code[MAX_LEN];
+    uint8_t code[PB_INSN_MAX_LEN];
     unsigned len;
-    Parts p;
+    PbInsnParts p;
 
     len = pb_tables_read(mem, sregs, (uint32_t)(sregs->cs.base + regs->rip),
                          code, sizeof(code));
-    return take_apart(&p, code, len, sregs->cs.db ? 32 : 16) && is_mov_dr(&p);
+    return pb_insn_take_apart(&p, code, len, sregs->cs.db ? 32 : 16) &&
+           is_mov_dr(&p);
 }
 
 int pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,
                   const struct kvm_sregs *sregs, PbInsn *insn)
 {
     uint64_t pc = (uint32_t)(sregs->cs.base + regs->rip);
-    uint8_t code[MAX_LEN];
+    uint8_t code[PB_INSN_MAX_LEN];
     unsigned len;
 
     if (sregs->cs.l) {

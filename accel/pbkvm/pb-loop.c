@@ -11,7 +11,6 @@
 
 /* A loop of more instructions has a conditional branch, or is not met. */
 #define MAX_INSNS 32
-#define MAX_LEN   15
 
 /* Most code that is looked at lies in one piece of so many bytes. */
 #define WINDOW    96
@@ -118,15 +117,15 @@ static void mix_insn(Loop *l, const uint8_t *code, size_t len, uint64_t pc,
     pthread_mutex_unlock(&lock);
 }
 
-/* The *@len bytes of code at @pc, MAX_LEN unless they cannot be read. */
+/* The *@len bytes of code at @pc, as far as they can be read. */
 static const uint8_t *fetch(Loop *l, uint64_t pc, unsigned *len)
 {
-    if (!l->have || pc < l->from || pc > l->from + WINDOW - MAX_LEN) {
+    if (!l->have || pc < l->from || pc > l->from + WINDOW - PB_INSN_MAX_LEN) {
         l->from = pc;
         l->have = pb_tables_read(l->mem, l->sregs, pc, l->code, WINDOW);
     }
     *len = pc - l->from < l->have ? l->have - (pc - l->from) : 0;
-    *len = *len < MAX_LEN ? *len : MAX_LEN;
+    *len = *len < PB_INSN_MAX_LEN ? *len : PB_INSN_MAX_LEN;
     return l->code + (pc - l->from);
 }
 

@@ -14,8 +14,6 @@
 #define MSR_SYSENTER_EIP 0x176
 #define MSR_STAR 0xc0000081
 
-#define MAX_INSN 15
-
 /* #DB exits without a reason that are put up with in one step. */
 #define MAX_SPURIOUS 8
 
@@ -209,7 +207,7 @@ int pb_step(PbVcpu *v, bool *branch)
 static void explain_refusal(PbVcpu *v, char *why, size_t len)
 {
     PbStepPlan plan = { .refused = "it is 64-bit code" };
-    uint8_t code[MAX_INSN];
+    uint8_t code[PB_INSN_MAX_LEN];
     char text[64];
     PbStepInput in;
     int ret = gather(v, &in);

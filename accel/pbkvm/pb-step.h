@@ -47,6 +47,9 @@ enum {
     PB_INSN_SETS_DR6 = 1 << 14, /* of these: to DR6 */
 };
 
+/* No instruction has more bytes. */
+#define PB_INSN_MAX_LEN 15
+
 typedef struct PbInsn {
     uint8_t kind;         /* PbInsnKind */
     uint8_t len;          /* bytes; 0 when unknown */

@@ -321,13 +321,15 @@ static void test_nonsense_is_unknown(void)
 
 static void test_text_is_readable(void)
 {
-    static const uint8_t mov[] = { 0x89, 0xd8 };
+    static const uint8_t mov[] = { 0x89, 0xd8 }, iret[] = { 0xcf };
     char text[64];
 
     pb_check_u64(pb_insn_print(mov, 2, PC, 32, text, sizeof(text)), 2);
     pb_check_str(text, "mov eax, ebx");
     pb_check_u64(pb_insn_print(mov, 1, PC, 32, text, sizeof(text)), 0);
     pb_check_str(text, "(bad)");
+    pb_check_u64(pb_insn_print(iret, 1, PC, 32, text, sizeof(text)), 1);
+    pb_check(!strncmp(text, "iret", 4));
 }
 
 /* How many of the codes at @code have a length without the disassembler. */
