@@ -63,8 +63,9 @@ def build():
     """The bench's path, and for each peer its version or a Missing."""
     OUT.mkdir(parents=True, exist_ok=True)
     objects = [compile_one(path) for path in (
-        TOP / "ring" / "pb-ring.c", HERE / "ours.c", HERE / "limit.c",
-        HERE / "place.c", HERE / "ring-bench.c")]
+        TOP / "ring" / "pb-ring.c", TOP / "ring" / "pb-ring-wait.c",
+        HERE / "ours.c", HERE / "limit.c", HERE / "place.c",
+        HERE / "ring-bench.c")]
     state = {}
     for name, (package, source, folders, flags) in PEERS.items():
         try:

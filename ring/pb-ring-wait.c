@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-ring-wait.c: looking again and again, sleeping, and waking the other. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE             /* syscall() */
+#endif
+#include "pb-ring.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Pauses before the last look without a system call: some microseconds. */
+#define PB_RING_MAX_PAUSES  256
+
+/*
+ * A consumer faster than the producer would take the line with the index away
+ * from it for each event; so it comes back less and less often, up to this
+ * many pauses, until it finds at least PB_RING_MANY events at once.
+ */
+#define PB_RING_LONG_PAUSE  64
+#define PB_RING_MANY        64
+
+static bool reached(uint64_t index, uint64_t wanted)
+{
+    return (int64_t)(index - wanted) >= 0;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static void futex_wait_until(_Atomic uint32_t *word, uint32_t value,
+                             uint64_t time_ns)
+{
+    struct timespec ts = {
+        .tv_sec = time_ns / 1000000000,
+        .tv_nsec = time_ns % 1000000000,
+    };
+
+    /* Whatever it returns, the caller looks again. */
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value,
+            &ts, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+static void rouse(PbRingSleeper *s)
+{
+    /* From here on it does not fall asleep without a look at what changed. */
+    if (atomic_exchange(&s->sleeping, 0)) {
+        syscall(SYS_futex, &s->sleeping, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
+    }
+}
+
+static void wake_at(PbRingSleeper *s, const _Atomic uint64_t *index)
+{
+    uint64_t wanted = atomic_load_explicit(&s->wanted, memory_order_relaxed);
+
+    if (reached(atomic_load_explicit(index, memory_order_relaxed), wanted)) {
+        rouse(s);
+    }
+}
+
+void pb_ring_wake_consumer(PbRing *r)
+{
+    wake_at(&r->consumer, &r->published);
+}
+
+void pb_ring_wake_producer(PbRing *r)
+{
+    wake_at(&r->producer, &r->released);
+}
+
+static void pause_cpu(unsigned times)
+{
+    while (times--) {
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#else
+        atomic_signal_fence(memory_order_seq_cst);
+#endif
+    }
+}
+
+static bool spin(const _Atomic uint64_t *index, uint64_t wanted)
+{
+    for (unsigned pauses = 1; pauses <= PB_RING_MAX_PAUSES; pauses *= 2) {
+        if (reached(atomic_load_explicit(index, memory_order_acquire),
+                    wanted)) {
+            return true;
+        }
+        pause_cpu(pauses);
+    }
+    return false;
+}
+
+/*
+ * The consumer's spin().  Only a first look that finds something says that the
+ * producer is at work: who has to look twice waits for a slow one, and is
+ * then to see its next event soon.
+ */
+static bool spin_for_events(PbRing *r, uint64_t wanted)
+{
+    uint64_t published;
+
+    pause_cpu(r->pauses);
+    published = atomic_load_explicit(&r->published, memory_order_acquire);
+    if (!reached(published, wanted)) {
+        r->pauses = r->pauses > 1 ? r->pauses / 2 : 1;
+        return spin(&r->published, wanted);
+    }
+    if (published - wanted < PB_RING_MANY && r->pauses < PB_RING_LONG_PAUSE) {
+        r->pauses *= 2;
+    }
+    return true;
+}
+
+/* Sleep as @s until @index, the other side's, reaches @wanted. */
+static void sleep_until(PbRing *r, PbRingSleeper *s,
+                        const _Atomic uint64_t *index, uint64_t wanted,
+                        int timeout_ms)
+{
+    uint64_t now = now_ns();
+    uint64_t deadline = timeout_ms < 0 ? UINT64_MAX
+                        : now + timeout_ms * 1000000ull;
+    uint64_t nap = r->nap_ns;
+
+    atomic_store_explicit(&s->wanted, wanted, memory_order_relaxed);
+    for (;;) {
+        /* From here on the other side wakes us when it passes @wanted. */
+        if (!atomic_exchange(&s->sleeping, 1)) {
+            nap = r->nap_ns;
+        }
+        if (reached(atomic_load(index), wanted) || atomic_load(&r->closed) ||
+            atomic_exchange(&s->woken, 0) || now >= deadline) {
+            break;
+        }
+        futex_wait_until(&s->sleeping, 1,
+                         now + (nap < deadline - now ? nap : deadline - now));
+        if (nap < r->nap_ns * PB_RING_NAP_GROWTH) {
+            nap *= 2;
+        }
+        now = now_ns();
+    }
+    /* From here on the other side makes no system call for us. */
+    atomic_store_explicit(&s->sleeping, 0, memory_order_relaxed);
+}
+
+bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
+{
+    uint64_t wanted = pb_ring_head(r) + n - r->slots;
+
+    if (!pb_ring_reserve(r, n) && !spin(&r->released, wanted)) {
+        sleep_until(r, &r->producer, &r->released, wanted, timeout_ms);
+    }
+    return pb_ring_reserve(r, n) != NULL;
+}
+
+static bool has_events(PbRing *r, uint32_t n)
+{
+    return n == 0 || pb_ring_peek(r, n - 1) != NULL;
+}
+
+bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
+{
+    uint64_t wanted = r->tail + n;
+
+    assert(n <= r->slots / 2);
+    if (!has_events(r, n) && !spin_for_events(r, wanted)) {
+        sleep_until(r, &r->consumer, &r->published, wanted, timeout_ms);
+    }
+    return has_events(r, n);
+}
+
+void pb_ring_wake(PbRing *r)
+{
+    /* From here on the consumer may take this as its reason to return. */
+    atomic_store(&r->consumer.woken, 1);
+    rouse(&r->consumer);
+}
+
+void pb_ring_close(PbRing *r)
+{
+    /* From here on neither side falls asleep again. */
+    atomic_store(&r->closed, 1);
+    rouse(&r->consumer);
+    rouse(&r->producer);
+}
