@@ -10,7 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Pauses before the last look without a system call: some microseconds. */
+/*
+ * Looks a pause apart, for an answer that is under way, then pauses doubling
+ * up to these before the last look without a system call: some microseconds.
+ */
+#define PB_RING_QUICK_LOOKS 64
 #define PB_RING_MAX_PAUSES  256
 
 /*
@@ -18,8 +22,8 @@
  * from it for each event; so it comes back less and less often, up to this
  * many pauses, until it finds at least PB_RING_MANY events at once.
  */
-#define PB_RING_LONG_PAUSE  64
-#define PB_RING_MANY        64
+#define PB_RING_LONG_PAUSE  256
+#define PB_RING_MANY        1024
 
 static bool reached(uint64_t index, uint64_t wanted)
 {
@@ -87,12 +91,15 @@ static void pause_cpu(unsigned times)
 
 static bool spin(const _Atomic uint64_t *index, uint64_t wanted)
 {
-    for (unsigned pauses = 1; pauses <= PB_RING_MAX_PAUSES; pauses *= 2) {
+    unsigned looks = 0, pauses = 1;
+
+    while (pauses <= PB_RING_MAX_PAUSES) {
         if (reached(atomic_load_explicit(index, memory_order_acquire),
                     wanted)) {
             return true;
         }
         pause_cpu(pauses);
+        pauses *= ++looks > PB_RING_QUICK_LOOKS ? 2 : 1;
     }
     return false;
 }
@@ -118,9 +125,14 @@ static bool spin_for_events(PbRing *r, uint64_t wanted)
     return true;
 }
 
-/* Sleep as @s until @index, the other side's, reaches @wanted. */
-static void sleep_until(PbRing *r, PbRingSleeper *s,
-                        const _Atomic uint64_t *index, uint64_t wanted,
+/* The index that @s waits for: the producer's sleeper asks for what is done. */
+static uint64_t index_for(const PbRing *r, const PbRingSleeper *s)
+{
+    return s == &r->producer ? pb_ring_tail(r) : atomic_load(&r->published);
+}
+
+/* Sleep as @s until the other side's index reaches @wanted. */
+static void sleep_until(PbRing *r, PbRingSleeper *s, uint64_t wanted,
                         int timeout_ms)
 {
     uint64_t now = now_ns();
@@ -134,7 +146,7 @@ static void sleep_until(PbRing *r, PbRingSleeper *s,
         if (!atomic_exchange(&s->sleeping, 1)) {
             nap = r->nap_ns;
         }
-        if (reached(atomic_load(index), wanted) || atomic_load(&r->closed) ||
+        if (reached(index_for(r, s), wanted) || atomic_load(&r->closed) ||
             atomic_exchange(&s->woken, 0) || now >= deadline) {
             break;
         }
@@ -152,25 +164,33 @@ static void sleep_until(PbRing *r, PbRingSleeper *s,
 bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
 {
     uint64_t wanted = pb_ring_head(r) + n - r->slots;
+    uint64_t tail;
 
-    if (!pb_ring_reserve(r, n) && !spin(&r->released, wanted)) {
-        sleep_until(r, &r->producer, &r->released, wanted, timeout_ms);
+    if (pb_ring_reserve(r, n) || (spin(&r->released, wanted) &&
+                                  pb_ring_ask_room(r, n))) {
+        return true;
+    }
+    sleep_until(r, &r->producer, wanted, timeout_ms);
+    /* Slots before this index are ours: the consumer has done with them. */
+    tail = pb_ring_tail(r);
+    if ((int64_t)(tail + r->slots - r->room_end) > 0) {
+        r->room_end = tail + r->slots;
     }
     return pb_ring_reserve(r, n) != NULL;
 }
 
 static bool has_events(PbRing *r, uint32_t n)
 {
-    return n == 0 || pb_ring_peek(r, n - 1) != NULL;
+    return n == 0 || pb_ring_look(r, n - 1) != NULL;
 }
 
 bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
 {
-    uint64_t wanted = r->tail + n;
+    uint64_t wanted = pb_ring_tail(r) + n;
 
     assert(n <= r->slots / 2);
     if (!has_events(r, n) && !spin_for_events(r, wanted)) {
-        sleep_until(r, &r->consumer, &r->published, wanted, timeout_ms);
+        sleep_until(r, &r->consumer, wanted, timeout_ms);
     }
     return has_events(r, n);
 }

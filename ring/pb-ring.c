@@ -27,14 +27,18 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
         return NULL;
     }
     r->slots = slots;
-    r->mask = slots - 1;
+    r->mask = r->at_mask = slots - 1;
+    r->size = size;
+    r->shift = __builtin_ctz(size);
     r->bytes = bytes;
     r->nap_ns = PB_RING_NAP_NS;
     r->room_end = first + slots;
     r->trimmed = first;
-    r->tail = r->head_seen = first;
+    r->head_seen = first;
     r->pauses = 1;
     r->tell_at = first + slots / 8;
+    r->stop = r->limit = pb_ring_at(r, first, size);
+    atomic_init(&r->at, r->stop);
     atomic_init(&r->published, first);
     atomic_init(&r->released, first);
     return r;
@@ -62,14 +66,46 @@ uint32_t pb_ring_slots(const PbRing *r)
     return r->slots;
 }
 
+uint64_t pb_ring_tail(const PbRing *r)
+{
+    uint64_t told, tail;
+
+    /* Untold are less than a lap: @at tells which index it is. */
+    do {
+        uint64_t at;
+
+        told = atomic_load_explicit(&r->released, memory_order_acquire);
+        at = (uint64_t)(atomic_load_explicit(&r->at, memory_order_acquire) -
+                        r->slot) >> r->shift;
+        tail = told + ((at - told) & r->mask);
+    } while (atomic_load_explicit(&r->released, memory_order_relaxed) != told);
+    return tail;
+}
+
 uint32_t pb_ring_used(const PbRing *r)
 {
     /* In this order the difference cannot fall below zero. */
-    uint64_t tail = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
+    uint64_t tail = pb_ring_tail(r);
     uint64_t used = atomic_load_explicit(&r->published,
                                          memory_order_acquire) - tail;
 
     return used < r->slots ? used : r->slots;
+}
+
+/* ---- producer ---- */
+
+void *pb_ring_ask_room(PbRing *r, uint32_t n)
+{
+    /* Slots before this index are ours: the consumer has done with them. */
+    uint64_t end = atomic_load_explicit(&r->released, memory_order_acquire) +
+                   r->slots;
+
+    /* What a sleeper found may be more than was told. */
+    if ((int64_t)(end - r->room_end) > 0) {
+        r->room_end = end;
+    }
+    return n <= pb_ring_room_seen(r) ? pb_ring_at(r, pb_ring_head(r), r->size)
+                                     : NULL;
 }
 
 bool pb_ring_put(PbRing *r, const PbEvent *slots, uint32_t n)
@@ -118,5 +154,95 @@ void pb_ring_trim(PbRing *r)
     for (; (int64_t)(end - at) > 0; at += n) {
         n = pb_ring_piece(r, at, end - at);
         drop_pages(pb_ring_at(r, at, PB_EVENT_SIZE), n);
+    }
+}
+
+/* ---- consumer ---- */
+
+/* Fast paths go on until nothing was seen, it is time to tell, or the end. */
+static void set_stop(PbRing *r, uint64_t tail)
+{
+    uint8_t *at = pb_ring_at(r, tail, r->size);
+    uint64_t n = r->head_seen - tail;
+
+    if (r->tell_at - tail < n) {
+        n = r->tell_at - tail;
+    }
+    r->limit = at + pb_ring_piece(r, tail, n) * r->size;
+    r->stop = r->size < PB_RING_LINE / 2 ? pb_ring_line_end(at, r->limit)
+                                         : r->limit;
+}
+
+/* Let the producer have all that was released: the slots before @tail. */
+static void tell(PbRing *r, uint64_t tail)
+{
+    r->tell_at = tail + r->slots / 8;
+    set_stop(r, tail);
+    /* From here on the producer may overwrite these slots. */
+    atomic_store_explicit(&r->released, tail, memory_order_release);
+    if (pb_ring_sleeps(&r->producer)) {
+        pb_ring_wake_producer(r);
+    }
+}
+
+void pb_ring_flush(PbRing *r)
+{
+    uint64_t tail = pb_ring_tail(r);
+
+    if (tail != atomic_load_explicit(&r->released, memory_order_relaxed)) {
+        tell(r, tail);
+    }
+}
+
+const void *pb_ring_look(PbRing *r, uint32_t i)
+{
+    uint64_t tail = pb_ring_tail(r);
+
+    if (i >= r->head_seen - tail) {
+        /* Slots before this index are ours: the producer has filled them. */
+        r->head_seen = atomic_load_explicit(&r->published,
+                                            memory_order_acquire);
+        set_stop(r, tail);
+        if (i >= r->head_seen - tail) {
+            pb_ring_flush(r);
+            return NULL;
+        }
+    }
+    return pb_ring_at(r, tail + i, r->size);
+}
+
+const void *pb_ring_look_run(PbRing *r, uint32_t i, uint32_t *n)
+{
+    uint64_t at = pb_ring_tail(r) + i, there;
+
+    if (!pb_ring_look(r, i + *n - 1) && !pb_ring_look(r, i)) {
+        return NULL;
+    }
+    there = r->head_seen - at;
+    *n = pb_ring_piece(r, at, *n < there ? *n : there);
+    return pb_ring_at(r, at, r->size);
+}
+
+/*
+ * The last event that was seen keeps its line untouched: who answers it at
+ * once would have to wait until the line is this core's.
+ */
+void pb_ring_pass(PbRing *r, uint32_t n)
+{
+    uint64_t tail = pb_ring_tail(r), to = tail + n;
+    uint8_t *at = pb_ring_at(r, tail, r->size);
+    uint32_t piece = pb_ring_piece(r, tail, n);
+
+    assert(n <= r->head_seen - tail);
+    if (n > 1 || to != r->head_seen) {
+        pb_ring_touch_run(at, at + piece * r->size, r->size);
+        pb_ring_touch_run(r->slot, r->slot + (n - piece) * r->size, r->size);
+    }
+    atomic_store_explicit(&r->at, pb_ring_at(r, to, r->size),
+                          memory_order_release);
+    if ((int64_t)(to - r->tell_at) >= 0) {
+        tell(r, to);
+    } else {
+        set_stop(r, to);
     }
 }

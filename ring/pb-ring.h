@@ -19,8 +19,8 @@
  * Speed: publish and release many slots with one call where that is possible;
  * a producer that found the ring full does best to wait for room for slots / 8.
  * What the consumer releases reaches the producer slots / 8 at a time, or
- * sooner: with the first call that finds less published than it asked for,
- * with the first release while the producer sleeps, or with pb_ring_flush().
+ * sooner: with the first call that finds less published than it asked for, or
+ * with pb_ring_flush(); a producer that sleeps finds it by itself within 16 ms.
  * So a consumer that polls or waits on the ring holds nothing back; one that
  * stops for anything else calls pb_ring_flush() first.
  */
@@ -111,24 +111,24 @@ static inline const PbEvent *pb_ring_peek(PbRing *r, uint32_t i);
 
 /*
  * The same for up to *n (not 0) slots from the @i-th on: *n becomes how many
- * there are in one piece, one at least unless the result is NULL.
+ * of them lie in one piece, one at least unless the result is NULL.  There may
+ * be more behind them.
  */
 static inline const PbEvent *pb_ring_peek_run(PbRing *r, uint32_t i,
                                               uint32_t *n);
 
 /*
- * Give the first @n slots back to the producer, and wake it if it waits for
- * no more than what is free now.  All of them must have been seen by
- * pb_ring_peek() or pb_ring_wait_events().  While the producer is awake, less
- * than slots / 8 of them may be kept from it for a while: see pb_ring_flush().
+ * Give the first @n slots back to the producer.  All of them must have been
+ * seen by pb_ring_peek() or pb_ring_wait_events().  Less than slots / 8 of them
+ * may be kept from it for a while: see pb_ring_flush().
  */
 static inline void pb_ring_release(PbRing *r, uint32_t n);
 
 /*
- * Let the producer have all that was released, now, and wake it as above.
- * For a consumer that will not soon look for events again.
+ * Let the producer have all that was released, now, and wake it if it waits
+ * for no more.  For a consumer that will not soon look for events again.
  */
-static inline void pb_ring_flush(PbRing *r);
+void pb_ring_flush(PbRing *r);
 
 /*
  * Sleep until at least @n slots are published, pb_ring_close(), a

@@ -95,6 +95,7 @@ BenchPair bench_differs(const void *from, uint64_t number, size_t size)
     } else if (size == 8) {
         bad[0] = *(const BenchWord *)from ^ word;
     } else {
+#pragma GCC unroll 4
         for (size_t i = 0; i < size / 16; i++) {
             bad |= ((const BenchPair *)from)[i] ^ pair;
         }
@@ -103,17 +104,17 @@ BenchPair bench_differs(const void *from, uint64_t number, size_t size)
 }
 
 /*
- * How peers wait: pauses, doubling to 64, from bench_pauses on, which for each
- * kind of sample is what suits the peers best.
+ * How peers wait: pauses, doubling from bench_pauses to bench_most_pauses,
+ * which for each kind of sample are what suits the peers best.
  */
-extern unsigned bench_pauses;
+extern unsigned bench_pauses, bench_most_pauses;
 
 static inline void bench_relax(unsigned *pauses)
 {
     for (unsigned i = 0; i < *pauses; i++) {
         __builtin_ia32_pause();
     }
-    if (*pauses < 64) {
+    if (*pauses < bench_most_pauses) {
         *pauses *= 2;
     }
 }

@@ -30,11 +30,13 @@ static const BenchQueue *const queues[] = {
 };
 #define QUEUES (sizeof(queues) / sizeof(queues[0]))
 
-/* Measured: a stream wants a long first wait, an answer a short one. */
-#define STREAM_PAUSES   16
-#define LATENCY_PAUSES  1
+/* Measured: a stream wants long waits, an answer short ones. */
+#define STREAM_PAUSES       16
+#define STREAM_MOST_PAUSES  64
+#define LATENCY_PAUSES      1
 
 unsigned bench_pauses = STREAM_PAUSES;
+unsigned bench_most_pauses = STREAM_MOST_PAUSES;
 
 static const char *const place_name[] = { "smt", "near", "far" };
 static const char *const mode_name[] = { "one", "batch", "place" };
@@ -278,9 +280,10 @@ static void samples_of(const BenchQueue *q, int size, int round)
         return;
     }
     s.kind = "latency";
-    bench_pauses = LATENCY_PAUSES;
+    bench_pauses = bench_most_pauses = LATENCY_PAUSES;
     sample(s, run_latency);
     bench_pauses = STREAM_PAUSES;
+    bench_most_pauses = STREAM_MOST_PAUSES;
     for (s.mode = 0; s.mode < BENCH_MODES; s.mode++) {
         if (s.ops->produce[s.mode]) {
             s.kind = "write";

@@ -167,18 +167,20 @@ static void test_release_wakes_the_producer(void)
 
     publish_marks(r, SLOTS);
     waiter_start(&w, r, true, 1, LONG_MS);
-    pb_check(pb_ring_peek(r, 0) != NULL);
-    pb_ring_release(r, 1);
+    pb_check(pb_ring_peek(r, SLOTS - 1) != NULL);
+    for (uint32_t i = 0; i < SLOTS / 8; i++) {
+        pb_ring_release(r, 1);
+    }
     waiter_join(&w);
     pb_check(w.result);
     pb_check(w.took_ms < LONG_MS / 2);
     pb_ring_free(r);
 }
 
-/* What the consumer keeps back for a while is not kept from a sleeper. */
+/* What the consumer keeps back for a while, a sleeper finds by itself. */
 static void test_small_releases_reach_a_sleeping_producer(void)
 {
-    PbRing *r = ring_without_naps(NEAR_WRAP);
+    PbRing *r = pb_ring_new_at(SLOTS, NEAR_WRAP);
     Waiter w;
 
     publish_marks(r, SLOTS);
@@ -192,6 +194,12 @@ static void test_small_releases_reach_a_sleeping_producer(void)
     waiter_join(&w);
     pb_check(w.result);
     pb_check(w.took_ms < LONG_MS / 2);
+    /* What it knows does not shrink when less is told. */
+    publish_marks(r, 3);
+    pb_check(pb_ring_reserve(r, 3) == NULL);
+    pb_check(pb_ring_reserve(r, 2) != NULL);
+    pb_ring_flush(r);
+    pb_check(pb_ring_reserve(r, 3) == NULL);
     pb_ring_free(r);
 }
 
@@ -202,8 +210,8 @@ static void test_flush_wakes_the_producer(void)
 
     publish_marks(r, SLOTS);
     pb_check(pb_ring_peek(r, SLOTS - 1) != NULL);
-    pb_ring_release(r, 1);
     waiter_start(&w, r, true, 1, LONG_MS);
+    pb_ring_release(r, 1);
     pb_ring_flush(r);
     waiter_join(&w);
     pb_check(w.result);
