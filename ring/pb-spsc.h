@@ -252,11 +252,13 @@ static inline const void *pb_ring_peek_run_of(PbRing *r, uint32_t i,
     return at + i * size;
 }
 
-/* The store that PB_RING_TOUCH stands for. */
+/* The store that PB_RING_TOUCH stands for; never a call, whatever @size. */
 static inline void pb_ring_touch(uint8_t *slot, size_t size)
 {
-    if (PB_RING_TOUCH) {
-        memset(slot, 0, size < 8 ? size : 8);
+    if (PB_RING_TOUCH && size >= 8) {
+        memset(slot, 0, 8);
+    } else if (PB_RING_TOUCH) {
+        memset(slot, 0, 4);
     }
 }
 
