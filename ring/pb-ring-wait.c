@@ -128,7 +128,7 @@ static bool spin_for_events(PbRing *r, uint64_t wanted)
 /* The index that @s waits for: the producer's sleeper asks for what is done. */
 static uint64_t index_for(const PbRing *r, const PbRingSleeper *s)
 {
-    return s == &r->producer ? pb_ring_tail(r) : atomic_load(&r->published);
+    return s == &r->producer ? pb_ring_done(r) : atomic_load(&r->published);
 }
 
 /* Sleep as @s until the other side's index reaches @wanted. */
@@ -164,7 +164,7 @@ static void sleep_until(PbRing *r, PbRingSleeper *s, uint64_t wanted,
 bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
 {
     uint64_t wanted = pb_ring_head(r) + n - r->slots;
-    uint64_t tail;
+    uint64_t end;
 
     if (pb_ring_reserve(r, n) || (spin(&r->released, wanted) &&
                                   pb_ring_ask_room(r, n))) {
@@ -172,9 +172,9 @@ bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
     }
     sleep_until(r, &r->producer, wanted, timeout_ms);
     /* Slots before this index are ours: the consumer has done with them. */
-    tail = pb_ring_tail(r);
-    if ((int64_t)(tail + r->slots - r->room_end) > 0) {
-        r->room_end = tail + r->slots;
+    end = pb_ring_done(r) + r->slots;
+    if ((int64_t)(end - r->room_end) > 0) {
+        r->room_end = end;
     }
     return pb_ring_reserve(r, n) != NULL;
 }

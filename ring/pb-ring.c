@@ -39,6 +39,7 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
     r->tell_at = first + slots / 8;
     r->stop = r->limit = pb_ring_at(r, first, size);
     atomic_init(&r->at, r->stop);
+    atomic_init(&r->done, r->stop);
     atomic_init(&r->published, first);
     atomic_init(&r->released, first);
     return r;
@@ -66,20 +67,31 @@ uint32_t pb_ring_slots(const PbRing *r)
     return r->slots;
 }
 
-uint64_t pb_ring_tail(const PbRing *r)
+/* The index of the consumer's slot at @place, which it may move on. */
+static uint64_t index_of(const PbRing *r, const PbRingPlace *place)
 {
-    uint64_t told, tail;
+    uint64_t told, index;
 
-    /* Untold are less than a lap: @at tells which index it is. */
+    /* Untold are less than a lap: the place tells which index it is. */
     do {
         uint64_t at;
 
         told = atomic_load_explicit(&r->released, memory_order_acquire);
-        at = (uint64_t)(atomic_load_explicit(&r->at, memory_order_acquire) -
+        at = (uint64_t)(atomic_load_explicit(place, memory_order_acquire) -
                         r->slot) >> r->shift;
-        tail = told + ((at - told) & r->mask);
+        index = told + ((at - told) & r->mask);
     } while (atomic_load_explicit(&r->released, memory_order_relaxed) != told);
-    return tail;
+    return index;
+}
+
+uint64_t pb_ring_tail(const PbRing *r)
+{
+    return index_of(r, &r->at);
+}
+
+uint64_t pb_ring_done(const PbRing *r)
+{
+    return index_of(r, &r->done);
 }
 
 uint32_t pb_ring_used(const PbRing *r)
@@ -169,11 +181,20 @@ static void set_stop(PbRing *r, uint64_t tail)
         n = r->tell_at - tail;
     }
     r->limit = at + pb_ring_piece(r, tail, n) * r->size;
-    r->stop = r->size < PB_RING_LINE / 2 ? pb_ring_line_end(at, r->limit)
-                                         : r->limit;
+    r->stop = pb_ring_group_end(at, r->limit);
 }
 
-/* Let the producer have all that was released: the slots before @tail. */
+/* The slots before @tail, which all were read, are done with: on from there. */
+static void move_to(PbRing *r, uint64_t tail)
+{
+    uint8_t *at = pb_ring_at(r, tail, r->size);
+
+    /* From here on a producer that slept may overwrite these slots. */
+    atomic_store_explicit(&r->done, at, memory_order_release);
+    atomic_store_explicit(&r->at, at, memory_order_release);
+}
+
+/* Let the producer have the slots before @tail, with which all is done. */
 static void tell(PbRing *r, uint64_t tail)
 {
     r->tell_at = tail + r->slots / 8;
@@ -190,6 +211,7 @@ void pb_ring_flush(PbRing *r)
     uint64_t tail = pb_ring_tail(r);
 
     if (tail != atomic_load_explicit(&r->released, memory_order_relaxed)) {
+        move_to(r, tail);
         tell(r, tail);
     }
 }
@@ -223,10 +245,6 @@ const void *pb_ring_look_run(PbRing *r, uint32_t i, uint32_t *n)
     return pb_ring_at(r, at, r->size);
 }
 
-/*
- * The last event that was seen keeps its line untouched: who answers it at
- * once would have to wait until the line is this core's.
- */
 void pb_ring_pass(PbRing *r, uint32_t n)
 {
     uint64_t tail = pb_ring_tail(r), to = tail + n;
@@ -234,12 +252,12 @@ void pb_ring_pass(PbRing *r, uint32_t n)
     uint32_t piece = pb_ring_piece(r, tail, n);
 
     assert(n <= r->head_seen - tail);
+    /* One event that was all there is may be answered at once. */
     if (n > 1 || to != r->head_seen) {
-        pb_ring_touch_run(at, at + piece * r->size, r->size);
+        pb_ring_finish(r, at + piece * r->size, r->size);
         pb_ring_touch_run(r->slot, r->slot + (n - piece) * r->size, r->size);
     }
-    atomic_store_explicit(&r->at, pb_ring_at(r, to, r->size),
-                          memory_order_release);
+    move_to(r, to);
     if ((int64_t)(to - r->tell_at) >= 0) {
         tell(r, to);
     } else {

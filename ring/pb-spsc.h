@@ -26,8 +26,12 @@
 /*
  * The consumer stores one word into each line it has read.  The producer's
  * next store then finds the line modified in one cache, instead of shared by
- * two.  -DPB_RING_TOUCH=0 shows what that brings on a given machine.
+ * two.  It does so for PB_RING_GROUP bytes together, for nothing may come
+ * between two such stores; and not into what it had read of a group when it
+ * had seen all there is: who answers at once would wait for those lines.
+ * -DPB_RING_TOUCH=0 shows what that brings on a given machine.
  */
+#define PB_RING_GROUP 512
 #ifndef PB_RING_TOUCH
 #define PB_RING_TOUCH 1
 #endif
@@ -51,6 +55,9 @@ typedef struct PbRingSleeper {
     _Atomic uint64_t wanted;       /* value of the other side's index */
 } PbRingSleeper;
 
+/* A place in the ring that others read, too. */
+typedef uint8_t *_Atomic PbRingPlace;
+
 struct PbRing {
     /* Constant after pb_ring_new(). */
     alignas(PB_RING_APART) uint64_t mask;
@@ -73,13 +80,15 @@ struct PbRing {
     PbRingSleeper consumer;                    /* written as it goes to sleep */
 
     /*
-     * The consumer's own; only @at is read by others (pb_ring_tail()).  What
-     * lies from @at to @limit was seen and has no end of the ring in it; there,
-     * or at the end of a line of small slots, @stop ends the fast paths.
+     * The consumer's own; only @at and @done are read by others.  What lies
+     * from @at to @limit was seen and has no end of the ring in it.  What lies
+     * from @done to @at was released, but waits for the end of its group,
+     * which is @stop if that comes before @limit.
      */
-    alignas(PB_RING_APART) _Atomic(uint8_t *) at;
+    alignas(PB_RING_APART) PbRingPlace at;
     uint8_t *stop;
     uint8_t *limit;
+    PbRingPlace done;
     uint64_t head_seen;                        /* <= published */
     uint64_t tell_at;          /* released + slots / 8: an index to tell of */
     uint32_t pauses;           /* of the next wait before its first look */
@@ -91,7 +100,7 @@ struct PbRing {
 
     alignas(PB_RING_APART) _Atomic uint32_t closed;
 
-    alignas(PB_RING_APART) uint8_t slot[];
+    alignas(PB_RING_GROUP) uint8_t slot[];
 };
 
 /* A new ring of slots of @size bytes; else as pb_ring_new_at(). */
@@ -112,8 +121,12 @@ PB_RING_COLD void pb_ring_pass(PbRing *r, uint32_t n);
 PB_RING_COLD void pb_ring_wake_consumer(PbRing *r);
 PB_RING_COLD void pb_ring_wake_producer(PbRing *r);
 
-/* Any thread: the consumer's index, whether the producer was told or not. */
+/*
+ * Any thread: the consumer's index, whether the producer was told or not; and
+ * the one that it may go by, told or not.
+ */
 uint64_t pb_ring_tail(const PbRing *r);
+uint64_t pb_ring_done(const PbRing *r);
 
 /*
  * The ring, by way of a pointer to its field at @offset, which the compiler
@@ -137,10 +150,10 @@ static inline void *pb_ring_at(PbRing *r, uint64_t index, size_t size)
     return r->slot + (index & r->mask) * size;
 }
 
-/* Where the line that @at is in ends, or @limit if that comes first. */
-static inline uint8_t *pb_ring_line_end(uint8_t *at, uint8_t *limit)
+/* Where the group that @at is in ends, or @limit if that comes first. */
+static inline uint8_t *pb_ring_group_end(uint8_t *at, uint8_t *limit)
 {
-    uint8_t *end = (uint8_t *)((uintptr_t)at | (PB_RING_LINE - 1)) + 1;
+    uint8_t *end = (uint8_t *)((uintptr_t)at | (PB_RING_GROUP - 1)) + 1;
 
     return end < limit ? end : limit;
 }
@@ -275,29 +288,31 @@ static inline void pb_ring_touch_run(uint8_t *at, uint8_t *end, size_t size)
     }
 }
 
+/* Have done with the slots before @to, which have all been read. */
+static inline void pb_ring_finish(PbRing *c, uint8_t *to, size_t size)
+{
+    uint8_t *done = atomic_load_explicit(&c->done, memory_order_relaxed);
+
+    pb_ring_touch_run(done, to, size);
+    /* From here on a producer that slept may overwrite these slots. */
+    atomic_store_explicit(&c->done, to, memory_order_release);
+}
+
 static inline void pb_ring_release_of(PbRing *r, uint32_t n, size_t size)
 {
     PbRing *c = PB_RING_CONSUMER(r);
     uint8_t *at = atomic_load_explicit(&c->at, memory_order_relaxed);
     uint8_t *to = at + n * size;
-    const bool small = size < PB_RING_LINE / 2;
 
-    if (__builtin_expect(to >= (small && n > 1 ? c->limit : c->stop), 0)) {
-        if (!small || n > 1 || c->limit - to < PB_RING_LINE) {
+    if (__builtin_expect(to >= c->stop, 0)) {
+        if (to >= c->limit) {
             pb_ring_pass(r, n);
             return;
         }
-        pb_ring_touch(at, size);               /* the last slot of its line */
-        c->stop = to + PB_RING_LINE;
-    } else if (n > 1) {
-        pb_ring_touch_run(at, to, size);
-        if (small) {
-            c->stop = pb_ring_line_end(to, c->limit);
-        }
-    } else if (n && !small && ((uintptr_t)to & (PB_RING_LINE - size)) == 0) {
-        pb_ring_touch(at, size);
+        pb_ring_finish(c, to, size);
+        c->stop = pb_ring_group_end(to, c->limit);
     }
-    /* From here on a producer that slept may overwrite these slots. */
+    /* Release: whoever sees this sees a @published that is not below it. */
     atomic_store_explicit(&c->at, to, memory_order_release);
 }
 

@@ -253,8 +253,8 @@ static uint32_t touched(const uint8_t *slot, size_t size, uint32_t slots)
     return n;
 }
 
-/* Of slots smaller than a line only a line's last is stored to, once. */
-static void test_small_slots_are_touched_a_line_at_a_time(void)
+/* Of slots smaller than a line only a line's last is stored to. */
+static void test_lines_are_touched_a_group_at_a_time(void)
 {
     if (!PB_RING_TOUCH) {
         pb_skip("built with PB_RING_TOUCH=0");
@@ -262,7 +262,7 @@ static void test_small_slots_are_touched_a_line_at_a_time(void)
     }
     for (size_t size = 4; size <= 64; size *= 2) {
         PbRing *r = pb_ring_new_of(SLOTS, size, 0);
-        uint32_t per_line = 64 / size;
+        uint32_t per_line = 64 / size, group = PB_RING_GROUP / size;
 
         memset(r->slot, 0xff, SLOTS * size);
         pb_check(pb_ring_reserve_of(r, HALF, size) != NULL);
@@ -272,9 +272,12 @@ static void test_small_slots_are_touched_a_line_at_a_time(void)
         pb_check(pb_ring_peek_of(r, HALF, size) != NULL);
         for (uint32_t i = 0; i < HALF; i += i % 7 + 1) {
             uint32_t n = i + i % 7 + 1 > HALF ? HALF - i : i % 7 + 1;
+            uint32_t lines;
 
             pb_ring_release_of(r, n, size);
-            pb_check_u64(touched(r->slot, size, SLOTS), (i + n) / per_line);
+            lines = touched(r->slot, size, SLOTS);
+            pb_check(lines <= (i + n) / per_line);
+            pb_check(lines >= (i + n) / group * (group / per_line));
         }
         pb_check_u64(r->slot[(per_line - 1) * size], 0);
         pb_check_u64(touched(r->slot, size, SLOTS), HALF / per_line);
@@ -352,20 +355,22 @@ static void test_known_slots_need_no_shared_index(void)
     pb_ring_free(r);
 }
 
-static void test_released_slot_was_stored_to(void)
+static void test_released_slots_were_stored_to(void)
 {
+    enum { GROUP = PB_RING_GROUP / 64 };
     PbRing *r = pb_ring_new(SLOTS);
     const PbEvent *e;
 
     if (!PB_RING_TOUCH) {
         pb_skip("built with PB_RING_TOUCH=0");
     } else {
-        push(r, 1, 3);
-        e = pb_ring_peek(r, 2) - 2;
+        push(r, 1, GROUP + 2);
+        e = pb_ring_peek(r, 0);
+        pb_ring_release(r, GROUP - 1);
+        pb_check_u64(e[0].seq, 1);
         pb_ring_release(r, 2);
-        pb_check_u64(e[0].seq, 0);
-        pb_check_u64(e[1].seq, 0);
-        pb_check_u64(e[2].seq, 3);        /* still the consumer's to read */
+        pb_check_u64(touched((const uint8_t *)e, 64, GROUP + 2), GROUP + 1);
+        pb_check_u64(e[GROUP + 1].seq, GROUP + 2);   /* still to be read */
     }
     pb_ring_free(r);
 }
@@ -373,15 +378,36 @@ static void test_released_slot_was_stored_to(void)
 /* It may be answered at once: see pb_ring_pass(). */
 static void test_line_of_the_last_seen_event_is_left_alone(void)
 {
-    PbRing *r = pb_ring_new(SLOTS);
-    const PbEvent *e;
+    enum { GROUP = PB_RING_GROUP / 64 };
 
-    push(r, 1, 3);
-    e = pb_ring_peek(r, 0);
-    for (int i = 0; i < 3; i++) {
-        pb_ring_release(r, 1);
-        pb_check_u64(e[i].seq, PB_RING_TOUCH && i < 2 ? 0 : 1 + i);
+    for (int n = 1; n <= GROUP + 1; n++) {
+        PbRing *r = pb_ring_new(SLOTS);
+        const PbEvent *e;
+
+        push(r, 1, n);
+        e = pb_ring_peek(r, 0);
+        for (int i = 0; i < n; i++) {
+            pb_ring_release(r, 1);
+        }
+        pb_check_u64(touched((const uint8_t *)e, 64, n),
+                     PB_RING_TOUCH && n > GROUP ? GROUP : 0);
+        pb_ring_free(r);
     }
+}
+
+/* Nothing is stored to a slot that the producer was told of. */
+static void test_flush_leaves_nothing_to_be_stored(void)
+{
+    enum { GROUP = PB_RING_GROUP / 64 };
+    PbRing *r = pb_ring_new(SLOTS);
+
+    push(r, 1, SLOTS);
+    pop(r, 1, GROUP - 2);
+    pb_ring_flush(r);
+    push(r, SLOTS + 1, GROUP - 2);
+    pop(r, GROUP - 1, SLOTS - (GROUP - 2));
+    pop(r, SLOTS + 1, GROUP - 2);
+    pb_check(pb_ring_peek(r, 0) == NULL);
     pb_ring_free(r);
 }
 
@@ -617,14 +643,15 @@ int main(void)
         PB_TEST(release_makes_room),
         PB_TEST(an_eighth_released_needs_no_flush),
         PB_TEST(looking_for_more_than_there_is_flushes),
-        PB_TEST(small_slots_are_touched_a_line_at_a_time),
+        PB_TEST(lines_are_touched_a_group_at_a_time),
         PB_TEST(reserve_twice_gives_the_same_slots),
         PB_TEST(reserved_slot_is_not_seen),
         PB_TEST(publish_of_a_part_keeps_the_rest),
         PB_TEST(peek_reads_in_place_and_keeps),
         PB_TEST(known_slots_need_no_shared_index),
-        PB_TEST(released_slot_was_stored_to),
+        PB_TEST(released_slots_were_stored_to),
         PB_TEST(line_of_the_last_seen_event_is_left_alone),
+        PB_TEST(flush_leaves_nothing_to_be_stored),
         PB_TEST(release_of_nothing_changes_nothing),
         PB_TEST(whole_ring_is_released_at_once),
         PB_TEST(order_survives_index_wrap),

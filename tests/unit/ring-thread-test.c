@@ -180,26 +180,30 @@ static void test_release_wakes_the_producer(void)
 /* What the consumer keeps back for a while, a sleeper finds by itself. */
 static void test_small_releases_reach_a_sleeping_producer(void)
 {
-    PbRing *r = pb_ring_new_at(SLOTS, NEAR_WRAP);
+    enum { GROUP = PB_RING_GROUP / 64 };
+    PbRing *r = pb_ring_new_at(SLOTS, NEAR_WRAP);   /* the end after three */
     Waiter w;
 
     publish_marks(r, SLOTS);
     pb_check(pb_ring_peek(r, SLOTS - 1) != NULL);
     pb_ring_release(r, 3);
     pb_check(pb_ring_reserve(r, 1) == NULL);
-    waiter_start(&w, r, true, 5, LONG_MS);
-    pb_ring_release(r, 1);
+    waiter_start(&w, r, true, 3 + GROUP, LONG_MS);
+    for (int i = 1; i < GROUP; i++) {
+        pb_ring_release(r, 1);
+    }
+    pb_check_u64(pb_ring_done(r), NEAR_WRAP + 3);
     pb_check_u64(atomic_load(&r->producer.sleeping), 1);
     pb_ring_release(r, 1);
     waiter_join(&w);
     pb_check(w.result);
     pb_check(w.took_ms < LONG_MS / 2);
     /* What it knows does not shrink when less is told. */
-    publish_marks(r, 3);
-    pb_check(pb_ring_reserve(r, 3) == NULL);
-    pb_check(pb_ring_reserve(r, 2) != NULL);
+    publish_marks(r, 5);
+    pb_check(pb_ring_reserve(r, GROUP - 1) == NULL);
+    pb_check(pb_ring_reserve(r, GROUP - 2) != NULL);
     pb_ring_flush(r);
-    pb_check(pb_ring_reserve(r, 3) == NULL);
+    pb_check(pb_ring_reserve(r, GROUP - 1) == NULL);
     pb_ring_free(r);
 }
 
