@@ -164,7 +164,6 @@ static void sleep_until(PbRing *r, PbRingSleeper *s, uint64_t wanted,
 bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
 {
     uint64_t wanted = pb_ring_head(r) + n - r->slots;
-    uint64_t end;
 
     if (pb_ring_reserve(r, n) || (spin(&r->released, wanted) &&
                                   pb_ring_ask_room(r, n))) {
@@ -172,10 +171,7 @@ bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
     }
     sleep_until(r, &r->producer, wanted, timeout_ms);
     /* Slots before this index are ours: the consumer has done with them. */
-    end = pb_ring_done(r) + r->slots;
-    if ((int64_t)(end - r->room_end) > 0) {
-        r->room_end = end;
-    }
+    pb_ring_take_room(r, pb_ring_done(r));
     return pb_ring_reserve(r, n) != NULL;
 }
 

@@ -29,7 +29,6 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
     r->slots = slots;
     r->mask = r->at_mask = slots - 1;
     r->size = size;
-    r->shift = __builtin_ctz(size);
     r->bytes = bytes;
     r->nap_ns = PB_RING_NAP_NS;
     r->room_end = first + slots;
@@ -78,7 +77,7 @@ static uint64_t index_of(const PbRing *r, const PbRingPlace *place)
 
         told = atomic_load_explicit(&r->released, memory_order_acquire);
         at = (uint64_t)(atomic_load_explicit(place, memory_order_acquire) -
-                        r->slot) >> r->shift;
+                        r->slot) >> __builtin_ctz(r->size);
         index = told + ((at - told) & r->mask);
     } while (atomic_load_explicit(&r->released, memory_order_relaxed) != told);
     return index;
@@ -109,13 +108,8 @@ uint32_t pb_ring_used(const PbRing *r)
 void *pb_ring_ask_room(PbRing *r, uint32_t n)
 {
     /* Slots before this index are ours: the consumer has done with them. */
-    uint64_t end = atomic_load_explicit(&r->released, memory_order_acquire) +
-                   r->slots;
-
-    /* What a sleeper found may be more than was told. */
-    if ((int64_t)(end - r->room_end) > 0) {
-        r->room_end = end;
-    }
+    pb_ring_take_room(r, atomic_load_explicit(&r->released,
+                                              memory_order_acquire));
     return n <= pb_ring_room_seen(r) ? pb_ring_at(r, pb_ring_head(r), r->size)
                                      : NULL;
 }
@@ -206,14 +200,18 @@ static void tell(PbRing *r, uint64_t tail)
     }
 }
 
-void pb_ring_flush(PbRing *r)
+/* The producer is to have what was released, if it has not. */
+static void give_back(PbRing *r, uint64_t tail)
 {
-    uint64_t tail = pb_ring_tail(r);
-
     if (tail != atomic_load_explicit(&r->released, memory_order_relaxed)) {
         move_to(r, tail);
         tell(r, tail);
     }
+}
+
+void pb_ring_flush(PbRing *r)
+{
+    give_back(r, pb_ring_tail(r));
 }
 
 const void *pb_ring_look(PbRing *r, uint32_t i)
@@ -226,7 +224,7 @@ const void *pb_ring_look(PbRing *r, uint32_t i)
                                             memory_order_acquire);
         set_stop(r, tail);
         if (i >= r->head_seen - tail) {
-            pb_ring_flush(r);
+            give_back(r, tail);
             return NULL;
         }
     }
@@ -254,7 +252,8 @@ void pb_ring_pass(PbRing *r, uint32_t n)
     assert(n <= r->head_seen - tail);
     /* One event that was all there is may be answered at once. */
     if (n > 1 || to != r->head_seen) {
-        pb_ring_finish(r, at + piece * r->size, r->size);
+        pb_ring_touch_run(atomic_load_explicit(&r->done, memory_order_relaxed),
+                          at + piece * r->size, r->size);
         pb_ring_touch_run(r->slot, r->slot + (n - piece) * r->size, r->size);
     }
     move_to(r, to);

@@ -20,7 +20,8 @@
  * a producer that found the ring full does best to wait for room for slots / 8.
  * What the consumer releases reaches the producer slots / 8 at a time, or
  * sooner: with the first call that finds less published than it asked for, or
- * with pb_ring_flush(); a producer that sleeps finds it by itself within 16 ms.
+ * with pb_ring_flush(); a producer that sleeps finds by itself within 16 ms all
+ * but the last few.
  * So a consumer that polls or waits on the ring holds nothing back; one that
  * stops for anything else calls pb_ring_flush() first.
  */

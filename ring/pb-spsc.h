@@ -63,7 +63,6 @@ struct PbRing {
     alignas(PB_RING_APART) uint64_t mask;
     uint32_t slots;
     uint32_t size;                             /* bytes of a slot */
-    uint32_t shift;                            /* its logarithm */
     size_t bytes;                              /* mapped, with this struct */
     uint64_t nap_ns;                           /* PB_RING_NAP_NS */
 
@@ -168,6 +167,14 @@ static inline uint64_t pb_ring_head(const PbRing *r)
 static inline uint64_t pb_ring_room_seen(const PbRing *r)
 {
     return r->room_end - pb_ring_head(r);
+}
+
+/* Slots up to @done + slots are ours; more may be known already. */
+static inline void pb_ring_take_room(PbRing *r, uint64_t done)
+{
+    if ((int64_t)(done + r->slots - r->room_end) > 0) {
+        r->room_end = done + r->slots;
+    }
 }
 
 static inline void *pb_ring_reserve_of(PbRing *r, uint32_t n, size_t size)
@@ -288,16 +295,6 @@ static inline void pb_ring_touch_run(uint8_t *at, uint8_t *end, size_t size)
     }
 }
 
-/* Have done with the slots before @to, which have all been read. */
-static inline void pb_ring_finish(PbRing *c, uint8_t *to, size_t size)
-{
-    uint8_t *done = atomic_load_explicit(&c->done, memory_order_relaxed);
-
-    pb_ring_touch_run(done, to, size);
-    /* From here on a producer that slept may overwrite these slots. */
-    atomic_store_explicit(&c->done, to, memory_order_release);
-}
-
 static inline void pb_ring_release_of(PbRing *r, uint32_t n, size_t size)
 {
     PbRing *c = PB_RING_CONSUMER(r);
@@ -309,7 +306,10 @@ static inline void pb_ring_release_of(PbRing *r, uint32_t n, size_t size)
             pb_ring_pass(r, n);
             return;
         }
-        pb_ring_finish(c, to, size);
+        pb_ring_touch_run(atomic_load_explicit(&c->done, memory_order_relaxed),
+                          to, size);
+        /* From here on a producer that slept may overwrite these slots. */
+        atomic_store_explicit(&c->done, to, memory_order_release);
         c->stop = pb_ring_group_end(to, c->limit);
     }
     /* Release: whoever sees this sees a @published that is not below it. */

@@ -14,6 +14,7 @@
 
 #define SLOTS  PB_RING_MIN_SLOTS
 #define HALF   (SLOTS / 2)
+#define GROUP  (PB_RING_GROUP / PB_EVENT_SIZE)
 
 /* Where the indices pass 2^64 after three slots. */
 #define NEAR_WRAP  (UINT64_MAX - 2)
@@ -357,7 +358,6 @@ static void test_known_slots_need_no_shared_index(void)
 
 static void test_released_slots_were_stored_to(void)
 {
-    enum { GROUP = PB_RING_GROUP / 64 };
     PbRing *r = pb_ring_new(SLOTS);
     const PbEvent *e;
 
@@ -378,8 +378,6 @@ static void test_released_slots_were_stored_to(void)
 /* It may be answered at once: see pb_ring_pass(). */
 static void test_line_of_the_last_seen_event_is_left_alone(void)
 {
-    enum { GROUP = PB_RING_GROUP / 64 };
-
     for (int n = 1; n <= GROUP + 1; n++) {
         PbRing *r = pb_ring_new(SLOTS);
         const PbEvent *e;
@@ -398,7 +396,6 @@ static void test_line_of_the_last_seen_event_is_left_alone(void)
 /* Nothing is stored to a slot that the producer was told of. */
 static void test_flush_leaves_nothing_to_be_stored(void)
 {
-    enum { GROUP = PB_RING_GROUP / 64 };
     PbRing *r = pb_ring_new(SLOTS);
 
     push(r, 1, SLOTS);
