@@ -392,6 +392,7 @@ static void pbkvm_ops_class_init(ObjectClass *oc, void *data)
     ops->synchronize_post_init = synchronize_post_init;
     ops->synchronize_pre_loadvm = synchronize_pre_loadvm;
     ops->synchronize_post_reset = pbkvm_synchronize_post_reset;
+    ops->synchronize_pre_resume = pbkvm_inspect_pre_resume;
 }
 
 static const TypeInfo pbkvm_ops_type = {

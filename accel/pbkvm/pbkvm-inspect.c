@@ -274,12 +274,19 @@ static void stopped_at(PbkvmState *s, CPUState *cpu, const PbStop *stop)
 
 /*
  * gdb resumes a process by resuming its CPU alone.  When the whole machine
- * goes on, a Backup that is frozen stays so.
+ * goes on, a Backup that is frozen stays so: also when the Primary, at a
+ * breakpoint or after a step, has stopped again before the rest.
  */
 static bool wanted(PbkvmState *s, CPUState *cpu)
 {
     return cpu_can_run(cpu) && s->backup && s->cpu && s->cpu->stopped &&
+           !s->inspect->machine_ran &&
            pb_backup_status(s->backup) == PB_BACKUP_FROZEN;
+}
+
+void pbkvm_inspect_pre_resume(bool step)
+{
+    pbkvm_state()->inspect->machine_ran = false;
 }
 
 bool pbkvm_inspect_is_idle(CPUState *cpu)

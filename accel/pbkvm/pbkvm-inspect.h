@@ -16,6 +16,8 @@ typedef struct PbkvmInspect {
     struct kvm_regs loaded;   /* what the CPU object was given last */
     bool froze;               /* the last look has frozen the Backup */
     bool walking;             /* gdb has it resumed */
+    bool machine_ran;         /* the Primary ran since what gdb, or the
+                                 monitor, resumed last */
     CPUWatchpoint watch;      /* the one that was hit, for gdb */
 } PbkvmInspect;
 
@@ -45,6 +47,7 @@ bool pbkvm_inspect_is_idle(CPUState *cpu);
 void pbkvm_inspect_kick(CPUState *cpu);
 void pbkvm_inspect_synchronize(CPUState *cpu);
 void pbkvm_inspect_post_reset(CPUState *cpu);
+void pbkvm_inspect_pre_resume(bool step);
 /* In pbkvm-breaks.c. */
 int pbkvm_inspect_insert(CPUState *cpu, int type, vaddr addr, vaddr len);
 int pbkvm_inspect_remove(CPUState *cpu, int type, vaddr addr, vaddr len);

@@ -293,6 +293,7 @@ static void *primary_thread(void *arg)
                     exit(1);
                 }
             }
+            s->inspect->machine_ran = true;
             ret = pbkvm_cpu_exec(s, cpu);
             if (ret == EXCP_DEBUG) {
                 cpu_handle_guest_debug(cpu);
