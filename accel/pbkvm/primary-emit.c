@@ -18,18 +18,20 @@ static PbEvent *place(PbEmitter *m, uint32_t n, bool *staged)
 static void put_payload(PbEmitter *m, PbEvent *staged, uint32_t slots,
                         const uint8_t *data, uint32_t len)
 {
-    uint32_t i, last = len % PB_EVENT_SIZE;
+    uint32_t i, n, size, used;
 
-    for (i = 1; i <= slots; i++) {
-        PbEvent *to = staged ? staged + i : pb_ring_slot(m->stage.ring, i);
+    for (i = 1; i <= slots; i += n) {
+        uint8_t *to;
 
-        if (i == slots && last) {
-            memset(to, 0, PB_EVENT_SIZE);
-            memcpy(to, data, last);
-        } else {
-            memcpy(to, data, PB_EVENT_SIZE);
-        }
-        data += PB_EVENT_SIZE;
+        n = slots + 1 - i;
+        to = (uint8_t *)(staged ? staged + i
+                                : pb_ring_slot_run(m->stage.ring, i, &n));
+        size = n * PB_EVENT_SIZE;
+        used = len < size ? len : size;
+        memcpy(to, data, used);
+        memset(to + used, 0, size - used);
+        data += used;
+        len -= used;
     }
 }
 
