@@ -23,8 +23,8 @@
  *
  * A payload that does not fit the body follows the event in the next
  * pb_event_extra_slots() slots as plain bytes, in order, the last one padded
- * with zeros.  Any change of this layout or of the list of kinds bumps
- * PB_EVENT_VERSION.
+ * with zeros.  Any change of this layout, of the list of kinds or of what a
+ * digest or hash is made of bumps PB_EVENT_VERSION.
  */
 #ifndef PB_EVENT_H
 #define PB_EVENT_H
@@ -33,7 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PB_EVENT_VERSION      3
+#define PB_EVENT_VERSION      4
 #define PB_EVENT_SIZE         64
 #define PB_EVENT_INLINE_DATA  20      /* bytes of PIO data in the body */
 #define PB_EVENT_MAX_PAYLOAD  65536   /* bytes that may follow one event */

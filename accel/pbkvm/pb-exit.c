@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-exit.c: what the guest wrote at an exit. */
+#include <string.h>
+
 #include "pb-exit.h"
 #include "ring/pb-event.h"
 
@@ -10,15 +12,40 @@ bool pb_exit_is_write(const struct kvm_run *run)
            (run->exit_reason == KVM_EXIT_MMIO && run->mmio.is_write);
 }
 
+/* What most write: one element of 1, 2 or 4 bytes. */
+static uint64_t element(const uint8_t *data, unsigned size)
+{
+    uint32_t value = 0;
+
+    switch (size) {
+    case 1:
+        return *data;
+    case 2:
+        memcpy(&value, data, 2);
+        return value;
+    default:
+        memcpy(&value, data, 4);
+        return value;
+    }
+}
+
+static uint64_t digest_out(uint64_t digest, const struct kvm_run *run)
+{
+    const uint8_t *data = (const uint8_t *)run + run->io.data_offset;
+    uint64_t what = run->io.port | (uint64_t)run->io.size << 16 |
+                    (uint64_t)run->io.count << 19;
+
+    if (run->io.count == 1) {
+        return pb_digest_mix(digest, what | element(data, run->io.size) << 32);
+    }
+    return pb_digest_bytes(pb_digest_mix(digest, what), data,
+                           (size_t)run->io.size * run->io.count);
+}
+
 uint64_t pb_digest_exit(uint64_t digest, const struct kvm_run *run)
 {
     if (run->exit_reason == KVM_EXIT_IO) {
-        digest = pb_digest_mix(digest, run->io.port |
-                               (uint64_t)run->io.size << 16 |
-                               (uint64_t)run->io.count << 24);
-        return pb_digest_bytes(digest,
-                               (const uint8_t *)run + run->io.data_offset,
-                               (size_t)run->io.size * run->io.count);
+        return digest_out(digest, run);
     }
     digest = pb_digest_mix(digest, run->mmio.phys_addr);
     return pb_digest_bytes(digest, run->mmio.data, run->mmio.len);

@@ -88,16 +88,16 @@ int pb_inject_db(PbVcpu *v, uint64_t why)
 
 int pb_half_delivered(PbVcpu *v, bool irq_too)
 {
-    struct kvm_vcpu_events e;
-    int ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &e);
+    const struct kvm_vcpu_events *e = &v->run->s.regs.events;
+    int ret = pb_vcpu_know(v, KVM_SYNC_X86_EVENTS);
 
     if (ret < 0 || !pb_remedy(PB_REMEDY_HALF)) {
         return ret;
     }
-    return e.exception.injected || e.exception.pending || e.nmi.injected ||
-           e.nmi.pending ||
-           (e.interrupt.shadow && pb_remedy(PB_REMEDY_UNSEEN)) ||
-           (irq_too && e.interrupt.injected);
+    return e->exception.injected || e->exception.pending || e->nmi.injected ||
+           e->nmi.pending ||
+           (e->interrupt.shadow && pb_remedy(PB_REMEDY_UNSEEN)) ||
+           (irq_too && e->interrupt.injected);
 }
 
 int pb_before_int(PbVcpu *v)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "branch-counter.h"
+#include "pb-crc.h"
 #include "pb-loop.h"
 #include "pb-position.h"
 #include "pb-remedy.h"
@@ -17,21 +18,29 @@
  */
 #define HASH_RESUMED 1u
 
-static uint64_t hash_regs(const struct kvm_regs *r)
-{
-    uint64_t h = PB_DIGEST_START;
+/* What a position is hashed of, besides the counter's value. */
+typedef struct Place {
+    uint64_t reg[5];          /* two registers of the guest's in each */
+    uint8_t stack[PB_POSITION_STACK];
+} Place;
 
-    h = pb_digest_mix(h, r->rax);
-    h = pb_digest_mix(h, r->rbx);
-    h = pb_digest_mix(h, r->rcx);
-    h = pb_digest_mix(h, r->rdx);
-    h = pb_digest_mix(h, r->rsi);
-    h = pb_digest_mix(h, r->rdi);
-    h = pb_digest_mix(h, r->rbp);
-    h = pb_digest_mix(h, r->rsp);
-    h = pb_digest_mix(h, r->rip);
+static uint64_t pair(uint64_t low, uint64_t high)
+{
+    return (uint32_t)low | high << 32;
+}
+
+/* With @stack bytes of the stack there already. */
+static uint32_t hash(Place *p, const struct kvm_regs *r, unsigned stack)
+{
     /* RF is what the last exit made it, TF may be a step's. */
-    return pb_digest_mix(h, r->rflags & ~(PB_RFLAGS_RF | PB_RFLAGS_TF));
+    uint64_t flags = r->rflags & ~(PB_RFLAGS_RF | PB_RFLAGS_TF);
+
+    p->reg[0] = pair(r->rax, r->rbx);
+    p->reg[1] = pair(r->rcx, r->rdx);
+    p->reg[2] = pair(r->rsi, r->rdi);
+    p->reg[3] = pair(r->rbp, r->rsp);
+    p->reg[4] = pair(r->rip, flags);
+    return pb_crc(0, p, offsetof(Place, stack) + stack);
 }
 
 /* What KVM delivers first at the next entry: see PbPosition.injected. */
@@ -48,32 +57,28 @@ static uint16_t due(const struct kvm_vcpu_events *e)
 
 static int take(PbVcpu *v, PbPosition *p, bool with_loop)
 {
-    struct kvm_vcpu_events events;
-    struct kvm_sregs sregs;
-    struct kvm_regs regs;
-    uint8_t stack[PB_POSITION_STACK];
+    const struct kvm_sregs *sregs = &v->run->s.regs.sregs;
+    const struct kvm_regs *regs = &v->run->s.regs.regs;
+    Place place;
     unsigned n;
-    int ret;
+    int ret = pb_vcpu_know(v, PB_VCPU_SYNC);
 
-    ret = pb_vcpu_get_both(v, &regs, &sregs);
-    if (ret >= 0) {
-        ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &events);
-    }
     if (ret < 0) {
         return ret;
     }
-    n = pb_tables_read(v->mem, &sregs, sregs.ss.base + regs.rsp, stack,
-                       sizeof(stack));
-    memset(p, 0, sizeof(*p));
-    p->branches = pb_counter_read(v->counter);
-    p->rip = (uint32_t)(sregs.cs.base + regs.rip);
-    p->cx = regs.rcx;
-    p->sp = regs.rsp;
-    p->hash = pb_remedy(PB_REMEDY_HASH)
-              ? pb_digest_bytes(hash_regs(&regs), stack, n) >> 32 : 0;
-    p->resumed = (regs.rflags & PB_RFLAGS_RF) && pb_remedy(PB_REMEDY_RESUMED);
-    p->injected = pb_remedy(PB_REMEDY_DUE) ? due(&events) : 0;
-    p->loop = with_loop ? pb_loop_hash(v, &regs, &sregs) : 0;
+    n = pb_tables_read(v->mem, sregs, sregs->ss.base + regs->rsp, place.stack,
+                       sizeof(place.stack));
+    *p = (PbPosition) {
+        .branches = pb_counter_read(v->counter),
+        .rip = (uint32_t)(sregs->cs.base + regs->rip),
+        .cx = regs->rcx,
+        .sp = regs->rsp,
+        .hash = pb_remedy(PB_REMEDY_HASH) ? hash(&place, regs, n) : 0,
+        .resumed = (regs->rflags & PB_RFLAGS_RF) &&
+                   pb_remedy(PB_REMEDY_RESUMED),
+        .injected = pb_remedy(PB_REMEDY_DUE) ? due(&v->run->s.regs.events) : 0,
+        .loop = with_loop ? pb_loop_hash(v, regs, sregs) : 0,
+    };
     return 0;
 }
 
@@ -89,15 +94,12 @@ int pb_position_take_whole(PbVcpu *v, PbPosition *p)
 
 int pb_position_add_loop(PbVcpu *v, PbPosition *p)
 {
-    struct kvm_sregs sregs;
-    struct kvm_regs regs;
-    int ret;
+    int ret = pb_vcpu_know(v, KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
 
-    ret = pb_vcpu_get_both(v, &regs, &sregs);
     if (ret < 0) {
         return ret;
     }
-    p->loop = pb_loop_hash(v, &regs, &sregs);
+    p->loop = pb_loop_hash(v, &v->run->s.regs.regs, &v->run->s.regs.sregs);
     return 0;
 }
 

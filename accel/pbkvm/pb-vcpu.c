@@ -42,6 +42,11 @@ static Part part_of(PbVcpu *v, unsigned long req)
 
 #ifdef PB_TEST_REMEDIES
 /* The tests ask nevertheless. */
+static bool distrusted(void)
+{
+    return pb_distrust;
+}
+
 static void check_known(PbVcpu *v, unsigned long req, const Part *part)
 {
     struct kvm_sregs asked;   /* the largest of them */
@@ -54,6 +59,11 @@ static void check_known(PbVcpu *v, unsigned long req, const Part *part)
     }
 }
 #else
+static bool distrusted(void)
+{
+    return false;
+}
+
 static void check_known(PbVcpu *v, unsigned long req, const Part *part)
 {
 }
@@ -66,7 +76,9 @@ int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg)
 
     if (v->known & part.bit) {
         check_known(v, req, &part);
-        memcpy(arg, part.at, part.size);
+        if (arg != part.at) {
+            memcpy(arg, part.at, part.size);
+        }
         return 0;
     }
     ret = ioctl(v->fd, req, arg);
@@ -77,10 +89,32 @@ int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg)
         return -errno;
     }
     if (part.bit) {
-        memcpy(part.at, arg, part.size);
+        if (arg != part.at) {
+            memcpy(part.at, arg, part.size);
+        }
         v->known |= part.bit;
     }
     return ret;
+}
+
+int pb_vcpu_know(PbVcpu *v, uint64_t parts)
+{
+    static const unsigned long all[] = { KVM_GET_REGS, KVM_GET_SREGS,
+                                         KVM_GET_VCPU_EVENTS };
+    unsigned i;
+    int ret = 0;
+
+    if (!(parts & ~v->known) && !distrusted()) {
+        return 0;
+    }
+    for (i = 0; i < sizeof(all) / sizeof(all[0]) && ret >= 0; i++) {
+        Part part = part_of(v, all[i]);
+
+        if (parts & part.bit) {
+            ret = pb_vcpu_ioctl(v, all[i], part.at);
+        }
+    }
+    return ret < 0 ? ret : 0;
 }
 
 void pb_vcpu_forget(PbVcpu *v)

@@ -61,6 +61,12 @@ typedef struct PbVcpu {
  */
 int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg);
 
+/*
+ * Have @parts (of PB_VCPU_SYNC) in run->s.regs, to be read there until
+ * something changes them: 0 or -errno.
+ */
+int pb_vcpu_know(PbVcpu *v, uint64_t parts);
+
 /* Somebody else has changed the vCPU: nothing is known. */
 void pb_vcpu_forget(PbVcpu *v);
 

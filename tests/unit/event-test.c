@@ -96,7 +96,7 @@ static void test_kinds_of_version_1_keep_their_numbers(void)
         "mem-slot", "state", "mark", "panic", "end", "slice",
     };
 
-    pb_check_u64(PB_EVENT_VERSION, 3);
+    pb_check_u64(PB_EVENT_VERSION, 4);
     pb_check_u64(PB_EVENT_KINDS, sizeof(names) / sizeof(names[0]));
     for (int kind = 0; kind < PB_EVENT_KINDS; kind++) {
         pb_check_str(pb_event_kind_name(kind), names[kind]);

@@ -55,7 +55,7 @@ static size_t body(uint32_t kind, size_t offset)
 static void test_other_version_is_named(void)
 {
     REFUSED(offsetof(PbEvidenceHead, version), uint32_t, 2,
-            "version 2 with events of version 3, expected 1 and 3");
+            "version 2 with events of version 4, expected 1 and 4");
     REFUSED(offsetof(PbEvidenceHead, event_version), uint32_t, 9,
             "events of version 9");
     REFUSED(offsetof(PbEvidenceHead, state_size), uint32_t, 1,

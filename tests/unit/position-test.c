@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* position-test.c: deciding what to do next on the way to a position. */
+/*
+ * position-test.c: what a position is, and deciding what to do next on the way
+ * to one.
+ */
+#include "branch-counter.h"
 #include "pb-position.h"
 #include "pb-tap.h"
 
@@ -138,6 +142,133 @@ static void test_event_argument_stays_a_vector(void)
     pb_check_u64(pb_position_of(&e).injected, 0);
 }
 
+/* ---- where a vCPU stands ---- */
+
+#define PAGE 4096u
+#define STACK 0x800u
+
+static uint8_t ram[2 * PAGE];         /* all NOP: no loop at RIP */
+static struct kvm_run run;
+
+/* A vCPU without paging, of which all is known. */
+static void make_vcpu(PbVcpu *v, PbMem *m)
+{
+    const PbSlotChange slot = { .size = sizeof(ram) };
+    struct kvm_regs *r = &run.s.regs.regs;
+    char why[200];
+    unsigned i;
+
+    memset(ram, 0x90, sizeof(ram));
+    for (i = 0; i < PB_POSITION_STACK; i++) {
+        ram[STACK + i] = i;
+    }
+    memset(m, 0, sizeof(*m));
+    pb_mem_add_block(m, "ram", ram, sizeof(ram));
+    pb_mem_set_slot(m, 0, &slot);
+    memset(&run, 0, sizeof(run));
+    run.s.regs.sregs.cs.db = 1;
+    *r = (struct kvm_regs) { .rax = 1, .rbx = 2, .rcx = 3, .rdx = 4, .rsi = 5,
+                             .rdi = 6, .rbp = 7, .rsp = STACK, .rip = 0x1000,
+                             .rflags = 0x202 };
+    *v = (PbVcpu) { .fd = -1, .vm_fd = -1, .run = &run, .mem = m,
+                    .known = PB_VCPU_SYNC };
+    pb_check(pb_counter_new(v, PB_COUNTER_STEP, NULL, why, sizeof(why)));
+}
+
+static PbPosition taken(PbVcpu *v)
+{
+    PbPosition p = { .branches = 0 };
+
+    pb_check(pb_position_take_whole(v, &p) == 0);
+    return p;
+}
+
+static void test_position_is_where_the_vcpu_stands(void)
+{
+    PbMem m;
+    PbVcpu v;
+    PbPosition p;
+
+    make_vcpu(&v, &m);
+    p = taken(&v);
+    pb_check_u64(p.rip, 0x1000);
+    pb_check_u64(p.cx, 3);
+    pb_check_u64(p.sp, STACK);
+    pb_check_u64(p.loop, 0);
+    pb_check_u64(p.injected, 0);
+    pb_check(!p.resumed);
+    run.s.regs.sregs.cs.base = 0x10;
+    run.s.regs.events.interrupt.injected = 1;
+    run.s.regs.events.interrupt.nr = 0x30;
+    p = taken(&v);
+    pb_check_u64(p.rip, 0x1010);
+    pb_check_u64(p.injected, 0x130);
+    pb_counter_free(v.counter);
+}
+
+static void test_hash_is_of_each_register(void)
+{
+    PbMem m;
+    PbVcpu v;
+    struct kvm_regs *r = &run.s.regs.regs;
+    unsigned long long *const reg[] = {
+        &r->rax, &r->rbx, &r->rcx, &r->rdx, &r->rsi, &r->rdi, &r->rbp,
+        &r->rip, &r->rflags,
+    };
+    unsigned i, bit;
+    uint32_t hash;
+
+    make_vcpu(&v, &m);
+    hash = taken(&v).hash;
+    for (i = 0; i < sizeof(reg) / sizeof(reg[0]); i++) {
+        for (bit = 0; bit < 32; bit++) {
+            bool flags = reg[i] == &r->rflags;
+            bool minded = !flags || (1u << bit != PB_RFLAGS_RF &&
+                                     1u << bit != PB_RFLAGS_TF);
+
+            *reg[i] ^= 1ull << bit;
+            pb_check_u64(taken(&v).hash != hash, minded);
+            *reg[i] ^= 1ull << bit;
+        }
+    }
+    pb_check_u64(taken(&v).hash, hash);
+    pb_counter_free(v.counter);
+}
+
+static void test_hash_is_of_the_top_of_the_stack(void)
+{
+    PbMem m;
+    PbVcpu v;
+    uint32_t hash;
+    unsigned i;
+
+    make_vcpu(&v, &m);
+    hash = taken(&v).hash;
+    for (i = 0; i < PB_POSITION_STACK; i++) {
+        ram[STACK + i] ^= 0x10;
+        pb_check(taken(&v).hash != hash);
+        ram[STACK + i] ^= 0x10;
+    }
+    ram[STACK - 1] ^= 1;
+    ram[STACK + PB_POSITION_STACK] ^= 1;
+    pb_check_u64(taken(&v).hash, hash);
+    pb_counter_free(v.counter);
+}
+
+/* Less of it, where memory ends. */
+static void test_hash_of_a_stack_that_cannot_be_read(void)
+{
+    PbMem m;
+    PbVcpu v;
+
+    make_vcpu(&v, &m);
+    run.s.regs.regs.rsp = sizeof(ram) - 8;
+    pb_check(taken(&v).hash != 0);
+    run.s.regs.regs.rsp = sizeof(ram) + PAGE;
+    pb_check(taken(&v).hash != 0);
+    pb_counter_free(v.counter);
+}
+
 int main(void)
 {
     static const PbTest tests[] = {
@@ -152,6 +283,10 @@ int main(void)
         PB_TEST(far_beyond_32_bits_is_far),
         PB_TEST(event_keeps_a_position),
         PB_TEST(event_argument_stays_a_vector),
+        PB_TEST(position_is_where_the_vcpu_stands),
+        PB_TEST(hash_is_of_each_register),
+        PB_TEST(hash_is_of_the_top_of_the_stack),
+        PB_TEST(hash_of_a_stack_that_cannot_be_read),
     };
 
     return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
