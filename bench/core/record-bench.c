@@ -9,9 +9,10 @@
  * HISTORY: the evidence file whose events are recorded; STATE: another one,
  * whose registers and memory positions are taken from.  One line for each
  * batch: what, ns for each, instructions for each or -1, how many.  "stream"
- * is all in its order, by event; the others are one kind alone, by exit or
- * event.  With --rate the stream pauses between batches, so that no more than
- * N events come in a second; "rate" tells how many came.
+ * is all in its order by event, "exit" the same by exit, or what else there
+ * was to record; the others are one kind alone, by exit or event.  With
+ * --rate the stream pauses between batches, so that no more than N events come
+ * in a second; "rate" tells how many came.
  *
  * The recorder, its ring and its clock are the product's.  KVM is not asked:
  * registers are known since KVM_RUN, and ioctl() answers here; with --kvm a
@@ -138,12 +139,20 @@ static void drain(Bench *b)
     pb_ring_flush(b->ring);
 }
 
-/* @n actions from @a on; @by_event: ns for each event, else for each action. */
+static void tell(const Bench *b, const char *name, double ns, double code,
+                 double n)
+{
+    if (n > 0) {
+        printf("%s %.2f %.1f %.0f\n", name, ns / n,
+               b->instructions < 0 ? -1 : code / n, n);
+    }
+}
+
+/* @n actions from @a on, and what each took; @by_event: or each event. */
 static void batch(Bench *b, const char *name, const Action *a, size_t n,
-                  bool by_event)
+                  const char *by_event)
 {
     uint64_t events = recorded(b), code = instructions(b), ns;
-    double each;
     size_t i;
 
     ns = now_ns(NULL);
@@ -154,10 +163,9 @@ static void batch(Bench *b, const char *name, const Action *a, size_t n,
     }
     ns = now_ns(NULL) - ns;
     code = instructions(b) - code;
-    each = by_event ? recorded(b) - events : n;
-    if (each > 0) {
-        printf("%s %.2f %.1f %.0f\n", name, ns / each,
-               b->instructions < 0 ? -1 : code / each, each);
+    tell(b, name, ns, code, n);
+    if (by_event) {
+        tell(b, by_event, ns, code, recorded(b) - events);
     }
     if (pb_record_staged(b->r)) {
         die(name, "the ring was full");
@@ -179,7 +187,7 @@ static void run_stream(Bench *b, uint64_t start)
     size_t at;
 
     for (at = 0; at + BATCH <= b->all.actions; at += BATCH) {
-        batch(b, "stream", b->all.action + at, BATCH, true);
+        batch(b, "exit", b->all.action + at, BATCH, "stream");
         if (b->rate) {
             pace(b, start);
         }
@@ -194,7 +202,7 @@ static void run_kind(Bench *b, unsigned kind, unsigned round)
     if (s->actions) {
         batch(b, stream_kind_name(kind),
               s->action + round * BATCH % (s->actions - BATCH + 1), BATCH,
-              false);
+              NULL);
     }
 }
 
