@@ -81,6 +81,11 @@ void pbkvm_svm_enter_guest(CPUX86State *env, uint32_t asid, uint8_t tlb_ctl)
     env->hflags2 &= ~HF2_PBKVM_SWITCH_MASK;
 }
 
+void pbkvm_svm_flush_guest(CPUX86State *env)
+{
+    tlb_flush_by_mmuidx(env_cpu(env), GUEST_INDEXES & ~(1 << MMU_NESTED_IDX));
+}
+
 void pbkvm_svm_leave_guest(CPUX86State *env)
 {
     World *last = of_cpu(guests, env);

@@ -26,5 +26,7 @@ void pbkvm_svm_enter_guest(CPUX86State *env, uint32_t asid, uint8_t tlb_ctl);
 /* #VMEXIT, in this order: before anything is saved; when all is loaded. */
 void pbkvm_svm_leave_guest(CPUX86State *env);
 void pbkvm_svm_enter_host(CPUX86State *env);
+/* The guest has loaded a CR: nobody else's entries depend on that. */
+void pbkvm_svm_flush_guest(CPUX86State *env);
 
 #endif /* PBKVM_SVM_TLB_H */
