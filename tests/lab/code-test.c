@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Code that one processor of the lab patches while another one runs it, by the
- * protocol of the manuals (Intel SDM 3A, 8.1.3; AMD APM 2, 7.6.1): write, make
- * the others serialize, go on. Run inside the lab: code-test NAME. Status 0
- * and a line of figures, or 1 and what was expected and got.
+ * Code that changes. One processor of the lab patches it while another one runs
+ * it, by the protocol of the manuals (Intel SDM 3A, 8.1.3; AMD APM 2, 7.6.1):
+ * write, make the others serialize, go on. Or other code comes to an address,
+ * for its page, or all page tables, are others. Run inside the lab: code-test
+ * NAME. Status 0 and a line of figures, or 1 and what was expected and got.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tiny.h"
@@ -27,6 +29,9 @@
 #define PAGES 4000u
 #define PATCHES 20000u
 #define TOGGLES 600
+#define MOVES 3000u
+#define MANY_PAGES 40u     /* Linux flushes more than 33 by one CR3 */
+#define TURNS 5000u
 #define PATIENCE 1000000    /* calls by then */
 
 /* mov eax, imm32; ret: the number is aligned, and written in one go. */
@@ -208,6 +213,101 @@ static void test_the_kernels_own_code(void)
     printf("%d toggles\n", TOGGLES);
 }
 
+static void expect_number(uint32_t number, unsigned page, unsigned offset,
+                          unsigned round)
+{
+    uint32_t got = call(page, offset);
+
+    if (got != number) {
+        fail("round %u: expected code with %#x, got %#x", round, number, got);
+    }
+}
+
+/*
+ * Two blocks of pages take turns behind a page whose last instruction ends in
+ * their first one.
+ */
+static void move_code(unsigned n)
+{
+    int fd = memfd_create("code", 0);
+    uint8_t some[sizeof(code)];
+
+    new_pages(1 + n);
+    memcpy(some, code, sizeof(code));
+    memcpy(pages + PAGE - 3, code, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        off_t first = i * n * PAGE;
+
+        some[1] = some[3] = i + 1;
+        if (ftruncate(fd, first + n * PAGE) < 0 ||
+            pwrite(fd, some, sizeof(some), first + BESIDE) < 0 ||
+            pwrite(fd, some + 3, 3, first) < 0) {
+            fail("memfd: %s", strerror(errno));
+        }
+    }
+    for (unsigned i = 0; i < MOVES; i++) {
+        unsigned which = i % 2;
+
+        if (mmap(pages + PAGE, n * PAGE, PROT_READ | PROT_EXEC,
+                 MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd,
+                 which * n * PAGE) == MAP_FAILED) {
+            fail("mmap: %s", strerror(errno));
+        }
+        expect_number((which + 1) * 0x10000, 0, PAGE - 3, i);
+        expect_number((which + 1) * 0x10001, 1, BESIDE, i);
+    }
+    printf("%u moves of %u pages\n", MOVES, n);
+}
+
+static void test_code_that_moves(void)
+{
+    move_code(1);
+    move_code(MANY_PAGES);
+}
+
+/* Each has its own at the address; they share a processor. */
+static void take_turns(atomic_uint *turn, unsigned which)
+{
+    write_number(0, which + 1);
+    while (*turn < TURNS) {
+        if (*turn % 2 == which) {
+            if (call(0, START) != which + 1) {
+                *turn = TURNS;
+                fail("a process ran the code of the other one");
+            }
+            (*turn)++;
+        }
+        sched_yield();
+    }
+}
+
+static void test_code_of_two_processes(void)
+{
+    atomic_uint *turn = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cpu_set_t first;
+    int status = 0;
+    pid_t child;
+
+    new_pages(1);
+    CPU_ZERO(&first);
+    CPU_SET(0, &first);
+    if (turn == MAP_FAILED || sched_setaffinity(0, sizeof(first), &first)) {
+        fail("set-up: %s", strerror(errno));
+    }
+    child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        take_turns(turn, 1);
+        _exit(0);
+    }
+    take_turns(turn, 0);
+    if (waitpid(child, &status, 0) != child || status) {
+        fail("the second process ended with %#x", status);
+    }
+    printf("%u turns\n", TURNS);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -216,6 +316,8 @@ static const struct {
     { "beside", test_code_beside_other_code },
     { "new", test_code_that_never_ran },
     { "kernel", test_the_kernels_own_code },
+    { "moves", test_code_that_moves },
+    { "processes", test_code_of_two_processes },
 };
 
 int main(int argc, char **argv)
