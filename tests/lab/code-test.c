@@ -219,7 +219,7 @@ static void expect_number(uint32_t number, unsigned page, unsigned offset,
     uint32_t got = call(page, offset);
 
     if (got != number) {
-        fail("round %u: expected code with %#x, got %#x", round, number, got);
+        fail("round %u: expected code with 0x%x, got 0x%x", round, number, got);
     }
 }
 
@@ -303,7 +303,7 @@ static void test_code_of_two_processes(void)
     }
     take_turns(turn, 0);
     if (waitpid(child, &status, 0) != child || status) {
-        fail("the second process ended with %#x", status);
+        fail("the second process ended with 0x%x", status);
     }
     printf("%u turns\n", TURNS);
 }
