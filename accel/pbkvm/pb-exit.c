@@ -12,7 +12,10 @@ bool pb_exit_is_write(const struct kvm_run *run)
            (run->exit_reason == KVM_EXIT_MMIO && run->mmio.is_write);
 }
 
-/* What most write: one element of 1, 2 or 4 bytes. */
+/*
+ * What most write: one element of 1, 2 or 4 bytes.  Loaded, not copied: a word
+ * that was stored in parts is waited for (9.7 ns a write instead of 6.3).
+ */
 static uint64_t element(const uint8_t *data, unsigned size)
 {
     uint32_t value = 0;

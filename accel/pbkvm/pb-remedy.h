@@ -52,6 +52,8 @@ static inline bool pb_remedy(PbRemedy r)
     return !(pb_without >> r & 1);
 }
 #else
+enum { pb_distrust = false };
+
 static inline bool pb_remedy(PbRemedy r)
 {
     (void)r;

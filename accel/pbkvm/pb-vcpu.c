@@ -40,13 +40,7 @@ static Part part_of(PbVcpu *v, unsigned long req)
     }
 }
 
-#ifdef PB_TEST_REMEDIES
 /* The tests ask nevertheless. */
-static bool distrusted(void)
-{
-    return pb_distrust;
-}
-
 static void check_known(PbVcpu *v, unsigned long req, const Part *part)
 {
     struct kvm_sregs asked;   /* the largest of them */
@@ -58,43 +52,38 @@ static void check_known(PbVcpu *v, unsigned long req, const Part *part)
         abort();
     }
 }
-#else
-static bool distrusted(void)
-{
-    return false;
-}
 
-static void check_known(PbVcpu *v, unsigned long req, const Part *part)
+/* Have @part, which @req asks for, where it is kept: 0 or -errno. */
+static int know(PbVcpu *v, unsigned long req, const Part *part)
 {
+    if (v->known & part->bit) {
+        check_known(v, req, part);
+        return 0;
+    }
+    if (ioctl(v->fd, req, part->at) < 0) {
+        return -errno;
+    }
+    v->known |= part->bit;
+    return 0;
 }
-#endif
 
 int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg)
 {
     Part part = part_of(v, req);
     int ret;
 
-    if (v->known & part.bit) {
-        check_known(v, req, &part);
-        if (arg != part.at) {
+    if (part.bit) {
+        ret = know(v, req, &part);
+        if (ret == 0) {
             memcpy(arg, part.at, part.size);
         }
-        return 0;
+        return ret;
     }
     ret = ioctl(v->fd, req, arg);
     if (_IOC_DIR(req) != _IOC_READ) {     /* not only a look */
         pb_vcpu_forget(v);
     }
-    if (ret < 0) {
-        return -errno;
-    }
-    if (part.bit) {
-        if (arg != part.at) {
-            memcpy(part.at, arg, part.size);
-        }
-        v->known |= part.bit;
-    }
-    return ret;
+    return ret < 0 ? -errno : ret;
 }
 
 int pb_vcpu_know(PbVcpu *v, uint64_t parts)
@@ -104,17 +93,15 @@ int pb_vcpu_know(PbVcpu *v, uint64_t parts)
     unsigned i;
     int ret = 0;
 
-    if (!(parts & ~v->known) && !distrusted()) {
+    if (!(parts & ~v->known) && !pb_distrust) {
         return 0;
     }
-    for (i = 0; i < sizeof(all) / sizeof(all[0]) && ret >= 0; i++) {
+    for (i = 0; i < sizeof(all) / sizeof(all[0]) && ret == 0; i++) {
         Part part = part_of(v, all[i]);
 
-        if (parts & part.bit) {
-            ret = pb_vcpu_ioctl(v, all[i], part.at);
-        }
+        ret = parts & part.bit ? know(v, all[i], &part) : 0;
     }
-    return ret < 0 ? ret : 0;
+    return ret;
 }
 
 void pb_vcpu_forget(PbVcpu *v)
