@@ -260,12 +260,19 @@ static void test_hash_of_a_stack_that_cannot_be_read(void)
 {
     PbMem m;
     PbVcpu v;
+    uint32_t hash;
 
     make_vcpu(&v, &m);
     run.s.regs.regs.rsp = sizeof(ram) - 8;
-    pb_check(taken(&v).hash != 0);
+    hash = taken(&v).hash;
+    pb_check(hash != 0);
+    ram[sizeof(ram) - 1] ^= 1;
+    pb_check(taken(&v).hash != hash);
     run.s.regs.regs.rsp = sizeof(ram) + PAGE;
-    pb_check(taken(&v).hash != 0);
+    hash = taken(&v).hash;
+    pb_check(hash != 0);
+    ram[sizeof(ram) - 1] ^= 1;
+    pb_check_u64(taken(&v).hash, hash);
     pb_counter_free(v.counter);
 }
 
