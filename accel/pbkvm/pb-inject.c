@@ -23,30 +23,32 @@ static int drop_shadow(PbVcpu *v, struct kvm_vcpu_events *e)
     return pb_vcpu_ioctl(v, KVM_SET_VCPU_EVENTS, e);
 }
 
-static int clear_rf(PbVcpu *v, struct kvm_regs *regs)
+static int clear_rf(PbVcpu *v)
 {
-    if (!(regs->rflags & PB_RFLAGS_RF) || !pb_remedy(PB_REMEDY_RF)) {
-        return 0;
-    }
-    regs->rflags &= ~PB_RFLAGS_RF;
-    return pb_vcpu_set_regs(v, regs);
+    struct kvm_regs regs;
+    int ret = pb_vcpu_get_regs(v, &regs);
+
+    regs.rflags &= ~PB_RFLAGS_RF;
+    return ret < 0 ? ret : pb_vcpu_set_regs(v, &regs);
 }
 
 /* Looks come first, while all is known: a change makes KVM be asked again. */
 static int normalise(PbVcpu *v, bool no_shadow)
 {
     struct kvm_vcpu_events events;
-    struct kvm_regs regs;
-    int ret = pb_vcpu_get_regs(v, &regs);
+    bool rf;
+    int ret = pb_vcpu_know(v, KVM_SYNC_X86_REGS);
 
+    rf = (v->run->s.regs.regs.rflags & PB_RFLAGS_RF) &&
+         pb_remedy(PB_REMEDY_RF);
     if (ret == 0 && no_shadow) {
         ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &events);
     }
     if (ret == 0) {
         ret = pb_vcpu_debug_off(v);
     }
-    if (ret == 0) {
-        ret = clear_rf(v, &regs);
+    if (ret == 0 && rf) {
+        ret = clear_rf(v);
     }
     return ret == 0 && no_shadow ? drop_shadow(v, &events) : ret;
 }

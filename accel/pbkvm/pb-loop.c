@@ -12,8 +12,9 @@
 /* A loop of more instructions has a conditional branch, or is not met. */
 #define MAX_INSNS 32
 
-/* Most code that is looked at lies in one piece of so many bytes. */
-#define WINDOW    96
+/* Most code that is looked at lies in one piece, which begins before it. */
+#define WINDOW    192
+#define BEFORE    96u
 
 typedef struct Loop {
     const PbMem *mem;
@@ -22,9 +23,21 @@ typedef struct Loop {
     uint64_t hash;
 
     uint64_t from;        /* linear address of code[0], */
-    unsigned have;        /* and how much of it could be read */
+    unsigned have;        /* how much of it could be read, */
+    unsigned first, end;  /* and what of it was looked at, */
+    bool beyond;          /* beside other code */
     uint8_t code[WINDOW];
 } Loop;
+
+/* Code that is no loop, as bytes of its window tell. */
+typedef struct NoLoop {
+    uint64_t start, cs_base;
+    unsigned first, end;  /* the same: nothing is known */
+    bool wide;
+    uint8_t code[WINDOW]; /* from @first on */
+} NoLoop;
+
+#define NO_LOOPS 32
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -117,16 +130,33 @@ static void mix_insn(Loop *l, const uint8_t *code, size_t len, uint64_t pc,
     pthread_mutex_unlock(&lock);
 }
 
+/* Read the window around @pc, which begins in its page. */
+static void read_window(Loop *l, uint64_t pc)
+{
+    unsigned before = pc & 4095;
+
+    l->from = pc - (before < BEFORE ? before : BEFORE);
+    l->have = pb_tables_read(l->mem, l->sregs, l->from, l->code, WINDOW);
+}
+
 /* The *@len bytes of code at @pc, as far as they can be read. */
 static const uint8_t *fetch(Loop *l, uint64_t pc, unsigned *len)
 {
-    if (!l->have || pc < l->from || pc > l->from + WINDOW - PB_INSN_MAX_LEN) {
-        l->from = pc;
-        l->have = pb_tables_read(l->mem, l->sregs, pc, l->code, WINDOW);
+    if (pc < l->from || pc > l->from + WINDOW - PB_INSN_MAX_LEN) {
+        read_window(l, pc);
+        l->beyond = true;
     }
     *len = pc - l->from < l->have ? l->have - (pc - l->from) : 0;
     *len = *len < PB_INSN_MAX_LEN ? *len : PB_INSN_MAX_LEN;
     return l->code + (pc - l->from);
+}
+
+/* An instruction was looked at; @len 0: one that is not known. */
+static void note(Loop *l, unsigned at, unsigned len)
+{
+    l->first = at < l->first ? at : l->first;
+    l->end = at + len > l->end ? at + len : l->end;
+    l->beyond |= !len;
 }
 
 /* From the instruction at *@pc to where it always goes; false: may branch. */
@@ -139,6 +169,7 @@ static bool follow(Loop *l, uint64_t *pc)
     code = fetch(l, *pc, &len);
     pb_insn_decode(&insn, code, len, *pc, l->sregs->cs.base,
                    l->sregs->cs.db ? 32 : 16);
+    note(l, code - l->code, insn.len);
     if (!insn.len || insn.conditional) {
         return false;
     }
@@ -152,7 +183,7 @@ static bool follow(Loop *l, uint64_t *pc)
     return true;
 }
 
-static bool is_loop(Loop *l, uint64_t start)
+static bool goes_round(Loop *l, uint64_t start)
 {
     uint64_t pc = start;
     unsigned i;
@@ -165,14 +196,51 @@ static bool is_loop(Loop *l, uint64_t start)
     return false;
 }
 
+static bool is_known(const NoLoop *n, const Loop *l, uint64_t start)
+{
+    return n->start == start && n->end > n->first && n->end <= l->have &&
+           n->cs_base == l->sregs->cs.base && n->wide == l->sregs->cs.db &&
+           !memcmp(n->code, l->code + n->first, n->end - n->first);
+}
+
+static bool is_loop(Loop *l, uint64_t start)
+{
+    static __thread NoLoop no_loop[NO_LOOPS];
+    NoLoop *n = &no_loop[(start ^ start >> 5) % NO_LOOPS];
+
+    read_window(l, start);
+    if (is_known(n, l, start)) {
+        return false;
+    }
+    l->first = l->end = start - l->from;
+    if (goes_round(l, start)) {
+        return true;
+    }
+    if (!l->beyond) {
+        n->start = start;
+        n->cs_base = l->sregs->cs.base;
+        n->wide = l->sregs->cs.db;
+        n->first = l->first;
+        n->end = l->end;
+        memcpy(n->code, l->code + n->first, n->end - n->first);
+    }
+    return false;
+}
+
 uint32_t pb_loop_hash(PbVcpu *v, const struct kvm_regs *regs,
                       const struct kvm_sregs *sregs)
 {
-    Loop l = { v->mem, regs, sregs, PB_DIGEST_START };
+    Loop l;
     uint64_t start = (uint32_t)(sregs->cs.base + regs->rip), pc = start;
     const uint8_t *code;
     unsigned len;
 
+    /* Field by field: clearing the window took as long as looking at it. */
+    l.mem = v->mem;
+    l.regs = regs;
+    l.sregs = sregs;
+    l.hash = PB_DIGEST_START;
+    l.beyond = false;
     if (!is_loop(&l, start) || !pb_remedy(PB_REMEDY_LOOP)) {
         return 0;
     }

@@ -276,6 +276,86 @@ static void test_hash_of_a_stack_that_cannot_be_read(void)
     pb_counter_free(v.counter);
 }
 
+/* ---- loops without branches: what was seen is not believed twice ---- */
+
+static void put(uint32_t at, const char *code, unsigned len)
+{
+    memcpy(ram + at, code, len);
+}
+
+static bool in_loop(PbVcpu *v, uint32_t rip)
+{
+    run.s.regs.regs.rip = rip;
+    return taken(v).loop != 0;
+}
+
+static void test_code_that_becomes_a_loop(void)
+{
+    PbMem m;
+    PbVcpu v;
+
+    make_vcpu(&v, &m);
+    put(0x1040, "\xeb\xbe", 2);            /* 1040: jmp 1000 */
+    put(0x1000, "\x74\x00", 2);            /* 1000: jz 1002 */
+    pb_check(!in_loop(&v, 0x1040));
+    pb_check(!in_loop(&v, 0x1040));
+    put(0x1000, "\xeb\x3e", 2);            /* 1000: jmp 1040 */
+    pb_check(in_loop(&v, 0x1040));
+    put(0x1000, "\x74\x3e", 2);            /* 1000: jz 1040 */
+    pb_check(!in_loop(&v, 0x1040));
+    pb_counter_free(v.counter);
+}
+
+/* Farther than what is looked at together, and the same where that is read. */
+static void test_far_code_that_becomes_a_loop(void)
+{
+    PbMem m;
+    PbVcpu v;
+
+    make_vcpu(&v, &m);
+    put(0x1060, "\xe9\xfb\x0b\x00\x00", 5);      /* 1060: jmp 1c60 */
+    put(0x1c60, "\xe9\xfb\x0b\x00\x00", 5);      /* 1c60: jmp 2860 */
+    pb_check(!in_loop(&v, 0x1060));
+    pb_check(!in_loop(&v, 0x1060));
+    put(0x1c60, "\xe9\xfb\xf3\xff\xff", 5);      /* 1c60: jmp 1060 */
+    pb_check(in_loop(&v, 0x1060));
+    pb_counter_free(v.counter);
+}
+
+/* The same bytes: a jump of 16 bits to a JZ, of 32 to itself. */
+static void test_loop_in_code_of_another_width(void)
+{
+    PbMem m;
+    PbVcpu v;
+
+    make_vcpu(&v, &m);
+    put(0x104e, "\x74\x00\xe9\xfb\xff\xff\xff", 7);
+    run.s.regs.sregs.cs.db = 0;
+    pb_check(!in_loop(&v, 0x1050));
+    run.s.regs.sregs.cs.db = 1;
+    pb_check(in_loop(&v, 0x1050));
+    run.s.regs.sregs.cs.db = 0;
+    pb_check(!in_loop(&v, 0x1050));
+    pb_counter_free(v.counter);
+}
+
+/* A jump back of which the last byte is there, or not. */
+static void test_loop_that_could_not_be_read(void)
+{
+    PbSlotChange slot = { .size = PAGE };
+    PbMem m;
+    PbVcpu v;
+
+    make_vcpu(&v, &m);
+    put(0xffc, "\xe9\xfa\xff\xff\xff", 5);       /* ffc: jmp ffb, a NOP */
+    pb_mem_set_slot(&m, 0, &slot);
+    pb_check(!in_loop(&v, 0xffb));
+    slot.size = sizeof(ram);
+    pb_mem_set_slot(&m, 0, &slot);
+    pb_check(in_loop(&v, 0xffb));
+    pb_counter_free(v.counter);
+}
+
 int main(void)
 {
     static const PbTest tests[] = {
@@ -294,6 +374,10 @@ int main(void)
         PB_TEST(hash_is_of_each_register),
         PB_TEST(hash_is_of_the_top_of_the_stack),
         PB_TEST(hash_of_a_stack_that_cannot_be_read),
+        PB_TEST(code_that_becomes_a_loop),
+        PB_TEST(far_code_that_becomes_a_loop),
+        PB_TEST(loop_in_code_of_another_width),
+        PB_TEST(loop_that_could_not_be_read),
     };
 
     return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
