@@ -130,7 +130,7 @@ static void mix_insn(Loop *l, const uint8_t *code, size_t len, uint64_t pc,
     pthread_mutex_unlock(&lock);
 }
 
-/* Read the window around @pc, which begins in its page. */
+/* Read the window around @pc; what lies in the page before it is left out. */
 static void read_window(Loop *l, uint64_t pc)
 {
     unsigned before = pc & 4095;
