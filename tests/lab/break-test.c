@@ -87,8 +87,9 @@ static void share_memory(Tiny *t, const Tiny *first)
     must(ioctl(t->vm, KVM_SET_USER_MEMORY_REGION, &slot), "memory slot");
 }
 
-static void set_breaks(Guest *g, const unsigned *insn, unsigned n)
+static void set_breaks(Guest *g, const unsigned *insn, unsigned n, bool inside)
 {
+    unsigned jump = BLOCK * (1 + rand_r(&g->seed) % (INSNS / BLOCK - 1));
     struct kvm_guest_debug dbg = {
         .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
         .arch.debugreg[7] = 0x600,
@@ -97,6 +98,10 @@ static void set_breaks(Guest *g, const unsigned *insn, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         dbg.arch.debugreg[i] = at[insn[i]];
         dbg.arch.debugreg[7] |= 2u << (2 * i);
+    }
+    if (inside) {
+        dbg.arch.debugreg[3] = at[jump] - 1;    /* the end of a jump */
+        dbg.arch.debugreg[7] |= 2u << (2 * 3);
     }
     must(ioctl(g->t.vcpu, KVM_SET_GUEST_DEBUG, &dbg), "KVM_SET_GUEST_DEBUG");
 }
@@ -129,7 +134,10 @@ static void expect_stop(Guest *g, unsigned round, int reason, unsigned insn)
     }
 }
 
-/* None, one or two breakpoints; the second one may be the first. */
+/*
+ * None, one or two breakpoints; the second one may be the first.  And at times
+ * one inside an instruction, which is none.
+ */
 static void one_round(Guest *g, unsigned round)
 {
     unsigned n = rand_r(&g->seed) % 3, insn[2];
@@ -137,7 +145,7 @@ static void one_round(Guest *g, unsigned round)
     insn[0] = rand_r(&g->seed) % INSNS;
     insn[1] = insn[0] + rand_r(&g->seed) % (INSNS - insn[0]);
     tiny_restart(&g->t, 0);
-    set_breaks(g, insn, n);
+    set_breaks(g, insn, n, rand_r(&g->seed) % 2);
     for (unsigned i = 0; i < n; i++) {
         if (i == 0 || insn[1] != insn[0]) {
             expect_stop(g, round, KVM_EXIT_DEBUG, insn[i]);
