@@ -25,7 +25,7 @@ typedef struct Loop {
     uint64_t from;        /* linear address of code[0], */
     unsigned have;        /* how much of it could be read, */
     unsigned first, end;  /* and what of it was looked at, */
-    bool beyond;          /* beside other code */
+    bool beyond;          /* beside other code, or what is no code */
     uint8_t code[WINDOW];
 } Loop;
 
@@ -213,6 +213,7 @@ static bool is_loop(Loop *l, uint64_t start)
         return false;
     }
     l->first = l->end = start - l->from;
+    l->beyond = false;
     if (goes_round(l, start)) {
         return true;
     }
@@ -240,7 +241,6 @@ uint32_t pb_loop_hash(PbVcpu *v, const struct kvm_regs *regs,
     l.regs = regs;
     l.sregs = sregs;
     l.hash = PB_DIGEST_START;
-    l.beyond = false;
     if (!is_loop(&l, start) || !pb_remedy(PB_REMEDY_LOOP)) {
         return 0;
     }
