@@ -7,17 +7,14 @@
  * and what was expected and got.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 #include "tiny.h"
 
-#define START 0x1000u
 #define INSNS 200u          /* INC CX each, one byte */
 #define BLOCK 20u           /* of them, then a jump to the next one */
 #define ROUNDS 6000u
@@ -42,7 +39,7 @@ static void put(uint8_t byte)
 /* JMP +0, or MOV AX, imm16 and JMP AX: TCG goes on in two ways. */
 static void put_jump(bool direct)
 {
-    unsigned next = START + length + 5;
+    unsigned next = TINY_CODE + length + 5;
 
     if (direct) {
         put(0xeb);
@@ -62,18 +59,11 @@ static void make_code(void)
         if (i && i % BLOCK == 0) {
             put_jump(i / BLOCK % 2);
         }
-        at[i] = START + length;
+        at[i] = TINY_CODE + length;
         put(0x41);
     }
-    at[INSNS] = START + length;
+    at[INSNS] = TINY_CODE + length;
     put(0xf4);
-}
-
-static void must(int result, const char *what)
-{
-    if (result < 0) {
-        fail("%s: %s", what, strerror(errno));
-    }
 }
 
 /* The first guest's memory: so TCG has their code only once. */
@@ -82,7 +72,7 @@ static void share_memory(Tiny *t, const Tiny *first)
     struct kvm_userspace_memory_region slot = { .memory_size = 0 };
 
     must(ioctl(t->vm, KVM_SET_USER_MEMORY_REGION, &slot), "memory slot");
-    slot.memory_size = 0x10000;
+    slot.memory_size = TINY_MEMORY;
     slot.userspace_addr = (uintptr_t)first->memory;
     must(ioctl(t->vm, KVM_SET_USER_MEMORY_REGION, &slot), "memory slot");
 }
@@ -163,9 +153,7 @@ static void *run_guest(void *opaque)
 
     CPU_ZERO(&own);
     CPU_SET(g->number, &own);
-    if (sched_setaffinity(0, sizeof(own), &own) < 0) {
-        fail("CPU %u: %s", g->number, strerror(errno));
-    }
+    must(sched_setaffinity(0, sizeof(own), &own), "a CPU of its own");
     g->seed = g->number + 1;
     for (unsigned round = 0; round < ROUNDS; round++) {
         one_round(g, round);

@@ -165,9 +165,7 @@ static void test_steps_count(const char *arg)
     before = counter_read(counter);
     start = now();
     for (unsigned i = 1; i <= steps; i++) {
-        if (ioctl(t.vcpu, KVM_SET_GUEST_DEBUG, &step) < 0) {
-            fail("KVM_SET_GUEST_DEBUG");
-        }
+        must(ioctl(t.vcpu, KVM_SET_GUEST_DEBUG, &step), "KVM_SET_GUEST_DEBUG");
         expect("exit", KVM_EXIT_DEBUG, tiny_run(&t));
         expect("branches", i / 2, counter_read(counter) - before);
     }
@@ -263,18 +261,16 @@ static uint64_t first_break(const uint8_t *code, unsigned length)
 {
     struct kvm_guest_debug breaks = {
         .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
-        .arch.debugreg = { 0x1000 + length - 3, 0x1000 + length - 2,
+        .arch.debugreg = { TINY_CODE + length - 3, TINY_CODE + length - 2,
                            [7] = 0x60a },
     };
     Tiny t;
 
     tiny_new(&t, code, length);
     tiny_restart(&t, 0);
-    if (ioctl(t.vcpu, KVM_SET_GUEST_DEBUG, &breaks) < 0) {
-        fail("KVM_SET_GUEST_DEBUG");
-    }
+    must(ioctl(t.vcpu, KVM_SET_GUEST_DEBUG, &breaks), "KVM_SET_GUEST_DEBUG");
     expect("exit", KVM_EXIT_DEBUG, tiny_run(&t));
-    return t.run->debug.arch.pc - 0x1000;
+    return t.run->debug.arch.pc - TINY_CODE;
 }
 
 /* ARGUMENT: where a breakpoint behind MOV SS stops, 2 or 3; STI: always. */

@@ -17,9 +17,6 @@
 
 #include "tiny.h"
 
-#define CODE 0x1000
-#define MEMORY 0x10000
-
 static struct kvm_run *stopped_run;
 
 void fail(const char *format, ...)
@@ -33,7 +30,7 @@ void fail(const char *format, ...)
     exit(1);
 }
 
-static int must(int result, const char *what)
+int must(int result, const char *what)
 {
     if (result < 0) {
         fail("%s: %s", what, strerror(errno));
@@ -55,12 +52,12 @@ static void *map(int fd, size_t size)
 void tiny_new(Tiny *t, const void *code, unsigned length)
 {
     int kvm = must(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
-    struct kvm_userspace_memory_region slot = { .memory_size = MEMORY };
+    struct kvm_userspace_memory_region slot = { .memory_size = TINY_MEMORY };
     struct kvm_sregs sregs;
 
     t->vm = must(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-    t->memory = map(-1, MEMORY);
-    memcpy(t->memory + CODE, code, length);
+    t->memory = map(-1, TINY_MEMORY);
+    memcpy(t->memory + TINY_CODE, code, length);
     slot.userspace_addr = (uintptr_t)t->memory;
     must(ioctl(t->vm, KVM_SET_USER_MEMORY_REGION, &slot), "memory slot");
     t->vcpu = must(ioctl(t->vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
@@ -76,7 +73,7 @@ void tiny_restart(Tiny *t, uint64_t ecx)
 {
     struct kvm_guest_debug off = { 0 };
     struct kvm_regs regs = {
-        .rip = CODE, .rcx = ecx, .rsp = 0x8000, .rflags = 2
+        .rip = TINY_CODE, .rcx = ecx, .rsp = 0x8000, .rflags = 2
     };
 
     must(ioctl(t->vcpu, KVM_SET_GUEST_DEBUG, &off), "KVM_SET_GUEST_DEBUG");

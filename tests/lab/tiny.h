@@ -17,14 +17,20 @@
 
 typedef struct Tiny {
     int vm, vcpu;
-    uint8_t *memory;        /* 64 KiB from guest address 0 */
+    uint8_t *memory;        /* TINY_MEMORY from guest address 0 */
     struct kvm_run *run;
 } Tiny;
+
+#define TINY_CODE   0x1000u      /* where it begins */
+#define TINY_MEMORY 0x10000u     /* bytes */
 
 void fail(const char *format, ...)
     __attribute__((noreturn, format(printf, 1, 2)));
 
-/* A guest in real mode that starts with @code at 0x1000. */
+/* @result, of a call that sets errno, unless it is negative: then fail(). */
+int must(int result, const char *what);
+
+/* A guest in real mode that starts with @code at TINY_CODE. */
 void tiny_new(Tiny *t, const void *code, unsigned length);
 /* Registers for the next run: IP back at the start, @ecx, no debugging. */
 void tiny_restart(Tiny *t, uint64_t ecx);
