@@ -17,14 +17,6 @@
 #define PB_RING_QUICK_LOOKS 64
 #define PB_RING_MAX_PAUSES  256
 
-/*
- * A consumer faster than the producer would take the line with the index away
- * from it for each event; so it comes back less and less often, up to this
- * many pauses, until it finds at least PB_RING_MANY events at once.
- */
-#define PB_RING_LONG_PAUSE  256
-#define PB_RING_MANY        1024
-
 static bool reached(uint64_t index, uint64_t wanted)
 {
     return (int64_t)(index - wanted) >= 0;
@@ -89,19 +81,34 @@ static void pause_cpu(unsigned times)
     }
 }
 
-static bool spin(const _Atomic uint64_t *index, uint64_t wanted)
+/* What @index is in the end: @wanted or more, unless that took too long. */
+static uint64_t spin(const _Atomic uint64_t *index, uint64_t wanted)
 {
     unsigned looks = 0, pauses = 1;
+    uint64_t seen;
 
-    while (pauses <= PB_RING_MAX_PAUSES) {
-        if (reached(atomic_load_explicit(index, memory_order_acquire),
-                    wanted)) {
-            return true;
+    for (;;) {
+        seen = atomic_load_explicit(index, memory_order_acquire);
+        if (reached(seen, wanted) || pauses > PB_RING_MAX_PAUSES) {
+            return seen;
         }
         pause_cpu(pauses);
         pauses *= ++looks > PB_RING_QUICK_LOOKS ? 2 : 1;
     }
-    return false;
+}
+
+void pb_ring_learn(PbRing *r, bool found, uint64_t more)
+{
+    if (!found) {
+        r->pauses = r->pauses > 1 ? r->pauses / 2 : 1;
+    } else if (r->answers) {
+        r->answers--;
+    } else if (more < r->pauses && r->pauses >= PB_RING_TRY) {
+        r->pauses = 1;
+        r->answers = PB_RING_ANSWERS;
+    } else if (more < PB_RING_MANY && r->pauses < PB_RING_LONG_PAUSE) {
+        r->pauses *= 2;
+    }
 }
 
 /*
@@ -109,20 +116,14 @@ static bool spin(const _Atomic uint64_t *index, uint64_t wanted)
  * producer is at work: who has to look twice waits for a slow one, and is
  * then to see its next event soon.
  */
-static bool spin_for_events(PbRing *r, uint64_t wanted)
+static uint64_t spin_for_events(PbRing *r, uint64_t wanted)
 {
-    uint64_t published;
+    uint64_t seen;
 
     pause_cpu(r->pauses);
-    published = atomic_load_explicit(&r->published, memory_order_acquire);
-    if (!reached(published, wanted)) {
-        r->pauses = r->pauses > 1 ? r->pauses / 2 : 1;
-        return spin(&r->published, wanted);
-    }
-    if (published - wanted < PB_RING_MANY && r->pauses < PB_RING_LONG_PAUSE) {
-        r->pauses *= 2;
-    }
-    return true;
+    seen = atomic_load_explicit(&r->published, memory_order_acquire);
+    pb_ring_learn(r, reached(seen, wanted), seen - wanted);
+    return reached(seen, wanted) ? seen : spin(&r->published, wanted);
 }
 
 /* The index that @s waits for: the producer's sleeper asks for what is done. */
@@ -165,7 +166,8 @@ bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
 {
     uint64_t wanted = pb_ring_head(r) + n - r->slots;
 
-    if (pb_ring_reserve(r, n) || (spin(&r->released, wanted) &&
+    if (pb_ring_reserve(r, n) || (reached(spin(&r->released, wanted),
+                                          wanted) &&
                                   pb_ring_ask_room(r, n))) {
         return true;
     }
@@ -175,20 +177,22 @@ bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
     return pb_ring_reserve(r, n) != NULL;
 }
 
-static bool has_events(PbRing *r, uint32_t n)
-{
-    return n == 0 || pb_ring_look(r, n - 1) != NULL;
-}
-
 bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
 {
-    uint64_t wanted = pb_ring_tail(r) + n;
+    uint64_t tail = pb_ring_tail(r), wanted = tail + n;
+    uint64_t seen = atomic_load_explicit(&r->published, memory_order_acquire);
 
     assert(n <= r->slots / 2);
-    if (!has_events(r, n) && !spin_for_events(r, wanted)) {
-        sleep_until(r, &r->consumer, wanted, timeout_ms);
+    if (!reached(seen, wanted)) {
+        pb_ring_flush(r);
+        seen = spin_for_events(r, wanted);
+        if (!reached(seen, wanted)) {
+            sleep_until(r, &r->consumer, wanted, timeout_ms);
+            seen = atomic_load_explicit(&r->published, memory_order_acquire);
+        }
     }
-    return has_events(r, n);
+    /* Looking again would take the line from a producer that goes on. */
+    return pb_ring_saw(r, tail, seen, wanted);
 }
 
 void pb_ring_wake(PbRing *r)

@@ -91,6 +91,7 @@ struct PbRing {
     uint64_t head_seen;                        /* <= published */
     uint64_t tell_at;          /* released + slots / 8: an index to tell of */
     uint32_t pauses;           /* of the next wait before its first look */
+    uint32_t answers;          /* waits that are taken for waits for answers */
 
     /* The consumer's index as far as it was told, which the producer polls. */
     alignas(PB_RING_APART) _Atomic uint64_t released;
@@ -116,9 +117,35 @@ PB_RING_COLD const void *pb_ring_look(PbRing *r, uint32_t i);
 PB_RING_COLD const void *pb_ring_look_run(PbRing *r, uint32_t i, uint32_t *n);
 PB_RING_COLD void pb_ring_pass(PbRing *r, uint32_t n);
 
+/*
+ * Consumer, whose index is @tail: the producer's was seen to be @published,
+ * and slots before that are ours.  True if it has reached @wanted.
+ */
+PB_RING_COLD bool pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published,
+                              uint64_t wanted);
+
 /* The one that sleeps, if the other's index has reached what it waits for. */
 PB_RING_COLD void pb_ring_wake_consumer(PbRing *r);
 PB_RING_COLD void pb_ring_wake_producer(PbRing *r);
+
+/*
+ * Consumer: how many pauses the next wait begins with.  One that is faster than
+ * the producer would take the line with the index away from it for each event;
+ * so it comes back less and less often, up to PB_RING_LONG_PAUSE, until it
+ * finds PB_RING_MANY events at once.  An answer looks the same at first, but
+ * it does not become more by waiting: who tried for PB_RING_TRY pauses and
+ * found fewer events than pauses takes the next PB_RING_ANSWERS for answers.
+ */
+#define PB_RING_LONG_PAUSE  256
+#define PB_RING_MANY        1024
+#define PB_RING_TRY         64
+#define PB_RING_ANSWERS     1024
+
+/*
+ * Learn from a wait whose first look came after @r->pauses: it found what was
+ * wanted and @more than that, or else (@found is false) came too early.
+ */
+PB_RING_COLD void pb_ring_learn(PbRing *r, bool found, uint64_t more);
 
 /*
  * Any thread: the consumer's index, whether the producer was told or not; and

@@ -408,6 +408,43 @@ static void test_flush_leaves_nothing_to_be_stored(void)
     pb_ring_free(r);
 }
 
+/* Pauses of @waits waits, when each finds @more and @each for a pause. */
+static uint64_t pauses_of(PbRing *r, int waits, uint64_t more, uint64_t each)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < waits; i++) {
+        sum += r->pauses;
+        pb_ring_learn(r, true, more + each * r->pauses);
+    }
+    return sum;
+}
+
+static void test_stream_is_waited_for_longer_than_an_answer(void)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+
+    /* It goes on by itself, at so many events in a pause. */
+    pauses_of(r, 100, 0, 16);
+    pb_check_u64(r->pauses, PB_RING_MANY / 16);
+    pauses_of(r, 100, 0, 1);
+    pb_check_u64(r->pauses, PB_RING_LONG_PAUSE);
+    /* One that is slow is seen soon again. */
+    for (int i = 0; i < 8; i++) {
+        pb_ring_learn(r, false, 0);
+    }
+    pb_check_u64(r->pauses, 1);
+    /* Each wait finds the same few events: the other side waits for us. */
+    pauses_of(r, 100, 10, 0);
+    pb_check_u64(r->pauses, 1);
+    pb_check(pauses_of(r, PB_RING_ANSWERS, 10, 0) <
+             PB_RING_ANSWERS + 2 * PB_RING_TRY);
+    /* It may have become a stream. */
+    pauses_of(r, 2 * PB_RING_ANSWERS, 0, 1);
+    pb_check_u64(r->pauses, PB_RING_LONG_PAUSE);
+    pb_ring_free(r);
+}
+
 static void test_release_of_nothing_changes_nothing(void)
 {
     PbRing *r = pb_ring_new(SLOTS);
@@ -649,6 +686,7 @@ int main(void)
         PB_TEST(released_slots_were_stored_to),
         PB_TEST(line_of_the_last_seen_event_is_left_alone),
         PB_TEST(flush_leaves_nothing_to_be_stored),
+        PB_TEST(stream_is_waited_for_longer_than_an_answer),
         PB_TEST(release_of_nothing_changes_nothing),
         PB_TEST(whole_ring_is_released_at_once),
         PB_TEST(order_survives_index_wrap),
