@@ -32,12 +32,14 @@ FIFO = 8                          # a UART's, and room for other characters
 
 # A machine as pbkvm makes it, for the others.
 PC = ["-cpu", "qemu32,-tsc,-apic", "-machine", "pc,smm=off,vmport=off"]
+COUNTER = BUILD / "native" / "bench" / "core" / "count-thread"
 RECORD = ["-icount", "shift=auto,rr=record,rrfile={file}"]
 
 # What is compared: QEMU's options, and what tables call it.
 Kind = collections.namedtuple("Kind", "accel extra title")
 KINDS = {
     "plain": Kind("kvm,kernel-irqchip=off", PC, "kvm, irqchip off"),
+    "counted": Kind("kvm,kernel-irqchip=off", PC, "the same, counted"),
     "irqchip": Kind("kvm", PC, "kvm, irqchip on"),
     "alone": Kind("pbkvm,backup=off", [], "pbkvm, no Backup"),
     "backup": Kind("pbkvm,lag=500", [], "pbkvm, Backup"),
@@ -78,6 +80,7 @@ class Machine(Guest):
             extra=extra + ["-serial", "null", "-name", "debug-threads=on",
                            "-S"],
             wrap=[str(TOP / "bench" / "meter"), INNER])
+        self.counted = kind == "counted"
         self.pbkvm = accel.startswith("pbkvm")
         self.has_backup = self.pbkvm and "backup=off" not in accel
         self.meter = None
@@ -97,6 +100,8 @@ class Machine(Guest):
         sock.connect(f"{self.dir.name}/meter")
         self.meter = sock.makefile("rw")
         sock.close()              # the file has it now
+        if self.counted:
+            self._count_branches()
         return self
 
     def __exit__(self, *exception):
@@ -112,6 +117,12 @@ class Machine(Guest):
         if not line:
             raise Failure("the meter is gone: " + self.said())
         return json.loads(line)
+
+    def _count_branches(self):
+        """As pbkvm does, but nobody asks how many they are."""
+        said = self._ask_meter(f"count {COUNTER}")["counter"]
+        if said != "counting":
+            raise Failure(f"the guest's branches are not counted: {said}")
 
     def share_mib(self):
         """QEMU's share of the memory: shared pages count in part."""
