@@ -20,7 +20,7 @@
 /* Primary time without an event after which a progress mark is due. */
 #define TICK_NS (10 * SCALE_MS)
 
-/* A Backup on its way is looked after this often. */
+/* A Backup on its way, and this thread's own signals: looked after so often. */
 #define POKE_TICKS 10
 
 #define CPUID_ENTRIES 256
@@ -39,8 +39,12 @@ static void tick(void *opaque)
             qemu_cpu_kick(s->cpu);
         }
     }
-    if (s->backup && ++ticks % POKE_TICKS == 0) {
-        pb_backup_poke(s->backup);
+    if (++ticks % POKE_TICKS == 0) {
+        /* To wait for them is to be woken by the Backup's at each landing. */
+        qemu_take_signals();
+        if (s->backup) {
+            pb_backup_poke(s->backup);
+        }
     }
     /* Every event puts the next mark off: a busy guest needs none. */
     timer_mod(s->ticker, due);

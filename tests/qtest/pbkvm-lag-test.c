@@ -8,6 +8,7 @@
 #include "qemu/osdep.h"
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include "pbkvm-query.h"
 #include "pbkvm-rom.h"
 
@@ -182,6 +183,43 @@ static pid_t backup_thread(QTestState *qts)
     g_assert_not_reached();
 }
 
+static int64_t times_woken(QTestState *qts)
+{
+    g_autofree char *file = g_strdup_printf("/proc/%d/status",
+                                            (int)qtest_pid(qts));
+    g_autofree char *status = NULL;
+    const char *line;
+
+    g_assert(g_file_get_contents(file, &status, NULL, NULL));
+    line = strstr(status, "\nvoluntary_ctxt_switches:");
+    g_assert(line);
+    return g_ascii_strtoll(strchr(line, ':') + 1, NULL, 10);
+}
+
+#define SETTLE_US  (G_USEC_PER_SEC / 2)
+#define SIGNALS    2000
+#define SIGNALS_US 200
+
+/* Each landing has one; the main thread looks for its own by a timer. */
+static void test_signal_to_the_backup_wakes_no_other_thread(void)
+{
+    QTestState *qts = start_busy();
+    pid_t pid = qtest_pid(qts), tid = backup_thread(qts);
+    int64_t before;
+    int i;
+
+    wait_for(qts, "lag-now", LAG_MS);
+    g_usleep(SETTLE_US);
+    before = times_woken(qts);
+    for (i = 0; i < SIGNALS; i++) {
+        g_assert_cmpint(syscall(SYS_tgkill, pid, tid, SIGSTKFLT), ==, 0);
+        g_usleep(SIGNALS_US);
+    }
+    g_assert_cmpint(times_woken(qts) - before, <, SIGNALS / 2);
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
 /* A CPU's busy loop: whoever shares that CPU gets what is left. */
 typedef struct Hog {
     GThread *thread;
@@ -346,6 +384,8 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/lag/branches", test_lag_in_branches);
     qtest_add_func("/pbkvm/lag/set-some",
                    test_set_lag_keeps_what_is_not_given);
+    qtest_add_func("/pbkvm/lag/signals",
+                   test_signal_to_the_backup_wakes_no_other_thread);
     qtest_add_func("/pbkvm/lag/max", test_primary_waits_for_a_late_backup);
     qtest_add_func("/pbkvm/lag/max-stop", test_stop_while_the_primary_waits);
     qtest_add_func("/pbkvm/lag/stop",
