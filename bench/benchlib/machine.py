@@ -28,11 +28,11 @@ OUT = BUILD / "bench"
 MEMORY = 128
 LAB_MEMORY = 1536                 # lab/run's default
 INNER = "/run/lab/meter"          # where the meter listens in the lab
+COUNTER = BUILD / "native" / "bench" / "core" / "count-thread"
 FIFO = 8                          # a UART's, and room for other characters
 
 # A machine as pbkvm makes it, for the others.
 PC = ["-cpu", "qemu32,-tsc,-apic", "-machine", "pc,smm=off,vmport=off"]
-COUNTER = BUILD / "native" / "bench" / "core" / "count-thread"
 RECORD = ["-icount", "shift=auto,rr=record,rrfile={file}"]
 
 # What is compared: QEMU's options, and what tables call it.
