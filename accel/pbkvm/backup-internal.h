@@ -44,7 +44,7 @@ static inline bool pb_break_is_watch(PbBreakKind kind)
 
 /* Runs that ended with nothing but a kick. backup-stuck.c */
 typedef struct PbIdle {
-    uint64_t since;           /* the thread's own time; 0: none were */
+    uint64_t since;           /* the thread's own time; 0: none seen */
     uint64_t branches;        /* all that time */
     bool stuck;               /* for too long: report it */
 } PbIdle;

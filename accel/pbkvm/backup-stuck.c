@@ -33,11 +33,15 @@ void pb_stuck_note_run(PbBackup *b, PbRunEnd end)
         return;
     }
     branches = pb_counter_read(b->v.counter);
-    if (i->since == 0 || i->branches != branches) {
-        i->since = thread_time();
+    if (i->branches != branches) {
+        /* The time is a system call, and each landing comes here. */
         i->branches = branches;
+        i->since = 0;
+    } else if (i->since == 0) {
+        i->since = thread_time();
     }
-    i->stuck = thread_time() - i->since > IDLE_S * 1000000000ull;
+    i->stuck = i->since &&
+               thread_time() - i->since > IDLE_S * 1000000000ull;
 }
 
 PbReplayEnd pb_stuck_idle(PbBackup *b, const PbEvent *e)
