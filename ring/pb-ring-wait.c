@@ -192,7 +192,8 @@ bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
         }
     }
     /* Looking again would take the line from a producer that goes on. */
-    return pb_ring_saw(r, tail, seen, wanted);
+    pb_ring_saw(r, tail, seen);
+    return reached(seen, wanted);
 }
 
 void pb_ring_wake(PbRing *r)

@@ -214,24 +214,24 @@ void pb_ring_flush(PbRing *r)
     give_back(r, pb_ring_tail(r));
 }
 
-bool pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published, uint64_t wanted)
+void pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published)
 {
     r->head_seen = published;
     set_stop(r, tail);
-    return (int64_t)(published - wanted) >= 0;
 }
 
 const void *pb_ring_look(PbRing *r, uint32_t i)
 {
     uint64_t tail = pb_ring_tail(r);
 
-    /* Slots before this index are ours: the producer has filled them. */
-    if (i >= r->head_seen - tail &&
-        !pb_ring_saw(r, tail, atomic_load_explicit(&r->published,
-                                                   memory_order_acquire),
-                     tail + i + 1)) {
-        give_back(r, tail);
-        return NULL;
+    if (i >= r->head_seen - tail) {
+        /* Slots before this index are ours: the producer has filled them. */
+        pb_ring_saw(r, tail, atomic_load_explicit(&r->published,
+                                                  memory_order_acquire));
+        if (i >= r->head_seen - tail) {
+            give_back(r, tail);
+            return NULL;
+        }
     }
     return pb_ring_at(r, tail + i, r->size);
 }

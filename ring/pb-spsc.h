@@ -119,10 +119,9 @@ PB_RING_COLD void pb_ring_pass(PbRing *r, uint32_t n);
 
 /*
  * Consumer, whose index is @tail: the producer's was seen to be @published,
- * and slots before that are ours.  True if it has reached @wanted.
+ * and slots before that are ours.
  */
-PB_RING_COLD bool pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published,
-                              uint64_t wanted);
+PB_RING_COLD void pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published);
 
 /* The one that sleeps, if the other's index has reached what it waits for. */
 PB_RING_COLD void pb_ring_wake_consumer(PbRing *r);
