@@ -17,15 +17,12 @@
 #include "pb-perf.h"
 #include "pb-remedy.h"
 
-/* "Never": a sampling event cannot be told to stop sampling. */
-#define PERIOD_NEVER (1ull << 60)
-
 typedef struct PerfValue {
     uint64_t value;
     uint64_t enabled, running;    /* ns */
 } PerfValue;
 
-static int open_event(const PbUarch *uarch, uint64_t period)
+int pb_perf_open_event(const PbUarch *uarch, pid_t tid, uint64_t period)
 {
     struct perf_event_attr attr = {
         .size = sizeof(attr),
@@ -40,7 +37,7 @@ static int open_event(const PbUarch *uarch, uint64_t period)
         .wakeup_events = 1,
     };
 
-    return syscall(SYS_perf_event_open, &attr, 0, -1, -1,
+    return syscall(SYS_perf_event_open, &attr, tid, -1, -1,
                    PERF_FLAG_FD_CLOEXEC);
 }
 
@@ -99,7 +96,7 @@ static int find_min_period(PbPerf *p)
         ret = set_period(p, tries[i]);
         if (ret == 0) {
             p->min_period = tries[i] < 2 ? 2 : tries[i];
-            return set_period(p, PERIOD_NEVER);
+            return set_period(p, PB_PERF_NEVER);
         }
     }
     return ret;
@@ -140,8 +137,9 @@ bool pb_perf_open(PbPerf *p, const PbUarch *uarch, char *why, size_t len)
     int ret;
 
     memset(p, 0, sizeof(*p));
-    p->counter_fd = open_event(uarch, 0);
-    p->sampler_fd = p->counter_fd < 0 ? -1 : open_event(uarch, PERIOD_NEVER);
+    p->counter_fd = pb_perf_open_event(uarch, 0, 0);
+    p->sampler_fd = p->counter_fd < 0
+                    ? -1 : pb_perf_open_event(uarch, 0, PB_PERF_NEVER);
     p->switches_fd = p->sampler_fd < 0 ? -1 : open_switches();
     if (p->switches_fd < 0) {
         pb_host_explain_perf(errno, uarch, why, len);
@@ -265,7 +263,7 @@ int pb_perf_arm(PbPerf *p, uint64_t branches)
 
 int pb_perf_disarm(PbPerf *p)
 {
-    return set_period(p, PERIOD_NEVER);
+    return set_period(p, PB_PERF_NEVER);
 }
 
 int pb_perf_watch_switch(PbPerf *p)

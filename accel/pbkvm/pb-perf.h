@@ -11,10 +11,12 @@
  * begins a whole new one (Linux arch/x86/events/core.c,
  * x86_perf_event_set_period).
  *
- * All functions belong to the thread that opened it.
+ * All functions with a PbPerf belong to the thread that opened it.
  */
 #ifndef PB_PERF_H
 #define PB_PERF_H
+
+#include <sys/types.h>
 
 #include "branch-counter.h"
 
@@ -30,6 +32,16 @@ typedef struct PbPerf {
     uint64_t last;          /* what was read last */
     char trouble[128];      /* "", or why the count is no longer right */
 } PbPerf;
+
+/* "Never": a sampling event cannot be told to stop sampling. */
+#define PB_PERF_NEVER (1ull << 60)
+
+/*
+ * The event that counts branches of the guest that thread @tid (0: the caller)
+ * runs, disabled: a counter (@period 0) or a sampler.  Its fd, the caller's to
+ * close, or -1 with errno.  Any thread.
+ */
+int pb_perf_open_event(const PbUarch *uarch, pid_t tid, uint64_t period);
 
 /*
  * Open all on the calling thread, counting from now; overflows send it
