@@ -139,7 +139,9 @@ MODULES = Modules()
 def check_symbols(vmlinux):
     """Say so if the guest's kernel is another one than @vmlinux."""
     try:
-        banner = gdb.parse_and_eval("linux_banner").string("latin-1")
+        # By its address: gdb may take a declaration for it, which has no size.
+        banner = gdb.parse_and_eval("(const char *)&linux_banner")
+        banner = banner.string("latin-1")
         data = pathlib.Path(vmlinux).read_bytes()
     except (gdb.error, OSError):
         return                  # too early in the boot, or no such symbol
