@@ -20,6 +20,11 @@ static inline PbEvent *pb_ring_slot(PbRing *r, uint32_t i)
     return pb_ring_slot_of(r, i, PB_EVENT_SIZE);
 }
 
+static inline void pb_ring_publish(PbRing *r, uint32_t n)
+{
+    pb_ring_publish_of(r, n, PB_EVENT_SIZE);
+}
+
 static inline const PbEvent *pb_ring_peek(PbRing *r, uint32_t i)
 {
     return pb_ring_peek_of(r, i, PB_EVENT_SIZE);

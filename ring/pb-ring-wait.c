@@ -122,7 +122,7 @@ static uint64_t spin_for_events(PbRing *r, uint64_t wanted)
 
     pause_cpu(r->pauses);
     seen = atomic_load_explicit(&r->published, memory_order_acquire);
-    pb_ring_learn(r, reached(seen, wanted), seen - wanted);
+    pb_ring_learn(r, reached(seen, wanted), (seen - wanted) / r->size);
     return reached(seen, wanted) ? seen : spin(&r->published, wanted);
 }
 
@@ -164,7 +164,7 @@ static void sleep_until(PbRing *r, PbRingSleeper *s, uint64_t wanted,
 
 bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
 {
-    uint64_t wanted = pb_ring_head(r) + n - r->slots;
+    uint64_t wanted = pb_ring_head(r) + (uint64_t)n * r->size - r->bytes;
 
     if (pb_ring_reserve(r, n) || (reached(spin(&r->released, wanted),
                                           wanted) &&
@@ -179,7 +179,7 @@ bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
 
 bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
 {
-    uint64_t tail = pb_ring_tail(r), wanted = tail + n;
+    uint64_t tail = pb_ring_tail(r), wanted = tail + (uint64_t)n * r->size;
     uint64_t seen = atomic_load_explicit(&r->published, memory_order_acquire);
 
     assert(n <= r->slots / 2);

@@ -12,7 +12,7 @@
 
 PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
 {
-    size_t bytes = sizeof(PbRing) + slots * size;
+    uint64_t bytes = slots * size, index = first * size;
     PbRing *r;
 
     if (slots < PB_RING_MIN_SLOTS || slots > PB_RING_MAX_SLOTS ||
@@ -20,27 +20,27 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
         errno = EINVAL;
         return NULL;
     }
-    r = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+    r = mmap(NULL, sizeof(PbRing) + bytes, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (r == MAP_FAILED) {
         errno = ENOMEM;
         return NULL;
     }
     r->slots = slots;
-    r->mask = r->at_mask = slots - 1;
+    r->mask = r->at_mask = bytes - 1;
     r->size = size;
     r->bytes = bytes;
     r->nap_ns = PB_RING_NAP_NS;
-    r->room_end = first + slots;
-    r->trimmed = first;
-    r->head_seen = first;
+    r->room_end = index + bytes;
+    r->trimmed = index;
+    r->head_seen = index;
     r->pauses = 1;
-    r->tell_at = first + slots / 8;
-    r->stop = r->limit = pb_ring_at(r, first, size);
+    r->tell_at = index + bytes / 8;
+    r->stop = r->limit = pb_ring_at(r, index);
     atomic_init(&r->at, r->stop);
     atomic_init(&r->done, r->stop);
-    atomic_init(&r->published, first);
-    atomic_init(&r->released, first);
+    atomic_init(&r->published, index);
+    atomic_init(&r->released, index);
     return r;
 }
 
@@ -57,7 +57,7 @@ PbRing *pb_ring_new(uint32_t slots)
 void pb_ring_free(PbRing *r)
 {
     if (r) {
-        munmap(r, r->bytes);
+        munmap(r, sizeof(PbRing) + r->bytes);
     }
 }
 
@@ -76,8 +76,7 @@ static uint64_t index_of(const PbRing *r, const PbRingPlace *place)
         uint64_t at;
 
         told = atomic_load_explicit(&r->released, memory_order_acquire);
-        at = (uint64_t)(atomic_load_explicit(place, memory_order_acquire) -
-                        r->slot) >> __builtin_ctz(r->size);
+        at = atomic_load_explicit(place, memory_order_acquire) - r->slot;
         index = told + ((at - told) & r->mask);
     } while (atomic_load_explicit(&r->released, memory_order_relaxed) != told);
     return index;
@@ -100,18 +99,29 @@ uint32_t pb_ring_used(const PbRing *r)
     uint64_t used = atomic_load_explicit(&r->published,
                                          memory_order_acquire) - tail;
 
-    return used < r->slots ? used : r->slots;
+    return used < r->bytes ? used / r->size : r->slots;
 }
 
 /* ---- producer ---- */
 
+void pb_ring_take_room(PbRing *r, uint64_t done)
+{
+    uint64_t end = done + r->bytes;
+
+    /* More may be known already. */
+    if ((int64_t)(end - r->room_end) > 0) {
+        r->room_end = end;
+    }
+}
+
 void *pb_ring_ask_room(PbRing *r, uint32_t n)
 {
+    assert((int64_t)pb_ring_room_seen(r) >= 0);
     /* Slots before this index are ours: the consumer has done with them. */
     pb_ring_take_room(r, atomic_load_explicit(&r->released,
                                               memory_order_acquire));
-    return n <= pb_ring_room_seen(r) ? pb_ring_at(r, pb_ring_head(r), r->size)
-                                     : NULL;
+    return (uint64_t)n * r->size <= pb_ring_room_seen(r)
+           ? pb_ring_at(r, pb_ring_head(r)) : NULL;
 }
 
 bool pb_ring_put(PbRing *r, const PbEvent *slots, uint32_t n)
@@ -132,12 +142,12 @@ bool pb_ring_put(PbRing *r, const PbEvent *slots, uint32_t n)
     return true;
 }
 
-/* The pages that lie wholly in @n slots from @first on, which do not wrap. */
-static void drop_pages(const PbEvent *first, uint32_t n)
+/* The pages that lie wholly in @bytes from @first on, which do not wrap. */
+static void drop_pages(const uint8_t *first, uint64_t bytes)
 {
     uintptr_t page = sysconf(_SC_PAGESIZE);
     uintptr_t from = ((uintptr_t)first + page - 1) & -page;
-    uintptr_t end = (uintptr_t)(first + n) & -page;
+    uintptr_t end = (uintptr_t)(first + bytes) & -page;
 
     if (from < end) {
         /* Without effect at worst. */
@@ -149,17 +159,17 @@ void pb_ring_trim(PbRing *r)
 {
     /* Slots before this index are ours: the consumer has done with them. */
     uint64_t end = atomic_load_explicit(&r->released, memory_order_acquire);
-    uint64_t at = pb_ring_head(r) + PB_RING_TRIM;
-    uint32_t n;
+    uint64_t trim = (uint64_t)PB_RING_TRIM * r->size;
+    uint64_t at = pb_ring_head(r) + trim, piece;
 
-    if (end - r->trimmed < PB_RING_TRIM || r->slots < 4 * PB_RING_TRIM) {
+    if (end - r->trimmed < trim || r->bytes < 4 * trim) {
         return;
     }
     r->trimmed = end;
-    end += r->slots;
-    for (; (int64_t)(end - at) > 0; at += n) {
-        n = pb_ring_piece(r, at, end - at);
-        drop_pages(pb_ring_at(r, at, PB_EVENT_SIZE), n);
+    end += r->bytes;
+    for (; (int64_t)(end - at) > 0; at += piece) {
+        piece = pb_ring_piece(r, at, end - at);
+        drop_pages(pb_ring_at(r, at), piece);
     }
 }
 
@@ -168,20 +178,20 @@ void pb_ring_trim(PbRing *r)
 /* Fast paths go on until nothing was seen, it is time to tell, or the end. */
 static void set_stop(PbRing *r, uint64_t tail)
 {
-    uint8_t *at = pb_ring_at(r, tail, r->size);
-    uint64_t n = r->head_seen - tail;
+    uint8_t *at = pb_ring_at(r, tail);
+    uint64_t bytes = r->head_seen - tail;
 
-    if (r->tell_at - tail < n) {
-        n = r->tell_at - tail;
+    if (r->tell_at - tail < bytes) {
+        bytes = r->tell_at - tail;
     }
-    r->limit = at + pb_ring_piece(r, tail, n) * r->size;
+    r->limit = at + pb_ring_piece(r, tail, bytes);
     r->stop = pb_ring_group_end(at, r->limit);
 }
 
 /* The slots before @tail, which all were read, are done with: on from there. */
 static void move_to(PbRing *r, uint64_t tail)
 {
-    uint8_t *at = pb_ring_at(r, tail, r->size);
+    uint8_t *at = pb_ring_at(r, tail);
 
     /* From here on a producer that slept may overwrite these slots. */
     atomic_store_explicit(&r->done, at, memory_order_release);
@@ -191,7 +201,7 @@ static void move_to(PbRing *r, uint64_t tail)
 /* Let the producer have the slots before @tail, with which all is done. */
 static void tell(PbRing *r, uint64_t tail)
 {
-    r->tell_at = tail + r->slots / 8;
+    r->tell_at = tail + r->bytes / 8;
     set_stop(r, tail);
     /* From here on the producer may overwrite these slots. */
     atomic_store_explicit(&r->released, tail, memory_order_release);
@@ -222,44 +232,45 @@ void pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published)
 
 const void *pb_ring_look(PbRing *r, uint32_t i)
 {
-    uint64_t tail = pb_ring_tail(r);
+    uint64_t tail = pb_ring_tail(r), at = (uint64_t)i * r->size;
 
-    if (i >= r->head_seen - tail) {
+    if (at >= r->head_seen - tail) {
         /* Slots before this index are ours: the producer has filled them. */
         pb_ring_saw(r, tail, atomic_load_explicit(&r->published,
                                                   memory_order_acquire));
-        if (i >= r->head_seen - tail) {
+        if (at >= r->head_seen - tail) {
             give_back(r, tail);
             return NULL;
         }
     }
-    return pb_ring_at(r, tail + i, r->size);
+    return pb_ring_at(r, tail + at);
 }
 
 const void *pb_ring_look_run(PbRing *r, uint32_t i, uint32_t *n)
 {
-    uint64_t at = pb_ring_tail(r) + i, there;
+    uint64_t at = pb_ring_tail(r) + (uint64_t)i * r->size;
+    uint64_t wanted = (uint64_t)*n * r->size, there;
 
     if (!pb_ring_look(r, i + *n - 1) && !pb_ring_look(r, i)) {
         return NULL;
     }
     there = r->head_seen - at;
-    *n = pb_ring_piece(r, at, *n < there ? *n : there);
-    return pb_ring_at(r, at, r->size);
+    *n = pb_ring_piece(r, at, wanted < there ? wanted : there) / r->size;
+    return pb_ring_at(r, at);
 }
 
 void pb_ring_pass(PbRing *r, uint32_t n)
 {
-    uint64_t tail = pb_ring_tail(r), to = tail + n;
-    uint8_t *at = pb_ring_at(r, tail, r->size);
-    uint32_t piece = pb_ring_piece(r, tail, n);
+    uint64_t tail = pb_ring_tail(r), bytes = (uint64_t)n * r->size;
+    uint64_t to = tail + bytes, piece = pb_ring_piece(r, tail, bytes);
+    uint8_t *at = pb_ring_at(r, tail);
 
-    assert(n <= r->head_seen - tail);
+    assert(bytes <= r->head_seen - tail);
     /* One event that was all there is may be answered at once. */
     if (n > 1 || to != r->head_seen) {
         pb_ring_touch_run(atomic_load_explicit(&r->done, memory_order_relaxed),
-                          at + piece * r->size, r->size);
-        pb_ring_touch_run(r->slot, r->slot + (n - piece) * r->size, r->size);
+                          at + piece, r->size);
+        pb_ring_touch_run(r->slot, r->slot + (bytes - piece), r->size);
     }
     move_to(r, to);
     if ((int64_t)(to - r->tell_at) >= 0) {

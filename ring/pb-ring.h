@@ -13,8 +13,9 @@
  * The ring never blocks and never drops: the caller decides what full means
  * (policy `block`: pb_ring_wait_room()).  No call makes a system call, except
  * a wait that finds too little, and what wakes a side that sleeps.  Broken
- * rules (publishing what was not reserved, releasing what was not peeked at,
- * asking for more than half the ring) are caught by assert().
+ * rules (releasing what was not peeked at, asking for more than half the ring,
+ * publishing what was not reserved) are caught by assert(), the last one when
+ * slots are reserved next: a test in each publish would cost a tenth of it.
  *
  * Speed: publish and release many slots with one call where that is possible;
  * a producer that found the ring full does best to wait for room for slots / 8.

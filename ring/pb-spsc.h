@@ -9,6 +9,9 @@
  * power of two of bytes from 4 to 64, and must be a constant where speed
  * matters: all of this is inlined (a call per event halves the throughput).
  * pb-ring-impl.h gives it the size of an event.
+ *
+ * An index here counts bytes, not slots: so a slot's address is one AND and
+ * one addition away from it.
  */
 #ifndef PB_SPSC_H
 #define PB_SPSC_H
@@ -60,10 +63,10 @@ typedef uint8_t *_Atomic PbRingPlace;
 
 struct PbRing {
     /* Constant after pb_ring_new(). */
-    alignas(PB_RING_APART) uint64_t mask;
+    alignas(PB_RING_APART) uint64_t mask;      /* @bytes - 1 */
+    uint64_t bytes;                            /* of all slots */
     uint32_t slots;
     uint32_t size;                             /* bytes of a slot */
-    size_t bytes;                              /* mapped, with this struct */
     uint64_t nap_ns;                           /* PB_RING_NAP_NS */
 
     /* The producer's index, which the consumer polls. */
@@ -73,7 +76,7 @@ struct PbRing {
      * The producer's own, and what it reads at each publish.  Its index is
      * @published: a copy here would cost one more store for each event.
      */
-    alignas(PB_RING_APART) uint64_t room_end;  /* <= what is free + slots */
+    alignas(PB_RING_APART) uint64_t room_end;  /* <= what is free + @bytes */
     uint64_t at_mask;                          /* @mask, near to the rest */
     uint64_t trimmed;          /* released, at the last pb_ring_trim() */
     PbRingSleeper consumer;                    /* written as it goes to sleep */
@@ -89,7 +92,7 @@ struct PbRing {
     uint8_t *limit;
     PbRingPlace done;
     uint64_t head_seen;                        /* <= published */
-    uint64_t tell_at;          /* released + slots / 8: an index to tell of */
+    uint64_t tell_at;          /* released + @bytes / 8: an index to tell of */
     uint32_t pauses;           /* of the next wait before its first look */
     uint32_t answers;          /* waits that are taken for waits for answers */
 
@@ -103,16 +106,21 @@ struct PbRing {
     alignas(PB_RING_GROUP) uint8_t slot[];
 };
 
-/* A new ring of slots of @size bytes; else as pb_ring_new_at(). */
+/*
+ * A new ring of slots of @size bytes; else as pb_ring_new_at(), whose @first
+ * counts slots.
+ */
 PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first);
 
 /*
  * What the fast paths below leave to others, far from their loops.  Producer:
- * reserve slots that the consumer is to be asked for.  Consumer: peeks at what
- * lies beyond @stop or @limit, and the release of what reaches them.
+ * reserve slots that the consumer is to be asked for; what lies up to @done +
+ * @bytes is ours now.  Consumer: peeks at what lies beyond @stop or @limit, and
+ * the release of what reaches them.
  */
 #define PB_RING_COLD __attribute__((cold))
 PB_RING_COLD void *pb_ring_ask_room(PbRing *r, uint32_t n);
+PB_RING_COLD void pb_ring_take_room(PbRing *r, uint64_t done);
 PB_RING_COLD const void *pb_ring_look(PbRing *r, uint32_t i);
 PB_RING_COLD const void *pb_ring_look_run(PbRing *r, uint32_t i, uint32_t *n);
 PB_RING_COLD void pb_ring_pass(PbRing *r, uint32_t n);
@@ -170,9 +178,9 @@ static inline PbRing *pb_ring_by(PbRing *r, size_t offset)
 #define PB_RING_PRODUCER(r)  pb_ring_by(r, offsetof(PbRing, room_end))
 #define PB_RING_CONSUMER(r)  pb_ring_by(r, offsetof(PbRing, at))
 
-static inline void *pb_ring_at(PbRing *r, uint64_t index, size_t size)
+static inline void *pb_ring_at(PbRing *r, uint64_t index)
 {
-    return r->slot + (index & r->mask) * size;
+    return r->slot + (index & r->mask);
 }
 
 /* Where the group that @at is in ends, or @limit if that comes first. */
@@ -189,18 +197,22 @@ static inline uint64_t pb_ring_head(const PbRing *r)
     return atomic_load_explicit(&r->published, memory_order_relaxed);
 }
 
-/* Slots known to be free, without asking the consumer. */
+/* Bytes known to be free, without asking the consumer. */
 static inline uint64_t pb_ring_room_seen(const PbRing *r)
 {
     return r->room_end - pb_ring_head(r);
 }
 
-/* Slots up to @done + slots are ours; more may be known already. */
-static inline void pb_ring_take_room(PbRing *r, uint64_t done)
+/*
+ * True also where the index is about to wrap, and when more was published than
+ * there was room for: pb_ring_ask_room() tells these apart.
+ */
+static inline bool pb_ring_lacks_room(const PbRing *r, uint64_t head,
+                                      uint32_t n, size_t size)
 {
-    if ((int64_t)(done + r->slots - r->room_end) > 0) {
-        r->room_end = done + r->slots;
-    }
+    /* Of whole slots one is missing when none is left: one instruction less. */
+    return __builtin_constant_p(n) && n == 1 ? head >= r->room_end
+                                             : head + n * size > r->room_end;
 }
 
 static inline void *pb_ring_reserve_of(PbRing *r, uint32_t n, size_t size)
@@ -209,32 +221,35 @@ static inline void *pb_ring_reserve_of(PbRing *r, uint32_t n, size_t size)
     uint64_t head = pb_ring_head(p);
 
     assert(n <= PB_RING_MIN_SLOTS / 2 || n <= r->slots / 2);
-    if (__builtin_expect(n > p->room_end - head, 0)) {
+    if (__builtin_expect(pb_ring_lacks_room(p, head, n, size), 0)) {
         return pb_ring_ask_room(r, n);
     }
-    return r->slot + (head & p->at_mask) * size;
+    return r->slot + (head & p->at_mask);
 }
 
 static inline void *pb_ring_slot_of(PbRing *r, uint32_t i, size_t size)
 {
-    assert(i < pb_ring_room_seen(r));
-    return pb_ring_at(r, pb_ring_head(r) + i, size);
+    assert(i * size < pb_ring_room_seen(r));
+    return pb_ring_at(r, pb_ring_head(r) + i * size);
 }
 
-static inline uint32_t pb_ring_piece(const PbRing *r, uint64_t index,
-                                     uint64_t n)
+/* How many of @bytes from @index on lie in one piece. */
+static inline uint64_t pb_ring_piece(const PbRing *r, uint64_t index,
+                                     uint64_t bytes)
 {
-    uint64_t piece = r->slots - (index & r->mask);
+    uint64_t piece = r->bytes - (index & r->mask);
 
-    return n < piece ? n : piece;
+    return bytes < piece ? bytes : piece;
 }
 
 static inline void *pb_ring_slot_run_of(PbRing *r, uint32_t i, uint32_t *n,
                                         size_t size)
 {
-    assert((uint64_t)i + *n <= pb_ring_room_seen(r));
-    *n = pb_ring_piece(r, pb_ring_head(r) + i, *n);
-    return pb_ring_at(r, pb_ring_head(r) + i, size);
+    uint64_t at = pb_ring_head(r) + i * size;
+
+    assert(((uint64_t)i + *n) * size <= pb_ring_room_seen(r));
+    *n = pb_ring_piece(r, at, *n * size) / size;
+    return pb_ring_at(r, at);
 }
 
 /*
@@ -255,13 +270,12 @@ static inline bool pb_ring_sleeps(PbRingSleeper *s)
                                                  memory_order_acquire), 0);
 }
 
-static inline void pb_ring_publish(PbRing *r, uint32_t n)
+/* That @n slots were reserved is asserted by the next reserve. */
+static inline void pb_ring_publish_of(PbRing *r, uint32_t n, size_t size)
 {
     PbRing *p = PB_RING_PRODUCER(r);
-    uint64_t head = pb_ring_head(p);
+    uint64_t head = pb_ring_head(p) + n * size;
 
-    assert(n <= p->room_end - head);
-    head += n;
     /* From here on the consumer may read and overwrite these slots. */
     atomic_store_explicit(&p->published, head, memory_order_release);
     if (pb_ring_sleeps(&p->consumer)) {

@@ -37,7 +37,7 @@ uint64_t produce(PbRing *r, uint64_t first, uint64_t n, size_t size)
 {
     for (uint64_t i = first; i < first + n; i++) {
         bench_fill(room(r, 1, size), i, size);
-        pb_ring_publish(r, 1);
+        pb_ring_publish_of(r, 1, size);
     }
     return 0;
 }
@@ -66,7 +66,7 @@ uint64_t produce_many(PbRing *r, uint64_t first, uint64_t n, size_t size)
         for (uint32_t i = 0; i < some; i++) {
             bench_fill(slot + i * size, first + i, size);
         }
-        pb_ring_publish(r, some);
+        pb_ring_publish_of(r, some, size);
         first += some;
         n -= some;
     }

@@ -267,9 +267,9 @@ static void test_lines_are_touched_a_group_at_a_time(void)
 
         memset(r->slot, 0xff, SLOTS * size);
         pb_check(pb_ring_reserve_of(r, HALF, size) != NULL);
-        pb_ring_publish(r, HALF);
+        pb_ring_publish_of(r, HALF, size);
         pb_check(pb_ring_reserve_of(r, 1, size) != NULL);
-        pb_ring_publish(r, 1);
+        pb_ring_publish_of(r, 1, size);
         pb_check(pb_ring_peek_of(r, HALF, size) != NULL);
         for (uint32_t i = 0; i < HALF; i += i % 7 + 1) {
             uint32_t n = i + i % 7 + 1 > HALF ? HALF - i : i % 7 + 1;
@@ -352,7 +352,7 @@ static void test_known_slots_need_no_shared_index(void)
     pb_check_u64(pb_ring_peek(r, 1)->seq, 2);
     atomic_store(&r->released, UINT64_MAX / 2);
     pb_check(pb_ring_reserve(r, HALF) != NULL);
-    pb_check_u64(r->room_end, SLOTS);
+    pb_check_u64(r->room_end, SLOTS * PB_EVENT_SIZE);
     pb_ring_free(r);
 }
 
@@ -485,7 +485,25 @@ static void test_order_survives_index_wrap(void)
         pb_check_u64(pb_ring_used(r), 5);
         pop(r, seq, 5);
     }
-    pb_check(pb_ring_head(r) < 3 * SLOTS + 5);    /* it did wrap */
+    pb_check(pb_ring_head(r) < (3 * SLOTS + 5) * PB_EVENT_SIZE);  /* it did */
+    pb_ring_free(r);
+}
+
+/* A number that is known when it is compiled is compared in another way. */
+static void test_one_slot_is_found_across_index_wrap(void)
+{
+    PbRing *r = pb_ring_new_at(SLOTS, NEAR_WRAP - SLOTS / 2);
+
+    for (int lap = 0; lap < 2; lap++) {
+        for (uint64_t i = 0; i < SLOTS; i++) {
+            pb_check(pb_ring_reserve(r, 1) != NULL);
+            pb_ring_publish(r, 1);
+        }
+        pb_check(pb_ring_reserve(r, 1) == NULL);
+        pb_check(pb_ring_peek(r, SLOTS - 1) != NULL);
+        pb_ring_release(r, SLOTS);
+    }
+    pb_check(pb_ring_head(r) < 2 * SLOTS * PB_EVENT_SIZE);        /* it did */
     pb_ring_free(r);
 }
 
@@ -608,6 +626,14 @@ static void publish_unreserved(PbRing *r)
 {
     push(r, 1, SLOTS);
     pb_ring_publish(r, 1);
+    pb_ring_reserve(r, 1);
+}
+
+static void publish_many_unreserved(PbRing *r)
+{
+    push(r, 1, SLOTS - 5);
+    pb_ring_publish(r, 7);
+    pb_ring_reserve(r, HALF);
 }
 
 static void release_unseen(PbRing *r)
@@ -655,6 +681,7 @@ static void test_broken_rules_abort(void)
     pb_skip("built without assertions");
 #else
     pb_check(aborts(publish_unreserved));
+    pb_check(aborts(publish_many_unreserved));
     pb_check(aborts(release_unseen));
     pb_check(aborts(reserve_too_much));
     pb_check(aborts(use_slot_of_the_consumer));
@@ -690,6 +717,7 @@ int main(void)
         PB_TEST(release_of_nothing_changes_nothing),
         PB_TEST(whole_ring_is_released_at_once),
         PB_TEST(order_survives_index_wrap),
+        PB_TEST(one_slot_is_found_across_index_wrap),
         PB_TEST(full_and_empty_hold_across_index_wrap),
         PB_TEST(payload_across_the_end_is_whole),
         PB_TEST(runs_end_at_the_end_and_begin_again),

@@ -192,7 +192,7 @@ static void test_small_releases_reach_a_sleeping_producer(void)
     for (int i = 1; i < GROUP; i++) {
         pb_ring_release(r, 1);
     }
-    pb_check_u64(pb_ring_done(r), NEAR_WRAP + 3);
+    pb_check_u64(pb_ring_done(r), (NEAR_WRAP + 3) * PB_EVENT_SIZE);
     pb_check_u64(atomic_load(&r->producer.sleeping), 1);
     pb_ring_release(r, 1);
     waiter_join(&w);
@@ -325,8 +325,8 @@ static void test_missed_wake_up_costs_a_moment_only(void)
 
         publish_marks(r, side ? SLOTS : 0);
         waiter_start(&w, r, side, 1, LONG_MS);
-        atomic_store_explicit(side ? &r->released : &r->published, 1,
-                              memory_order_release);
+        atomic_store_explicit(side ? &r->released : &r->published,
+                              PB_EVENT_SIZE, memory_order_release);
         waiter_join(&w);
         pb_check(w.result);
         pb_check(w.took_ms < LONG_MS / 2);
@@ -601,7 +601,8 @@ static void run_dense(uint64_t events, int cpu)
     pthread_join(consumer, NULL);
     pb_check_u64(pb_ring_used(s.r), 0);
     pb_check(pb_ring_peek(s.r, 0) == NULL);
-    pb_check_u64(atomic_load(&s.r->released), NEAR_WRAP + events);
+    pb_check_u64(atomic_load(&s.r->released),
+                 (NEAR_WRAP + events) * PB_EVENT_SIZE);
     pb_ring_free(s.r);
 }
 
