@@ -63,7 +63,7 @@ static uint64_t produce(void *opaque, uint64_t first, uint64_t n)
 static inline __attribute__((always_inline))
 uint64_t take(Lines *q, uint64_t first, uint64_t n, bool touch)
 {
-    BenchPair bad = { 0, 0 };
+    BenchBad bad = { 0 };
 
     while (n) {
         uint64_t some = q->slots / 8, at = q->at_consumer;
@@ -75,7 +75,7 @@ uint64_t take(Lines *q, uint64_t first, uint64_t n, bool touch)
             __builtin_ia32_pause();
         }
         for (uint64_t i = 0; i < some; i++) {
-            bad |= bench_differs(line + i * 64, first + i, 64);
+            bench_check(&bad, line + i * 64, first + i, 64);
             if (touch) {
                 *(BenchWord *)(line + i * 64) = 0;
             }
@@ -86,7 +86,7 @@ uint64_t take(Lines *q, uint64_t first, uint64_t n, bool touch)
         first += some;
         n -= some;
     }
-    return bad[0] | bad[1];
+    return bench_bad(&bad);
 }
 
 static uint64_t consume(void *q, uint64_t first, uint64_t n)

@@ -32,7 +32,7 @@ static uint64_t F(produce)(void *opaque, uint64_t first, uint64_t n)
 static uint64_t F(consume)(void *opaque, uint64_t first, uint64_t n)
 {
     Q *q = (Q *)opaque;
-    BenchPair bad = { 0, 0 };
+    BenchBad bad = { 0 };
 
     for (uint64_t i = first; i < first + n; i++) {
         unsigned pauses = bench_pauses;
@@ -41,9 +41,9 @@ static uint64_t F(consume)(void *opaque, uint64_t first, uint64_t n)
         while (!GET(q, &rec)) {
             bench_relax(&pauses);
         }
-        bad |= bench_differs(&rec, i, SIZE);
+        bench_check(&bad, &rec, i, SIZE);
     }
-    return bad[0] | bad[1];
+    return bench_bad(&bad);
 }
 
 #ifdef PUT_MANY
@@ -78,7 +78,7 @@ static uint64_t F(produce_many)(void *opaque, uint64_t first, uint64_t n)
 static uint64_t F(consume_many)(void *opaque, uint64_t first, uint64_t n)
 {
     Q *q = (Q *)opaque;
-    BenchPair bad = { 0, 0 };
+    BenchBad bad = { 0 };
     unsigned pauses = bench_pauses;
 
     while (n) {
@@ -87,7 +87,7 @@ static uint64_t F(consume_many)(void *opaque, uint64_t first, uint64_t n)
         unsigned some = GET_MANY(q, rec, want);
 
         for (unsigned i = 0; i < some; i++) {
-            bad |= bench_differs(&rec[i], first + i, SIZE);
+            bench_check(&bad, &rec[i], first + i, SIZE);
         }
         first += some;
         n -= some;
@@ -97,6 +97,6 @@ static uint64_t F(consume_many)(void *opaque, uint64_t first, uint64_t n)
             bench_relax(&pauses);
         }
     }
-    return bad[0] | bad[1];
+    return bench_bad(&bad);
 }
 #endif

@@ -45,13 +45,13 @@ uint64_t produce(PbRing *r, uint64_t first, uint64_t n, size_t size)
 static inline __attribute__((always_inline))
 uint64_t consume(PbRing *r, uint64_t first, uint64_t n, size_t size)
 {
-    BenchPair bad = { 0, 0 };
+    BenchBad bad = { 0 };
 
     for (uint64_t i = first; i < first + n; i++) {
-        bad |= bench_differs(next(r, size), i, size);
+        bench_check(&bad, next(r, size), i, size);
         pb_ring_release_of(r, 1, size);
     }
-    return bad[0] | bad[1];
+    return bench_bad(&bad);
 }
 
 static inline __attribute__((always_inline))
@@ -76,7 +76,7 @@ uint64_t produce_many(PbRing *r, uint64_t first, uint64_t n, size_t size)
 static inline __attribute__((always_inline))
 uint64_t consume_many(PbRing *r, uint64_t first, uint64_t n, size_t size)
 {
-    BenchPair bad = { 0, 0 };
+    BenchBad bad = { 0 };
 
     while (n) {
         uint32_t some = n < BENCH_BATCH ? n : BENCH_BATCH;
@@ -85,13 +85,13 @@ uint64_t consume_many(PbRing *r, uint64_t first, uint64_t n, size_t size)
         next(r, size);
         slot = pb_ring_peek_run_of(r, 0, &some, size);
         for (uint32_t i = 0; i < some; i++) {
-            bad |= bench_differs(slot + i * size, first + i, size);
+            bench_check(&bad, slot + i * size, first + i, size);
         }
         pb_ring_release_of(r, some, size);
         first += some;
         n -= some;
     }
-    return bad[0] | bad[1];
+    return bench_bad(&bad);
 }
 
 static void destroy(void *q)

@@ -23,21 +23,21 @@ template <size_t size> static void destroy(void *q)
 template <size_t size>
 static uint64_t consume_place(void *q, uint64_t first, uint64_t n)
 {
-    BenchPair bad = { 0, 0 };
+    BenchBad bad = { 0 };
     uint64_t end = first + n;
     unsigned pauses = bench_pauses;
 
     while (first < end) {
         if (static_cast<Queue<size> *>(q)->consume_all(
                 [&](const Rec<size> &rec) {
-                    bad |= bench_differs(&rec, first++, size);
+                    bench_check(&bad, &rec, first++, size);
                 })) {
             pauses = bench_pauses;
         } else {
             bench_relax(&pauses);
         }
     }
-    return bad[0] | bad[1];
+    return bench_bad(&bad);
 }
 
 #define OPS(size) { \

@@ -56,7 +56,7 @@ static inline __attribute__((always_inline))
 uint64_t consume_place(struct rte_ring *r, uint64_t first, uint64_t n,
                        size_t size)
 {
-    BenchPair bad = { 0, 0 };
+    BenchBad bad = { 0 };
     unsigned pauses = bench_pauses;
 
     while (n) {
@@ -70,17 +70,17 @@ uint64_t consume_place(struct rte_ring *r, uint64_t first, uint64_t n,
         }
         pauses = bench_pauses;
         for (unsigned i = 0; i < z.n1; i++) {
-            bad |= bench_differs((char *)z.ptr1 + i * size, first + i, size);
+            bench_check(&bad, (char *)z.ptr1 + i * size, first + i, size);
         }
         for (unsigned i = z.n1; i < some; i++) {
-            bad |= bench_differs((char *)z.ptr2 + (i - z.n1) * size,
+            bench_check(&bad, (char *)z.ptr2 + (i - z.n1) * size,
                                  first + i, size);
         }
         rte_ring_dequeue_zc_elem_finish(r, some);
         first += some;
         n -= some;
     }
-    return bad[0] | bad[1];
+    return bench_bad(&bad);
 }
 
 #define PEER(size) \
