@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* backup-inspect.c: the walks of a frozen Backup. */
 #include <errno.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
 
 #include "backup-internal.h"
 #include "pb-step.h"
@@ -325,4 +327,9 @@ bool pb_backup_detached(const PbBackup *b)
 const PbMem *pb_backup_mem(const PbBackup *b)
 {
     return &b->mem;
+}
+
+int pb_backup_open_stats(const PbBackup *b)
+{
+    return ioctl(b->v.fd, KVM_GET_STATS_FD, 0);
 }

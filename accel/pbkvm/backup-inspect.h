@@ -104,4 +104,11 @@ bool pb_backup_detached(const PbBackup *b);
 /* Its RAM and where the guest sees it. */
 const PbMem *pb_backup_mem(const PbBackup *b);
 
+/*
+ * KVM's statistics of its vCPU (KVM_GET_STATS_FD): a new fd, to be closed by
+ * the caller, or -1 with errno.  Before its thread starts: KVM would answer
+ * when the guest has an exit.
+ */
+int pb_backup_open_stats(const PbBackup *b);
+
 #endif /* BACKUP_INSPECT_H */

@@ -142,6 +142,7 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
         return false;
     }
     pbkvm_backup_starts();
+    pbkvm_inspect_meet(s);
     qemu_thread_create(&s->backup_thread, "Backup/pbkvm", backup_thread,
                        s->backup, QEMU_THREAD_JOINABLE);
     return true;

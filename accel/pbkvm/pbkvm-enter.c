@@ -69,6 +69,11 @@ static int inject_irq(PbkvmState *s, CPUState *cpu)
     if (ret || !takes_interrupts(cpu->kvm_run)) {
         return ret;
     }
+    /* An NMI that KVM was given, and returned before it entered, is first. */
+    ret = pb_half_delivered(&s->primary, true);
+    if (ret) {
+        return ret < 0 ? ret : 0;
+    }
     cpu_reset_interrupt(cpu, CPU_INTERRUPT_HARD);
     irq = cpu_get_pic_interrupt(cpu_env(cpu));
     return irq >= 0 ? pb_record_irq(s->rec, irq) : 0;

@@ -230,11 +230,29 @@ void pbkvm_inspect_flush(PbkvmState *s)
     }
 }
 
+/* Which vCPU query-stats tells of: QEMU's KVM code asks that of all CPUs. */
+static void show_stats(CPUState *cpu, int fd)
+{
+    if (cpu->kvm_vcpu_stats_fd >= 0) {
+        close(cpu->kvm_vcpu_stats_fd);    /* would keep the Backup's VM */
+    }
+    cpu->kvm_vcpu_stats_fd = fd;
+}
+
+void pbkvm_inspect_meet(PbkvmState *s)
+{
+    if (s->backup_cpu) {
+        show_stats(s->backup_cpu, pb_backup_open_stats(s->backup));
+    }
+}
+
 void pbkvm_inspect_forget(PbkvmState *s)
 {
     if (s->backup_cpu) {
         s->backup_cpu->vcpu_dirty = false;
         s->inspect->froze = false;
+        show_stats(s->backup_cpu, ioctl(s->backup_cpu->kvm_fd,
+                                        KVM_GET_STATS_FD, 0));
     }
 }
 
@@ -402,6 +420,8 @@ void pbkvm_inspect_init(PbkvmState *s)
     s->backup_cpu = cpu;
     object_property_add_child(OBJECT(current_machine), "pbkvm-backup", obj);
     object_unref(obj);
+    /* As when it is realized, which this one never is. */
+    DEVICE(cpu)->canonical_path = object_get_canonical_path(obj);
     make_process(first_cpu, CLUSTER_PRIMARY, "pbkvm-process-primary");
     make_process(cpu, CLUSTER_BACKUP, "pbkvm-process-backup");
     memory_region_init_io(&s->inspect->memory, OBJECT(s), &memory_ops, s,
@@ -410,6 +430,7 @@ void pbkvm_inspect_init(PbkvmState *s)
     cpu_env(cpu)->a20_mask = -1;
     cpu->kvm_state = &s->parent_obj;
     cpu->kvm_fd = stand_in(s);
+    cpu->kvm_vcpu_stats_fd = ioctl(cpu->kvm_fd, KVM_GET_STATS_FD, 0);
     cpu->num_ases = 1;
     cpu_address_space_init(cpu, 0, "pbkvm-backup", &s->inspect->memory);
     cpu_list_add(cpu);

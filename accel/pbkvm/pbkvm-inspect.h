@@ -38,6 +38,9 @@ void pbkvm_detach(PbkvmState *s, const char *what);
  */
 void pbkvm_inspect_flush(PbkvmState *s);
 
+/* This Backup is made, and its thread starts next: it is seen from now on. */
+void pbkvm_inspect_meet(PbkvmState *s);
+
 /* This Backup goes: so does what was seen of it. */
 void pbkvm_inspect_forget(PbkvmState *s);
 

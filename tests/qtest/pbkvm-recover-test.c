@@ -9,8 +9,12 @@
 #include "qemu/osdep.h"
 #include "pbkvm-query.h"
 #include "pbkvm-rom.h"
+#include "qobject/qlist.h"
 
 #define SCRATCH 0x3ff
+
+#define PRIMARY "/machine/unattached/device[0]"
+#define BACKUP  "/machine/pbkvm-backup"
 
 /* More events than the ring holds. */
 #define A_RING 5000
@@ -62,6 +66,44 @@ static void make_diverge(QTestState *qts)
 {
     qtest_outb(qts, SCRATCH, 1);
     qtest_qmp_eventwait(qts, "PBKVM_DIVERGED");
+}
+
+/* Exits of CPU @cpu so far, as KVM counts them for query-stats. */
+static int64_t exits_of(QTestState *qts, const char *cpu)
+{
+    QDict *reply = qtest_qmp(qts, "{ 'execute': 'query-stats', 'arguments': {"
+                             " 'target': 'vcpu', 'vcpus': [ %s ],"
+                             " 'providers': [ { 'provider': 'kvm',"
+                             " 'names': [ 'exits' ] } ] } }", cpu);
+    QDict *found, *stat;
+    int64_t value;
+
+    g_assert(qdict_haskey(reply, "return"));
+    found = qobject_to(QDict, qlist_peek(qdict_get_qlist(reply, "return")));
+    stat = qobject_to(QDict, qlist_peek(qdict_get_qlist(found, "stats")));
+    value = qdict_get_int(stat, "value");
+    qobject_unref(reply);
+    return value;
+}
+
+static void test_exits(void)
+{
+    QTestState *qts = start(",backup=off");
+
+    g_assert_cmpint(exits_of(qts, PRIMARY), >, 0);
+    g_assert_cmpint(exits_of(qts, BACKUP), ==, 0);
+    begin(qts, 0);
+    await_more(qts, "events-read", 200);
+    g_assert_cmpint(exits_of(qts, BACKUP), >, 200);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
+    g_assert_cmpint(exits_of(qts, BACKUP), >, 200);
+    g_assert_cmpint(exits_of(qts, PRIMARY), >, exits_of(qts, BACKUP));
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
+    make_diverge(qts);
+    begin(qts, 0);
+    await_more(qts, "events-read", 200);
+    g_assert_cmpint(exits_of(qts, BACKUP), >, 200);
+    qtest_quit(qts);
 }
 
 static void test_backup_later(void)
@@ -145,6 +187,7 @@ int main(int argc, char **argv)
                         test_primary_goes_on);
     qtest_add_func("/pbkvm/recover/resync", test_resync);
     qtest_add_func("/pbkvm/recover/order", test_wrong_order);
+    qtest_add_func("/pbkvm/recover/exits", test_exits);
     ret = g_test_run();
     unlink(rom_file);
     g_free(rom_file);
