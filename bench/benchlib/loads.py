@@ -81,14 +81,23 @@ def recorded(vm):
     return vm.rr_file.stat().st_size if vm.rr_file.exists() else None
 
 
+def counted(vm):
+    """What is counted of the guest so far: KVM's exits, or the instructions
+    that QEMU's recorder has counted."""
+    if vm.kvm:
+        return {"exits": vm.exits()}
+    return {"instructions": vm.qmp("query-replay")["icount"]}
+
+
 def watch(vm, work):
     """What WORK costs. A Backup's processor time is counted until it has
     lived through all of it."""
-    before, old = vm.used(fresh=True), recorded(vm)
+    before, old, count = vm.used(fresh=True), recorded(vm), counted(vm)
     start = time.monotonic()
     work()
     figures = {"seconds": time.monotonic() - start}
     figures |= history(vm, old, recorded(vm))
+    figures |= {name: now - count[name] for name, now in counted(vm).items()}
     if vm.has_backup:
         vm.settle()
     after = vm.used()

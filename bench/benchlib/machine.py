@@ -29,6 +29,7 @@ MEMORY = 128
 LAB_MEMORY = 1536                 # lab/run's default
 INNER = "/run/lab/meter"          # where the meter listens in the lab
 COUNTER = BUILD / "native" / "bench" / "core" / "count-thread"
+FIRST_CPU = "/machine/unattached/device[0]"
 FIFO = 8                          # a UART's, and room for other characters
 
 # A machine as pbkvm makes it, for the others.
@@ -82,6 +83,7 @@ class Machine(Guest):
             wrap=[str(TOP / "bench" / "meter"), INNER])
         self.counted = kind == "counted"
         self.pbkvm = accel.startswith("pbkvm")
+        self.kvm = "kvm" in accel
         self.has_backup = self.pbkvm and "backup=off" not in accel
         self.meter = None
         self.prompt_due = False   # enter() leaves it to type()
@@ -140,6 +142,13 @@ class Machine(Guest):
         answer = self._ask_meter("fresh" if fresh else "look")
         return Use(answer["cpu_s"], answer["threads"],
                    answer["peak_kib"] / 1024)
+
+    def exits(self):
+        """How often KVM has left the (Primary's) guest so far."""
+        cpus = self.qmp("query-stats", target="vcpu",
+                        providers=[{"provider": "kvm", "names": ["exits"]}])
+        return next(cpu["stats"][0]["value"] for cpu in cpus
+                    if cpu["qom-path"] == FIRST_CPU)
 
     def boot(self):
         """From power-on to the prompt."""
