@@ -163,7 +163,8 @@ static QTestState *start_busy(void)
     return qts;
 }
 
-static pid_t backup_thread(QTestState *qts)
+/* 0: it has not got its name yet. */
+static pid_t find_backup_thread(QTestState *qts)
 {
     g_autofree char *tasks = g_strdup_printf("/proc/%d/task",
                                              (int)qtest_pid(qts));
@@ -180,7 +181,14 @@ static pid_t backup_thread(QTestState *qts)
             return atoi(tid);
         }
     }
-    g_assert_not_reached();
+    return 0;
+}
+
+/* A thread names itself when it first runs. */
+static pid_t backup_thread(QTestState *qts)
+{
+    wait_for(qts, "events-read", 1);
+    return find_backup_thread(qts);
 }
 
 static int64_t times_woken(QTestState *qts)
