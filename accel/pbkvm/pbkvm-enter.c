@@ -7,7 +7,6 @@
 #include "cpu.h"
 
 #include "branch-counter.h"
-#include "pb-inject.h"
 #include "pb-step.h"
 #include "pbkvm.h"
 
@@ -63,16 +62,14 @@ static int inject_nmi(PbkvmState *s, CPUState *cpu)
 
 static int inject_irq(PbkvmState *s, CPUState *cpu)
 {
-    int irq, ret = pb_vcpu_complete(&s->primary);
+    int irq, ret = pb_record_may_irq(s->rec);
 
-    /* Completing may have changed it; the PIC is asked only once. */
-    if (ret || !takes_interrupts(cpu->kvm_run)) {
-        return ret;
-    }
-    /* An NMI that KVM was given, and returned before it entered, is first. */
-    ret = pb_half_delivered(&s->primary, true);
+    /*
+     * The PIC is asked only once.  KVM says it is ready, too, when it was given
+     * an NMI and has returned before it entered: that one is first.
+     */
     if (ret) {
-        return ret < 0 ? ret : 0;
+        return ret == -EAGAIN ? 0 : ret;
     }
     cpu_reset_interrupt(cpu, CPU_INTERRUPT_HARD);
     irq = cpu_get_pic_interrupt(cpu_env(cpu));

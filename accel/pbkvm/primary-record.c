@@ -308,7 +308,7 @@ static int emit_here(PbRecorder *r, PbEventKind kind, uint16_t arg)
     return 0;
 }
 
-int pb_record_irq(PbRecorder *r, uint8_t vector)
+int pb_record_may_irq(PbRecorder *r)
 {
     int ret = pb_vcpu_complete(r->v);
 
@@ -318,6 +318,13 @@ int pb_record_irq(PbRecorder *r, uint8_t vector)
         ret = ret == 1 || !r->v->run->ready_for_interrupt_injection ||
               !r->v->run->if_flag ? -EAGAIN : ret;
     }
+    return ret;
+}
+
+int pb_record_irq(PbRecorder *r, uint8_t vector)
+{
+    int ret = pb_record_may_irq(r);
+
     if (ret == 0) {
         ret = emit_here(r, PB_EVENT_IRQ, vector);
     }

@@ -86,6 +86,12 @@ void pb_record_mem_slot(PbRecorder *r, unsigned slot, const PbSlotChange *c);
 void pb_record_state(PbRecorder *r, const PbState *s);
 
 /*
+ * Whether pb_record_irq() would be taken now: 0, or what it would return.  For
+ * who loses an interrupt by asking which one it is.
+ */
+int pb_record_may_irq(PbRecorder *r);
+
+/*
  * Inject external interrupt @vector, and record it.  The vCPU must be ready
  * (run->ready_for_interrupt_injection, IF set); a pending exit is completed
  * first.  0, 1: KVM wants a further exit answered first, nothing was
