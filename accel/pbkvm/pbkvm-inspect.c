@@ -430,7 +430,8 @@ void pbkvm_inspect_init(PbkvmState *s)
     cpu_env(cpu)->a20_mask = -1;
     cpu->kvm_state = &s->parent_obj;
     cpu->kvm_fd = stand_in(s);
-    cpu->kvm_vcpu_stats_fd = ioctl(cpu->kvm_fd, KVM_GET_STATS_FD, 0);
+    cpu->kvm_vcpu_stats_fd = -1;
+    pbkvm_inspect_forget(s);
     cpu->num_ases = 1;
     cpu_address_space_init(cpu, 0, "pbkvm-backup", &s->inspect->memory);
     cpu_list_add(cpu);
