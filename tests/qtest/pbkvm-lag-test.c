@@ -163,14 +163,15 @@ static QTestState *start_busy(void)
     return qts;
 }
 
-/* 0: it has not got its name yet. */
-static pid_t find_backup_thread(QTestState *qts)
+static pid_t backup_thread(QTestState *qts)
 {
     g_autofree char *tasks = g_strdup_printf("/proc/%d/task",
                                              (int)qtest_pid(qts));
-    g_autoptr(GDir) all = g_dir_open(tasks, 0, NULL);
+    g_autoptr(GDir) all = NULL;
     const char *tid;
 
+    wait_for(qts, "events-read", 1);      /* a thread names itself */
+    all = g_dir_open(tasks, 0, NULL);
     g_assert(all);
     while ((tid = g_dir_read_name(all))) {
         g_autofree char *file = g_strdup_printf("%s/%s/comm", tasks, tid);
@@ -181,14 +182,7 @@ static pid_t find_backup_thread(QTestState *qts)
             return atoi(tid);
         }
     }
-    return 0;
-}
-
-/* A thread names itself when it first runs. */
-static pid_t backup_thread(QTestState *qts)
-{
-    wait_for(qts, "events-read", 1);
-    return find_backup_thread(qts);
+    g_assert_not_reached();
 }
 
 static int64_t times_woken(QTestState *qts)
