@@ -10,6 +10,7 @@ EVENT = 64                        # bytes of one event in the history
 WITH_PAYLOAD = ("mem-write", "mem-slot", "state")
 BOOT = "boot"
 BACKUP = "Backup/pbkvm"           # the thread
+PRIMARY = "/machine/unattached/device[0]"
 
 # What tables call it, what the shell is told, and the clock of its guest.
 Load = collections.namedtuple("Load", "title command hz", defaults=(100,))
@@ -81,23 +82,23 @@ def recorded(vm):
     return vm.rr_file.stat().st_size if vm.rr_file.exists() else None
 
 
-def counted(vm):
+def counts(vm):
     """What is counted of the guest so far: KVM's exits, or the instructions
     that QEMU's recorder has counted."""
     if vm.kvm:
-        return {"exits": vm.exits()}
+        return {"exits": vm.exits()[PRIMARY]}
     return {"instructions": vm.qmp("query-replay")["icount"]}
 
 
 def watch(vm, work):
     """What WORK costs. A Backup's processor time is counted until it has
     lived through all of it."""
-    before, old, count = vm.used(fresh=True), recorded(vm), counted(vm)
+    before, old, count = vm.used(fresh=True), recorded(vm), counts(vm)
     start = time.monotonic()
     work()
     figures = {"seconds": time.monotonic() - start}
     figures |= history(vm, old, recorded(vm))
-    figures |= {name: now - count[name] for name, now in counted(vm).items()}
+    figures |= {name: now - count[name] for name, now in counts(vm).items()}
     if vm.has_backup:
         vm.settle()
     after = vm.used()

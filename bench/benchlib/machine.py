@@ -29,7 +29,6 @@ MEMORY = 128
 LAB_MEMORY = 1536                 # lab/run's default
 INNER = "/run/lab/meter"          # where the meter listens in the lab
 COUNTER = BUILD / "native" / "bench" / "core" / "count-thread"
-FIRST_CPU = "/machine/unattached/device[0]"
 FIFO = 8                          # a UART's, and room for other characters
 
 # A machine as pbkvm makes it, for the others.
@@ -142,13 +141,6 @@ class Machine(Guest):
         answer = self._ask_meter("fresh" if fresh else "look")
         return Use(answer["cpu_s"], answer["threads"],
                    answer["peak_kib"] / 1024)
-
-    def exits(self):
-        """How often KVM has left the (Primary's) guest so far."""
-        cpus = self.qmp("query-stats", target="vcpu",
-                        providers=[{"provider": "kvm", "names": ["exits"]}])
-        return next(cpu["stats"][0]["value"] for cpu in cpus
-                    if cpu["qom-path"] == FIRST_CPU)
 
     def boot(self):
         """From power-on to the prompt."""

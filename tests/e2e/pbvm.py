@@ -319,6 +319,17 @@ class Guest:
                 raise Failure(f"the Backup does not reach event {end}")
             self.wait(PACE)
 
+    def hush(self):
+        """Linux tells the console nothing amid what the shell prints, not
+        even of NMIs."""
+        self.run("echo 0 > /proc/sys/kernel/printk")
+
+    def exits(self):
+        """{a CPU's path: how often KVM has left its guest so far}."""
+        return {cpu["qom-path"]: cpu["stats"][0]["value"]
+                for cpu in self.qmp("query-stats", target="vcpu", providers=[
+                    {"provider": "kvm", "names": ["exits"]}])}
+
     def query(self):
         return self.qmp("query-pbkvm")
 
