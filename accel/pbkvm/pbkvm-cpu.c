@@ -29,6 +29,8 @@ typedef struct MaskedFeature {
 #define NESTED "a nested guest's exits are not recorded"
 #define WAITS  "how it ends depends on the host's time"
 
+#define LEAVE_OUT "Leave it out; pbkvm masks it.\n"
+
 /* docs/determinism.md has a row for each. */
 static const MaskedFeature masked[] = {
     { FEAT_1_EDX, CPUID_TSC, "tsc", TIME },
@@ -79,7 +81,7 @@ static bool refuse_wanted(CPUX86State *env, Error **errp)
         if (env->features[m->word] & env->user_features[m->word] & m->bits) {
             error_setg(errp, "pbkvm: -cpu asks for %s, which a Backup cannot "
                        "repeat: %s", m->name, m->reason);
-            error_append_hint(errp, "Leave it out; pbkvm masks it.\n");
+            error_append_hint(errp, LEAVE_OUT);
             return false;
         }
     }
@@ -94,6 +96,7 @@ static bool pbkvm_cpu_realize(CPUState *cs, Error **errp)
     if (X86_CPU(cs)->enable_pmu) {
         error_setg(errp, "pbkvm: -cpu asks for pmu, which a Backup cannot "
                    "repeat: " COUNTS);
+        error_append_hint(errp, LEAVE_OUT);
         return false;
     }
     if (!refuse_wanted(env, errp)) {
@@ -116,6 +119,7 @@ static void pbkvm_cpu_init(CPUState *cs)
     kvm_instance_init(cs);
     cpu->expose_kvm = false;
     /* What is set so far are defaults: only the user's wishes count. */
+    cpu->enable_pmu = false;                       /* -cpu host has it on */
     memset(&cpu->env.user_features, 0, sizeof(cpu->env.user_features));
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-refuse.c: what cannot be recorded is refused at start, by name.
+ * pbkvm-refuse.c: what cannot be recorded is refused by name, at start and when
+ * a device is added.
  *
  * A device is refused when it can write guest memory or raise work outside
  * the vCPU's exits (disks, network cards, USB, virtio, passthrough).
@@ -12,12 +13,13 @@
 #include "qapi/error.h"
 #include "hw/boards.h"
 #include "hw/i386/pc.h"
+#include "hw/mem/pc-dimm.h"
 #include "hw/qdev-core.h"
-#include "net/net.h"
 #include "qom/object.h"
 #include "system/block-backend.h"
 #include "system/iothread.h"
 #include "system/runstate.h"
+#include "system/system.h"
 
 #include "pbkvm.h"
 
@@ -109,6 +111,11 @@ bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp)
                    "are found by bitmap");
         return false;
     }
+    if (enable_cpu_pm) {
+        error_setg(errp, "pbkvm: -overcommit cpu-pm=on: expected off; a guest "
+                   "that halts unseen cannot be recorded");
+        return false;
+    }
     if (wants_nic("net") || wants_nic("nic")) {
         error_setg(errp, "pbkvm: a network card, which QEMU adds unless told "
                    "otherwise, cannot be recorded yet");
@@ -128,66 +135,79 @@ bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp)
     return tame_machine(ms, errp);
 }
 
-/* Types that act on their own; the first match names the reason. */
-static const struct {
+/* What acts on its own. */
+typedef struct Refused {
     const char *type;
-    const char *reason;
-} refused[] = {
+    const char *what;
+    const char *hint;                 /* NULL: "Leave it out." */
+} Refused;
+
+static const Refused refused[] = {
     { "virtio-device", "a virtio device" },
     { "vfio-pci", "a passed-through device" },
-    { "ivshmem-plain", "memory shared with others" },
-    { "pci-ohci", "a USB controller" },
-    { "pci-uhci-usb", "a USB controller" },
-    { "usb-host-controller", "a USB controller" },
-    { "usb-device", "a USB device" },
+    { "ivshmem-common", "memory shared with others" },
     { "nvme", "a disk controller" },
     { "megasas-base", "a disk controller" },
+    { "mptsas1068", "a disk controller" },
+    { "pvscsi", "a disk controller" },
+    { "ufs", "a disk controller" },
     { "sysbus-ahci", "a disk controller" },
-    { "ich9-ahci", "a disk controller" },
+    { "ich9-ahci", "a disk controller",
+      "Leave it out; -machine q35 needs sata=off for that." },
     { "intel-iommu", "an IOMMU" },
     { "edu", "a DMA device" },
     { "sb16", "a DMA device" },
-    { "intel-hda-generic", "a DMA device" },
+    { "cs4231a", "a DMA device" },
+    { "gus", "a DMA device" },
+    { "ES1370", "a DMA device" },
     { "AC97", "a DMA device" },
+    { "intel-hda-generic", "a DMA device" },
+    { TYPE_IOTHREAD, "a thread of devices" },
 };
 
-static int refuse_object(Object *obj, void *opaque)
+/* Whole kinds of devices. */
+static const struct {
+    DeviceCategory category;
+    const char *what;
+} refused_kinds[] = {
+    { DEVICE_CATEGORY_NETWORK, "a network card" },
+    { DEVICE_CATEGORY_USB, "a USB controller" },
+};
+
+static bool is_refused(Object *obj, Refused *why)
 {
-    Error **errp = opaque;
+    Object *device = object_dynamic_cast(obj, TYPE_DEVICE);
     size_t i;
 
     for (i = 0; i < ARRAY_SIZE(refused); i++) {
         if (object_dynamic_cast(obj, refused[i].type)) {
-            error_setg(errp, "pbkvm: %s is %s, which cannot be recorded yet",
-                       object_get_typename(obj), refused[i].reason);
-            error_append_hint(errp, "Leave it out of the command line.\n");
-            return 1;
+            *why = refused[i];
+            return true;
         }
     }
-    if (object_dynamic_cast(obj, TYPE_IOTHREAD)) {
-        error_setg(errp, "pbkvm: iothread: devices must not act beside the "
-                   "vCPU");
-        return 1;
+    for (i = 0; device && i < ARRAY_SIZE(refused_kinds); i++) {
+        if (test_bit(refused_kinds[i].category,
+                     DEVICE_GET_CLASS(device)->categories)) {
+            *why = (Refused) { .what = refused_kinds[i].what };
+            return true;
+        }
     }
-    return 0;
+    return false;
 }
 
-static bool check_nics(Error **errp)
+/* For object_child_foreach_recursive(). */
+static int refuse_object(Object *obj, void *opaque)
 {
-    NetClientState *nic[8];
-    int n = qemu_find_net_clients_except(NULL, nic, NET_CLIENT_DRIVER_NONE,
-                                         ARRAY_SIZE(nic));
-    int i;
+    Error **errp = opaque;
+    Refused why;
 
-    for (i = 0; i < MIN(n, (int)ARRAY_SIZE(nic)); i++) {
-        if (nic[i]->info->type == NET_CLIENT_DRIVER_NIC) {
-            error_setg(errp, "pbkvm: %s is a network card, which cannot be "
-                       "recorded yet", nic[i]->model);
-            error_append_hint(errp, "Add -nic none.\n");
-            return false;
-        }
+    if (!is_refused(obj, &why)) {
+        return 0;
     }
-    return true;
+    error_setg(errp, "pbkvm: %s is %s, which cannot be recorded yet",
+               object_get_typename(obj), why.what);
+    error_append_hint(errp, "%s\n", why.hint ? why.hint : "Leave it out.");
+    return 1;
 }
 
 static bool check_disks(Error **errp)
@@ -208,9 +228,32 @@ static bool check_disks(Error **errp)
     return true;
 }
 
+static bool (*machine_allows)(MachineState *ms, DeviceState *dev,
+                              Error **errp);
+
+/* The same for a device that is added to the running machine. */
+static bool allow_hotplug(MachineState *ms, DeviceState *dev, Error **errp)
+{
+    Object *obj = OBJECT(dev);
+
+    if (object_dynamic_cast(obj, TYPE_PC_DIMM)) {
+        error_setg(errp, "pbkvm: %s: memory cannot be added to a machine "
+                   "while it is recorded", object_get_typename(obj));
+        error_append_hint(errp, "Give it on the command line.\n");
+        return false;
+    }
+    return !refuse_object(obj, errp) &&
+           !object_child_foreach_recursive(obj, refuse_object, errp) &&
+           (!machine_allows || machine_allows(ms, dev, errp));
+}
+
 bool pbkvm_check_devices(Error **errp)
 {
-    return check_nics(errp) && check_disks(errp) &&
+    MachineClass *mc = MACHINE_GET_CLASS(current_machine);
+
+    machine_allows = mc->hotplug_allowed;
+    mc->hotplug_allowed = allow_hotplug;
+    return check_disks(errp) &&
            !object_child_foreach_recursive(object_get_root(), refuse_object,
                                            errp);
 }

@@ -110,8 +110,18 @@ static const Refusal refusals[] = {
     { "usb", "-accel pbkvm -device piix3-usb-uhci -nic none",
       "pbkvm: piix3-usb-uhci is a USB controller, which cannot be recorded "
       "yet" },
+    { "usb-3", "-accel pbkvm -device qemu-xhci -nic none",
+      "pbkvm: qemu-xhci is a USB controller, which cannot be recorded yet" },
+    { "scsi", "-accel pbkvm -device pvscsi -nic none",
+      "pbkvm: pvscsi is a disk controller, which cannot be recorded yet" },
+    { "q35", "-accel pbkvm -machine q35 -nic none",
+      "pbkvm: ich9-ahci is a disk controller, which cannot be recorded yet\n"
+      "Leave it out; -machine q35 needs sata=off for that." },
+    { "cpu-pm", "-accel pbkvm -overcommit cpu-pm=on -nic none",
+      "pbkvm: -overcommit cpu-pm=on: expected off; a guest that halts unseen "
+      "cannot be recorded" },
     { "iothread", "-accel pbkvm -object iothread,id=io -nic none",
-      "pbkvm: iothread: devices must not act beside the vCPU" },
+      "pbkvm: iothread is a thread of devices, which cannot be recorded yet" },
 };
 
 static char *run(const char *args, int *status)
