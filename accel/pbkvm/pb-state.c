@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-state.c: the whole architectural state of a vCPU. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,80 +16,15 @@
 #define FX_ST0   32
 #define FX_XSTATE_HEADER 512
 
-static const uint32_t state_msrs[] = {
-    0x174, 0x175, 0x176,             /* SYSENTER CS, ESP, EIP */
-    0x277,                           /* PAT */
-    0x1d9,                           /* DEBUGCTL */
-    0x200, 0x201, 0x202, 0x203,      /* variable MTRRs */
-    0x204, 0x205, 0x206, 0x207,
-    0x208, 0x209, 0x20a, 0x20b,
-    0x20c, 0x20d, 0x20e, 0x20f,
-    0x2ff,                           /* MTRR default type */
-    0x1a0,                           /* MISC_ENABLE */
-};
-
-_Static_assert(sizeof(state_msrs) / sizeof(state_msrs[0]) <=
-               PB_STATE_MAX_MSRS, "room for every MSR");
-
-typedef struct OneMsr {
-    struct kvm_msrs info;
-    struct kvm_msr_entry entry;
-} OneMsr;
-
-/* KVM's calls stop at the first MSR this host lacks: ask one by one. */
-static bool get_msr(PbVcpu *v, uint32_t index, OneMsr *one)
-{
-    memset(one, 0, sizeof(*one));
-    one->info.nmsrs = 1;
-    one->entry.index = index;
-    return pb_vcpu_ioctl(v, KVM_GET_MSRS, one) == 1;
-}
-
-static void get_msrs(PbVcpu *v, PbState *s)
-{
-    OneMsr one;
-    unsigned i;
-
-    s->msrs = 0;
-    for (i = 0; i < sizeof(state_msrs) / sizeof(state_msrs[0]); i++) {
-        if (get_msr(v, state_msrs[i], &one)) {
-            s->msr[s->msrs++] = one.entry;
-        }
-    }
-}
-
-/* Some can be read but not written; those have their value already. */
-static int put_msrs(PbVcpu *v, const PbState *s)
-{
-    OneMsr one;
-    unsigned i;
-
-    for (i = 0; i < s->msrs; i++) {
-        if (get_msr(v, s->msr[i].index, &one) &&
-            one.entry.data == s->msr[i].data) {
-            continue;
-        }
-        one.info.nmsrs = 1;
-        one.entry = s->msr[i];
-        if (pb_vcpu_ioctl(v, KVM_SET_MSRS, &one) != 1) {
-            return -EINVAL;
-        }
-    }
-    return 0;
-}
-
 const char *pb_state_check(const PbState *s)
 {
-    unsigned known = sizeof(state_msrs) / sizeof(state_msrs[0]);
-    unsigned i, j;
+    unsigned i;
 
-    if (s->msrs > PB_STATE_MAX_MSRS) {
+    if (s->msrs > PB_MSRS_MAX) {
         return "too many MSRs";
     }
     for (i = 0; i < s->msrs; i++) {
-        for (j = 0; j < known && s->msr[i].index != state_msrs[j]; j++) {
-        }
-        if (j == known) {
+        if (!pb_msrs_has(s->msr[i].index)) {
             return "an MSR that is no part of a state";
         }
     }
@@ -121,7 +55,7 @@ int pb_state_get(PbVcpu *v, PbState *s)
             return ret;
         }
     }
-    get_msrs(v, s);
+    s->msrs = pb_msrs_get(v, s->msr);
     return 0;
 }
 
@@ -141,7 +75,7 @@ int pb_state_put(PbVcpu *v, const PbState *s)
     };
     const unsigned parts = sizeof(part) / sizeof(part[0]);
     unsigned i, at = pb_remedy(PB_REMEDY_EVENTS) ? 0 : parts - 1;
-    int ret = put_msrs(v, s);
+    int ret = pb_msrs_put(v, s->msr, s->msrs);
 
     for (i = 0; ret >= 0 && i < parts; i++, at = (at + 1) % parts) {
         ret = pb_vcpu_ioctl(v, part[at].req, (void *)part[at].from);

@@ -15,10 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pb-vcpu.h"
-
-/* MSRs that are part of the state; the time-varying ones are not. */
-#define PB_STATE_MAX_MSRS 24
+#include "pb-msrs.h"
 
 typedef struct PbState {
     struct kvm_regs regs;
@@ -27,7 +24,7 @@ typedef struct PbState {
     struct kvm_vcpu_events events;
     struct kvm_mp_state mp_state;
     uint32_t msrs;
-    struct kvm_msr_entry msr[PB_STATE_MAX_MSRS];
+    struct kvm_msr_entry msr[PB_MSRS_MAX];
     struct kvm_xsave xsave;
 } PbState;
 

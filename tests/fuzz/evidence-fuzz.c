@@ -305,7 +305,7 @@ static void check_opened(const PbEvidence *e)
 
     fuzz_check(e->mem.blocks >= 1 && e->mem.blocks <= PB_MEM_MAX_BLOCKS);
     fuzz_check(e->cpuid->nent >= 1 && e->cpuid->nent <= PB_EVIDENCE_MAX_CPUID);
-    fuzz_check(e->state.msrs <= PB_STATE_MAX_MSRS);
+    fuzz_check(e->state.msrs <= PB_MSRS_MAX);
     fuzz_check(e->info.at.partials <= PB_MAX_PARTIAL);
     fuzz_check(e->last_seq - e->info.at.seq == e->events);
     pb_evidence_check_host(&e->info, e->cpuid, &host, NULL, text,

@@ -54,8 +54,8 @@ static size_t body(uint32_t kind, size_t offset)
 
 static void test_other_version_is_named(void)
 {
-    REFUSED(offsetof(PbEvidenceHead, version), uint32_t, 2,
-            "version 2 with events of version 4, expected 1 and 4");
+    REFUSED(offsetof(PbEvidenceHead, version), uint32_t, 1,
+            "version 1 with events of version 4, expected 2 and 4");
     REFUSED(offsetof(PbEvidenceHead, event_version), uint32_t, 9,
             "events of version 9");
     REFUSED(offsetof(PbEvidenceHead, state_size), uint32_t, 1,
@@ -151,7 +151,7 @@ static void test_state_is_checked(void)
 {
     size_t st = body(PB_EVIDENCE_STATE, 0);
 
-    REFUSED(st + offsetof(PbState, msrs), uint32_t, PB_STATE_MAX_MSRS + 1,
+    REFUSED(st + offsetof(PbState, msrs), uint32_t, PB_MSRS_MAX + 1,
             "too many MSRs");
     REFUSED(st + offsetof(PbState, msr[1].index), uint32_t, 0xc0000080,
             "no part of a state");

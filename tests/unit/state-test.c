@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* state-test.c: a vCPU's state, moved to another one, is whole. */
+#include "pb-state.h"
+#include "pb-tap.h"
+#include "pb-tiny.h"
+
+#define MCG_CAP   0x179
+#define TEN_BANKS (10 | 1u << 8)          /* and MCG_CTL */
+
+/* What a guest or a -cpu may have set; no two values are alike. */
+static const struct kvm_msr_entry odd[] = {
+    { .index = 0x8b, .data = 0x1234567800000000 },        /* microcode */
+    { .index = 0x10a, .data = 0x21 },     /* ARCH_CAPABILITIES */
+    { .index = 0x175, .data = 0xc0de0000 },               /* SYSENTER_ESP */
+    { .index = 0x17b, .data = 0x3 },      /* MCG_CTL */
+    { .index = 0x250, .data = 0x0606060606060606 },       /* fixed MTRRs */
+    { .index = 0x26f, .data = 0x0505050505050505 },
+    { .index = 0x401, .data = 0x8000000000000123 },       /* MC0_STATUS */
+    { .index = 0x426, .data = 0x4711 },   /* MC9_ADDR */
+    { .index = 0xc0000081, .data = 0x0023001000000000 },  /* STAR */
+};
+
+#define ODD (sizeof(odd) / sizeof(odd[0]))
+
+static PbTiny from, to;
+static PbState old, moved;
+
+static bool start(void)
+{
+    static char why[160];
+
+    if (!pb_tiny_new(&from, PB_TINY_FLAT, why, sizeof(why))) {
+        pb_skip(why);
+        return false;
+    }
+    if (!pb_tiny_new(&to, PB_TINY_FLAT, why, sizeof(why))) {
+        pb_tiny_free(&from);
+        pb_skip(why);
+        return false;
+    }
+    return true;
+}
+
+static void end(void)
+{
+    pb_tiny_free(&from);
+    pb_tiny_free(&to);
+}
+
+static bool set_msr(PbVcpu *v, const struct kvm_msr_entry *msr)
+{
+    struct {
+        struct kvm_msrs info;
+        struct kvm_msr_entry entry;
+    } one = { .info.nmsrs = 1, .entry = *msr };
+
+    return pb_vcpu_ioctl(v, KVM_SET_MSRS, &one) == 1;
+}
+
+static bool holds(const PbState *s, const struct kvm_msr_entry *msr)
+{
+    unsigned i;
+
+    for (i = 0; i < s->msrs && s->msr[i].index != msr->index; i++) {
+    }
+    return i < s->msrs && s->msr[i].data == msr->data;
+}
+
+/* Give @from what is odd, as far as this host has it; how many it took. */
+static unsigned make_odd(bool took[ODD])
+{
+    uint64_t cap = TEN_BANKS;
+    unsigned i, n = 0;
+
+    pb_check(pb_vcpu_ioctl(&from.vcpu, KVM_X86_SETUP_MCE, &cap) == 0);
+    for (i = 0; i < ODD; i++) {
+        took[i] = set_msr(&from.vcpu, &odd[i]);
+        n += took[i];
+    }
+    return n;
+}
+
+static void test_all_msrs_come_along(void)
+{
+    const struct kvm_msr_entry cap = { .index = MCG_CAP, .data = TEN_BANKS };
+    char what[160] = "";
+    bool took[ODD];
+    unsigned i;
+
+    if (!start()) {
+        return;
+    }
+    pb_check(make_odd(took) >= ODD / 2);
+    pb_check(pb_state_get(&from.vcpu, &old) == 0);
+    pb_check(pb_state_get(&to.vcpu, &moved) == 0);
+    pb_check(!pb_state_equal(&old, &moved, what, sizeof(what)));
+    pb_check(pb_state_put(&to.vcpu, &old) == 0);
+    pb_check(pb_state_get(&to.vcpu, &moved) == 0);
+    pb_check(holds(&moved, &cap));
+    for (i = 0; i < ODD; i++) {
+        pb_check(!took[i] || holds(&moved, &odd[i]));
+    }
+    pb_check(pb_state_equal(&old, &moved, what, sizeof(what)));
+    pb_check(pb_state_check(&moved) == NULL);
+    end();
+}
+
+static void test_what_varies_with_time_stays(void)
+{
+    pb_check(!pb_msrs_has(0x10));         /* TSC */
+    pb_check(!pb_msrs_has(0x4b564d01));   /* kvmclock */
+    pb_check(pb_msrs_has(0x277));
+    pb_check(pb_msrs_has(0xc0000084));
+    pb_check(!pb_msrs_has(0xc0000085));
+}
+
+int main(void)
+{
+    static const PbTest tests[] = {
+        PB_TEST(all_msrs_come_along),
+        PB_TEST(what_varies_with_time_stays),
+    };
+
+    return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
+}
