@@ -277,6 +277,10 @@ int pb_guest_db_first(PbBackup *b, const PbPosition *now);
 /* Report that the Backup itself failed; always PB_REPLAY_FAILED. */
 PbReplayEnd pb_backup_fail(PbBackup *b, const char *what, int err);
 
+/* The vCPU's state becomes @s; @doing says why, in a report. */
+PbReplayEnd pb_backup_put_state(PbBackup *b, const PbState *s,
+                                const char *doing);
+
 /* Describe the exit the Backup stands at. */
 void pb_backup_describe_exit(const PbBackup *b, char *buf, size_t len);
 

@@ -235,12 +235,29 @@ static PbReplayEnd apply_mem_slot(PbBackup *b, const PbEvent *e,
                    : PB_REPLAY_DONE;
 }
 
+PbReplayEnd pb_backup_put_state(PbBackup *b, const PbState *s,
+                                const char *doing)
+{
+    char what[120];
+    uint32_t bad_msr;
+    int ret = pb_state_put(&b->v, s, &bad_msr);
+
+    if (ret == 0) {
+        return PB_REPLAY_DONE;
+    }
+    if (bad_msr) {
+        snprintf(what, sizeof(what), "%s: this host's KVM refuses the value "
+                 "of MSR 0x%x", doing, bad_msr);
+        doing = what;
+    }
+    return pb_backup_fail(b, doing, ret);
+}
+
 static PbReplayEnd apply_state(PbBackup *b, const PbEvent *e,
                                const void *payload)
 {
     const char *bad;
     PbState s;
-    int ret;
 
     if (e->body.blob.len != sizeof(s)) {
         return pb_backup_diverge(b, e, "a vCPU state of this version",
@@ -251,9 +268,7 @@ static PbReplayEnd apply_state(PbBackup *b, const PbEvent *e,
     if (bad) {
         return pb_backup_diverge(b, e, "a vCPU state", "%s", bad);
     }
-    ret = pb_state_put(&b->v, &s);
-    return ret < 0 ? pb_backup_fail(b, "replacing the vCPU's state", ret)
-                   : PB_REPLAY_DONE;
+    return pb_backup_put_state(b, &s, "replacing the vCPU's state");
 }
 
 static PbReplayEnd replay_change(PbBackup *b, const PbEvent *e,

@@ -369,16 +369,14 @@ static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
 static bool start(PbBackup *b)
 {
     char why[160];
-    int ret;
 
     if (!pb_counter_new(&b->v, b->c.counter, b->c.uarch, why, sizeof(why))) {
         pb_backup_fail(b, why, 0);
         return false;
     }
     b->stats.rdpmc = pb_counter_uses_rdpmc(b->v.counter);
-    ret = pb_state_put(&b->v, &b->start);
-    if (ret < 0) {
-        pb_backup_fail(b, "setting the vCPU's first state", ret);
+    if (pb_backup_put_state(b, &b->start, "setting the vCPU's first state") !=
+        PB_REPLAY_DONE) {
         return false;
     }
     pb_counter_set(b->v.counter, b->at.branches);

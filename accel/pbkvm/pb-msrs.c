@@ -108,22 +108,33 @@ static int put_one(PbVcpu *v, const struct kvm_msr_entry *msr)
     return pb_vcpu_ioctl(v, KVM_SET_MSRS, &one) == 1 ? 0 : -EINVAL;
 }
 
+/* What one of the @n at @msr holds; one that is not there: 0. */
+static uint64_t value_of(const struct kvm_msr_entry *msr, unsigned n,
+                         uint32_t index)
+{
+    unsigned i;
+
+    for (i = 0; i < n && msr[i].index != index; i++) {
+    }
+    return i < n ? msr[i].data : 0;
+}
+
 /* Some can be read but not written; those have their value already. */
-int pb_msrs_put(PbVcpu *v, const struct kvm_msr_entry *msr, unsigned n)
+int pb_msrs_put(PbVcpu *v, const struct kvm_msr_entry *msr, unsigned n,
+                uint32_t *bad)
 {
     struct kvm_msr_entry now[PB_MSRS_MAX];
-    unsigned have = pb_msrs_get(v, now), i, j;
+    unsigned have = pb_msrs_get(v, now), i;
 
     for (i = 0; i < n; i++) {
         int ret;
 
-        for (j = 0; j < have && now[j].index != msr[i].index; j++) {
-        }
-        if (j < have && now[j].data == msr[i].data) {
+        if (value_of(now, have, msr[i].index) == msr[i].data) {
             continue;
         }
         ret = put_one(v, &msr[i]);
         if (ret < 0) {
+            *bad = msr[i].index;
             return ret;
         }
         if (msr[i].index == MCG_CAP) {

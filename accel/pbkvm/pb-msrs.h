@@ -23,7 +23,11 @@ bool pb_msrs_has(uint32_t index);
 /* Those that this host has, into @msr; how many. */
 unsigned pb_msrs_get(PbVcpu *v, struct kvm_msr_entry msr[PB_MSRS_MAX]);
 
-/* What differs from the @n at @msr is set: 0 or -errno. */
-int pb_msrs_put(PbVcpu *v, const struct kvm_msr_entry *msr, unsigned n);
+/*
+ * What differs from the @n at @msr is set; what this host lacks and is 0 there
+ * is left out.  0, or -errno with *@bad: the one that KVM refuses.
+ */
+int pb_msrs_put(PbVcpu *v, const struct kvm_msr_entry *msr, unsigned n,
+                uint32_t *bad);
 
 #endif /* PB_MSRS_H */

@@ -59,7 +59,7 @@ int pb_state_get(PbVcpu *v, PbState *s)
     return 0;
 }
 
-int pb_state_put(PbVcpu *v, const PbState *s)
+int pb_state_put(PbVcpu *v, const PbState *s, uint32_t *bad_msr)
 {
     const struct {
         unsigned long req;
@@ -75,7 +75,10 @@ int pb_state_put(PbVcpu *v, const PbState *s)
     };
     const unsigned parts = sizeof(part) / sizeof(part[0]);
     unsigned i, at = pb_remedy(PB_REMEDY_EVENTS) ? 0 : parts - 1;
-    int ret = pb_msrs_put(v, s->msr, s->msrs);
+    int ret;
+
+    *bad_msr = 0;
+    ret = pb_msrs_put(v, s->msr, s->msrs, bad_msr);
 
     for (i = 0; ret >= 0 && i < parts; i++, at = (at + 1) % parts) {
         ret = pb_vcpu_ioctl(v, part[at].req, (void *)part[at].from);

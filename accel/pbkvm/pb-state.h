@@ -28,9 +28,12 @@ typedef struct PbState {
     struct kvm_xsave xsave;
 } PbState;
 
-/* 0 or -errno. */
+/*
+ * 0 or -errno.  *@bad_msr: 0, or the MSR that KVM refuses, as that of another
+ * host may be.
+ */
 int pb_state_get(PbVcpu *v, PbState *s);
-int pb_state_put(PbVcpu *v, const PbState *s);
+int pb_state_put(PbVcpu *v, const PbState *s, uint32_t *bad_msr);
 
 /*
  * Whether @s, which came as bytes, may be given to pb_state_put(): NULL or

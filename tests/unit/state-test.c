@@ -85,6 +85,7 @@ static void test_all_msrs_come_along(void)
     const struct kvm_msr_entry cap = { .index = MCG_CAP, .data = TEN_BANKS };
     char what[160] = "";
     bool took[ODD];
+    uint32_t bad;
     unsigned i;
 
     if (!start()) {
@@ -94,7 +95,7 @@ static void test_all_msrs_come_along(void)
     pb_check(pb_state_get(&from.vcpu, &old) == 0);
     pb_check(pb_state_get(&to.vcpu, &moved) == 0);
     pb_check(!pb_state_equal(&old, &moved, what, sizeof(what)));
-    pb_check(pb_state_put(&to.vcpu, &old) == 0);
+    pb_check(pb_state_put(&to.vcpu, &old, &bad) == 0 && !bad);
     pb_check(pb_state_get(&to.vcpu, &moved) == 0);
     pb_check(holds(&moved, &cap));
     for (i = 0; i < ODD; i++) {
@@ -102,6 +103,43 @@ static void test_all_msrs_come_along(void)
     }
     pb_check(pb_state_equal(&old, &moved, what, sizeof(what)));
     pb_check(pb_state_check(&moved) == NULL);
+    end();
+}
+
+/* An MSR that a state may have, and this host has not; or 0. */
+static uint32_t missing(const PbState *s)
+{
+    static const uint32_t rare[] = { 0xcf, 0x122, 0x4d0, 0xc001011f };
+    unsigned i, j;
+
+    for (i = 0; i < sizeof(rare) / sizeof(rare[0]); i++) {
+        for (j = 0; j < s->msrs && s->msr[j].index != rare[i]; j++) {
+        }
+        if (j == s->msrs) {
+            return rare[i];
+        }
+    }
+    return 0;
+}
+
+static void test_msr_that_this_host_lacks_is_named(void)
+{
+    uint32_t index, bad;
+
+    if (!start()) {
+        return;
+    }
+    pb_check(pb_state_get(&from.vcpu, &old) == 0);
+    index = missing(&old);
+    if (!index) {
+        pb_skip("this host's KVM has every one of them");
+    } else {
+        old.msr[old.msrs++] = (struct kvm_msr_entry) { .index = index };
+        pb_check(pb_state_put(&to.vcpu, &old, &bad) == 0);
+        old.msr[old.msrs - 1].data = 1;
+        pb_check(pb_state_put(&to.vcpu, &old, &bad) < 0);
+        pb_check_u64(bad, index);
+    }
     end();
 }
 
@@ -118,6 +156,7 @@ int main(void)
 {
     static const PbTest tests[] = {
         PB_TEST(all_msrs_come_along),
+        PB_TEST(msr_that_this_host_lacks_is_named),
         PB_TEST(what_varies_with_time_stays),
     };
 
