@@ -29,8 +29,6 @@ typedef struct MaskedFeature {
 #define NESTED "a nested guest's exits are not recorded"
 #define WAITS  "how it ends depends on the host's time"
 
-#define LEAVE_OUT "Leave it out; pbkvm masks it.\n"
-
 /* docs/determinism.md has a row for each. */
 static const MaskedFeature masked[] = {
     { FEAT_1_EDX, CPUID_TSC, "tsc", TIME },
@@ -71,7 +69,31 @@ static const MaskedFeature masked[] = {
 static void (*kvm_instance_init)(CPUState *cs);
 static bool (*kvm_target_realize)(CPUState *cs, Error **errp);
 
-static bool refuse_wanted(CPUX86State *env, Error **errp)
+static bool refuse(Error **errp, const char *name, const char *reason)
+{
+    error_setg(errp, "pbkvm: -cpu asks for %s, which a Backup cannot repeat: "
+               "%s", name, reason);
+    error_append_hint(errp, "Leave it out; pbkvm masks it.\n");
+    return false;
+}
+
+/* What is no feature bit, but a property of its own. */
+static bool refuse_properties(const X86CPU *cpu, Error **errp)
+{
+    if (cpu->enable_pmu) {
+        return refuse(errp, "pmu", COUNTS);
+    }
+    if (cpu->expose_kvm) {
+        return refuse(errp, "kvm", PV);
+    }
+    if (cpu->hyperv_features || cpu->hyperv_passthrough ||
+        cpu->hyperv_spinlock_attempts != HYPERV_SPINLOCK_NEVER_NOTIFY) {
+        return refuse(errp, "Hyper-V's enlightenments", PV);
+    }
+    return true;
+}
+
+static bool refuse_wanted(const CPUX86State *env, Error **errp)
 {
     size_t i;
 
@@ -79,10 +101,7 @@ static bool refuse_wanted(CPUX86State *env, Error **errp)
         const MaskedFeature *m = &masked[i];
 
         if (env->features[m->word] & env->user_features[m->word] & m->bits) {
-            error_setg(errp, "pbkvm: -cpu asks for %s, which a Backup cannot "
-                       "repeat: %s", m->name, m->reason);
-            error_append_hint(errp, LEAVE_OUT);
-            return false;
+            return refuse(errp, m->name, m->reason);
         }
     }
     return true;
@@ -93,13 +112,7 @@ static bool pbkvm_cpu_realize(CPUState *cs, Error **errp)
     CPUX86State *env = &X86_CPU(cs)->env;
     size_t i;
 
-    if (X86_CPU(cs)->enable_pmu) {
-        error_setg(errp, "pbkvm: -cpu asks for pmu, which a Backup cannot "
-                   "repeat: " COUNTS);
-        error_append_hint(errp, LEAVE_OUT);
-        return false;
-    }
-    if (!refuse_wanted(env, errp)) {
+    if (!refuse_properties(X86_CPU(cs), errp) || !refuse_wanted(env, errp)) {
         return false;
     }
     for (i = 0; i < ARRAY_SIZE(masked); i++) {

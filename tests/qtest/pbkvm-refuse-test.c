@@ -93,6 +93,15 @@ static const Refusal refusals[] = {
     { "cpu-pmu", "-accel pbkvm -nic none -cpu qemu32,pmu=on",
       "pbkvm: -cpu asks for pmu, which a Backup cannot repeat: its counts "
       "include the host's doing" },
+    { "cpu-host-pmu", "-accel pbkvm -nic none -cpu host,pmu=on",
+      "pbkvm: -cpu asks for pmu, which a Backup cannot repeat: its counts "
+      "include the host's doing" },
+    { "cpu-kvm", "-accel pbkvm -nic none -cpu qemu32,kvm=on",
+      "pbkvm: -cpu asks for kvm, which a Backup cannot repeat: KVM writes "
+      "guest memory unseen" },
+    { "cpu-hyperv", "-accel pbkvm -nic none -cpu qemu32,hv-time",
+      "pbkvm: -cpu asks for Hyper-V's enlightenments, which a Backup cannot "
+      "repeat: KVM writes guest memory unseen" },
     { "network", "-accel pbkvm -nic user,model=e1000",
       "pbkvm: a network card, which QEMU adds unless told otherwise, cannot "
       "be recorded yet" },
