@@ -90,6 +90,7 @@ static void test_exits(void)
 {
     QTestState *qts = start(",backup=off");
 
+    wait_for(qts, "events-written", 1);
     g_assert_cmpint(exits_of(qts, PRIMARY), >, 0);
     g_assert_cmpint(exits_of(qts, BACKUP), ==, 0);
     begin(qts, 0);
