@@ -9,41 +9,52 @@
 #define MCG_CAP 0x179
 
 /* In this order; MCG_CAP is before what it makes. */
-static const struct {
-    uint32_t first;
-    unsigned count;
-} ranges[] = {
-    { MCG_CAP, 1 },
-    { 0x3a, 1 },              /* FEATURE_CONTROL */
-    { 0x48, 1 },              /* SPEC_CTRL */
-    { 0x8b, 1 },              /* the microcode's revision */
-    { 0xce, 2 },              /* PLATFORM_INFO, CORE_CAPABILITIES */
-    { 0x10a, 1 },             /* ARCH_CAPABILITIES */
-    { 0x122, 1 },             /* TSX_CTRL */
-    { 0x140, 1 },             /* MISC_FEATURES_ENABLES */
-    { 0x174, 3 },             /* SYSENTER CS, ESP, EIP */
-    { 0x17a, 2 },             /* MCG_STATUS, MCG_CTL */
-    { 0x1a0, 1 },             /* MISC_ENABLE */
-    { 0x1d9, 1 },             /* DEBUGCTL */
-    { 0x1fc, 1 },             /* POWER_CTL */
-    { 0x200, 16 },            /* variable MTRRs */
-    { 0x250, 1 },             /* fixed MTRRs */
-    { 0x258, 2 },
-    { 0x268, 8 },
-    { 0x277, 1 },             /* PAT */
-    { 0x280, 10 },            /* MCi_CTL2 */
-    { 0x2ff, 1 },             /* MTRR default type */
-    { 0x400, 40 },            /* QEMU's ten banks of machine checks */
-    { 0x4d0, 1 },             /* MCG_EXT_CTL */
-    { 0xc0000081, 4 },        /* STAR, LSTAR, CSTAR, SFMASK */
-    { 0xc0000102, 1 },        /* KERNEL_GS_BASE */
-    { 0xc0010015, 1 },        /* HWCR */
-    { 0xc0010117, 1 },        /* VM_HSAVE_PA */
-    { 0xc001011f, 1 },        /* VIRT_SPEC_CTRL */
-    { 0xc0011029, 1 },        /* DE_CFG */
+static const uint32_t all[] = {
+    MCG_CAP,
+    0x3a,                                /* FEATURE_CONTROL */
+    0x48,                                /* SPEC_CTRL */
+    0x8b,                                /* the microcode's revision */
+    0xce, 0xcf,                          /* PLATFORM_INFO, CORE_CAPS */
+    0x10a,                               /* ARCH_CAPABILITIES */
+    0x122,                               /* TSX_CTRL */
+    0x140,                               /* MISC_FEATURES_ENABLES */
+    0x174, 0x175, 0x176,                 /* SYSENTER CS, ESP, EIP */
+    0x17a, 0x17b,                        /* MCG_STATUS, MCG_CTL */
+    0x1a0,                               /* MISC_ENABLE */
+    0x1d9,                               /* DEBUGCTL */
+    0x1fc,                               /* POWER_CTL */
+    0x200, 0x201, 0x202, 0x203, 0x204,   /* variable MTRRs */
+    0x205, 0x206, 0x207, 0x208, 0x209,
+    0x20a, 0x20b, 0x20c, 0x20d, 0x20e,
+    0x20f,
+    0x250, 0x258, 0x259, 0x268, 0x269,   /* fixed MTRRs */
+    0x26a, 0x26b, 0x26c, 0x26d, 0x26e,
+    0x26f,
+    0x277,                               /* PAT */
+    0x280, 0x281, 0x282, 0x283, 0x284,   /* MCi_CTL2 */
+    0x285, 0x286, 0x287, 0x288, 0x289,
+    0x2ff,                               /* MTRR default type */
+    0x400, 0x401, 0x402, 0x403, 0x404,   /* QEMU's ten banks */
+    0x405, 0x406, 0x407, 0x408, 0x409,
+    0x40a, 0x40b, 0x40c, 0x40d, 0x40e,
+    0x40f, 0x410, 0x411, 0x412, 0x413,
+    0x414, 0x415, 0x416, 0x417, 0x418,
+    0x419, 0x41a, 0x41b, 0x41c, 0x41d,
+    0x41e, 0x41f, 0x420, 0x421, 0x422,
+    0x423, 0x424, 0x425, 0x426, 0x427,
+    0x4d0,                               /* MCG_EXT_CTL */
+    0xc0000081, 0xc0000082,              /* STAR to SFMASK */
+    0xc0000083, 0xc0000084,
+    0xc0000102,                          /* KERNEL_GS_BASE */
+    0xc0010015,                          /* HWCR */
+    0xc0010117,                          /* VM_HSAVE_PA */
+    0xc001011f,                          /* VIRT_SPEC_CTRL */
+    0xc0011029,                          /* DE_CFG */
 };
 
-#define RANGES (sizeof(ranges) / sizeof(ranges[0]))
+#define ALL (sizeof(all) / sizeof(all[0]))
+
+_Static_assert(ALL <= PB_MSRS_MAX, "room for every MSR");
 
 typedef struct Msrs {
     struct kvm_msrs info;
@@ -54,38 +65,24 @@ bool pb_msrs_has(uint32_t index)
 {
     unsigned i;
 
-    for (i = 0; i < RANGES; i++) {
-        if (index - ranges[i].first < ranges[i].count) {
-            return true;
-        }
+    for (i = 0; i < ALL && all[i] != index; i++) {
     }
-    return false;
-}
-
-static unsigned list_all(struct kvm_msr_entry all[PB_MSRS_MAX])
-{
-    unsigned i, j, n = 0;
-
-    memset(all, 0, PB_MSRS_MAX * sizeof(all[0]));
-    for (i = 0; i < RANGES; i++) {
-        for (j = 0; j < ranges[i].count && n < PB_MSRS_MAX; j++) {
-            all[n++].index = ranges[i].first + j;
-        }
-    }
-    return n;
+    return i < ALL;
 }
 
 unsigned pb_msrs_get(PbVcpu *v, struct kvm_msr_entry msr[PB_MSRS_MAX])
 {
-    struct kvm_msr_entry want[PB_MSRS_MAX];
-    unsigned wanted = list_all(want), at, n = 0;
+    unsigned at, i, n = 0;
     int got;
     Msrs m;
 
     /* KVM stops at the first that this host lacks: go on behind it. */
-    for (at = 0; at < wanted; at += got + 1) {
-        m.info = (struct kvm_msrs) { .nmsrs = wanted - at };
-        memcpy(m.entry, want + at, m.info.nmsrs * sizeof(want[0]));
+    for (at = 0; at < ALL; at += got + 1) {
+        memset(&m, 0, sizeof(m));
+        m.info.nmsrs = ALL - at;
+        for (i = 0; i < m.info.nmsrs; i++) {
+            m.entry[i].index = all[at + i];
+        }
         got = pb_vcpu_ioctl(v, KVM_GET_MSRS, &m);
         got = got < 0 ? 0 : got;
         memcpy(msr + n, m.entry, got * sizeof(msr[0]));

@@ -28,11 +28,13 @@ typedef struct PbState {
     struct kvm_xsave xsave;
 } PbState;
 
+/* 0 or -errno. */
+int pb_state_get(PbVcpu *v, PbState *s);
+
 /*
- * 0 or -errno.  *@bad_msr: 0, or the MSR that KVM refuses, as that of another
+ * Likewise.  *@bad_msr: 0, or the MSR that KVM refuses, as that of another
  * host may be.
  */
-int pb_state_get(PbVcpu *v, PbState *s);
 int pb_state_put(PbVcpu *v, const PbState *s, uint32_t *bad_msr);
 
 /*

@@ -135,11 +135,12 @@ bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp)
     return tame_machine(ms, errp);
 }
 
-/* What acts on its own. */
+/* What acts on its own: a type, or (NULL) a whole kind of devices. */
 typedef struct Refused {
     const char *type;
     const char *what;
     const char *hint;                 /* NULL: "Leave it out." */
+    DeviceCategory kind;
 } Refused;
 
 static const Refused refused[] = {
@@ -163,51 +164,42 @@ static const Refused refused[] = {
     { "AC97", "a DMA device" },
     { "intel-hda-generic", "a DMA device" },
     { TYPE_IOTHREAD, "a thread of devices" },
+    { NULL, "a network card", .kind = DEVICE_CATEGORY_NETWORK },
+    { NULL, "a USB controller", .kind = DEVICE_CATEGORY_USB },
 };
 
-/* Whole kinds of devices. */
-static const struct {
-    DeviceCategory category;
-    const char *what;
-} refused_kinds[] = {
-    { DEVICE_CATEGORY_NETWORK, "a network card" },
-    { DEVICE_CATEGORY_USB, "a USB controller" },
-};
-
-static bool is_refused(Object *obj, Refused *why)
+static bool matches(Object *obj, const Refused *r)
 {
-    Object *device = object_dynamic_cast(obj, TYPE_DEVICE);
-    size_t i;
-
-    for (i = 0; i < ARRAY_SIZE(refused); i++) {
-        if (object_dynamic_cast(obj, refused[i].type)) {
-            *why = refused[i];
-            return true;
-        }
+    if (r->type) {
+        return object_dynamic_cast(obj, r->type);
     }
-    for (i = 0; device && i < ARRAY_SIZE(refused_kinds); i++) {
-        if (test_bit(refused_kinds[i].category,
-                     DEVICE_GET_CLASS(device)->categories)) {
-            *why = (Refused) { .what = refused_kinds[i].what };
-            return true;
-        }
-    }
-    return false;
+    return object_dynamic_cast(obj, TYPE_DEVICE) &&
+           test_bit(r->kind, DEVICE_GET_CLASS(obj)->categories);
 }
 
-/* For object_child_foreach_recursive(). */
 static int refuse_object(Object *obj, void *opaque)
 {
     Error **errp = opaque;
-    Refused why;
+    size_t i;
 
-    if (!is_refused(obj, &why)) {
-        return 0;
+    for (i = 0; i < ARRAY_SIZE(refused); i++) {
+        const Refused *r = &refused[i];
+
+        if (matches(obj, r)) {
+            error_setg(errp, "pbkvm: %s is %s, which cannot be recorded yet",
+                       object_get_typename(obj), r->what);
+            error_append_hint(errp, "%s\n", r->hint ?: "Leave it out.");
+            return 1;
+        }
     }
-    error_setg(errp, "pbkvm: %s is %s, which cannot be recorded yet",
-               object_get_typename(obj), why.what);
-    error_append_hint(errp, "%s\n", why.hint ? why.hint : "Leave it out.");
-    return 1;
+    return 0;
+}
+
+/* @obj and all that is in it. */
+static bool check_objects(Object *obj, Error **errp)
+{
+    return !refuse_object(obj, errp) &&
+           !object_child_foreach_recursive(obj, refuse_object, errp);
 }
 
 static bool check_disks(Error **errp)
@@ -242,8 +234,7 @@ static bool allow_hotplug(MachineState *ms, DeviceState *dev, Error **errp)
         error_append_hint(errp, "Give it on the command line.\n");
         return false;
     }
-    return !refuse_object(obj, errp) &&
-           !object_child_foreach_recursive(obj, refuse_object, errp) &&
+    return check_objects(obj, errp) &&
            (!machine_allows || machine_allows(ms, dev, errp));
 }
 
@@ -253,7 +244,5 @@ bool pbkvm_check_devices(Error **errp)
 
     machine_allows = mc->hotplug_allowed;
     mc->hotplug_allowed = allow_hotplug;
-    return check_disks(errp) &&
-           !object_child_foreach_recursive(object_get_root(), refuse_object,
-                                           errp);
+    return check_disks(errp) && check_objects(object_get_root(), errp);
 }

@@ -171,7 +171,7 @@ void pbkvm_walk_stopped(void *opaque);
 
 /*
  * Refuse by name what cannot be recorded: before the machine is made
- * (options), and after (devices).
+ * (options), and after (devices; from then on those that are added, too).
  */
 bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp);
 bool pbkvm_check_devices(Error **errp);

@@ -47,23 +47,21 @@ static void end(void)
     pb_tiny_free(&to);
 }
 
-static bool set_msr(PbVcpu *v, const struct kvm_msr_entry *msr)
+/* NULL: this host has none. */
+static const struct kvm_msr_entry *find(const PbState *s, uint32_t index)
 {
-    struct {
-        struct kvm_msrs info;
-        struct kvm_msr_entry entry;
-    } one = { .info.nmsrs = 1, .entry = *msr };
+    unsigned i;
 
-    return pb_vcpu_ioctl(v, KVM_SET_MSRS, &one) == 1;
+    for (i = 0; i < s->msrs && s->msr[i].index != index; i++) {
+    }
+    return i < s->msrs ? &s->msr[i] : NULL;
 }
 
 static bool holds(const PbState *s, const struct kvm_msr_entry *msr)
 {
-    unsigned i;
+    const struct kvm_msr_entry *found = find(s, msr->index);
 
-    for (i = 0; i < s->msrs && s->msr[i].index != msr->index; i++) {
-    }
-    return i < s->msrs && s->msr[i].data == msr->data;
+    return found && found->data == msr->data;
 }
 
 /* Give @from what is odd, as far as this host has it; how many it took. */
@@ -74,7 +72,7 @@ static unsigned make_odd(bool took[ODD])
 
     pb_check(pb_vcpu_ioctl(&from.vcpu, KVM_X86_SETUP_MCE, &cap) == 0);
     for (i = 0; i < ODD; i++) {
-        took[i] = set_msr(&from.vcpu, &odd[i]);
+        took[i] = pb_tiny_set_msr(&from, odd[i].index, odd[i].data) == 0;
         n += took[i];
     }
     return n;
@@ -110,12 +108,10 @@ static void test_all_msrs_come_along(void)
 static uint32_t missing(const PbState *s)
 {
     static const uint32_t rare[] = { 0xcf, 0x122, 0x4d0, 0xc001011f };
-    unsigned i, j;
+    unsigned i;
 
     for (i = 0; i < sizeof(rare) / sizeof(rare[0]); i++) {
-        for (j = 0; j < s->msrs && s->msr[j].index != rare[i]; j++) {
-        }
-        if (j == s->msrs) {
+        if (!find(s, rare[i])) {
             return rare[i];
         }
     }
