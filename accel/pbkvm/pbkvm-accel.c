@@ -7,6 +7,7 @@
 #include "qapi/visitor.h"
 #include "qemu/config-file.h"
 #include "qemu/option.h"
+#include "exec/address-spaces.h"
 #include "exec/cpu-common.h"
 #include "hw/boards.h"
 #include "migration/blocker.h"
@@ -97,6 +98,17 @@ static void keep_panicked_machine(void)
     }
 }
 
+/* Notifications of a device that KVM would take, without an exit. */
+static void take_no_notifications(AddressSpace *as)
+{
+    MemoryListener *l;
+
+    QTAILQ_FOREACH(l, &as->listeners, link_as) {
+        l->eventfd_add = NULL;
+        l->eventfd_del = NULL;
+    }
+}
+
 static int pbkvm_init_machine(MachineState *ms)
 {
     PbkvmState *s = PBKVM_ACCEL(ms->accelerator);
@@ -113,6 +125,7 @@ static int pbkvm_init_machine(MachineState *ms)
     }
     keep_panicked_machine();
     pbkvm_memory_init(s);
+    pbkvm_rest_init(s);
     ret = kvm_init_machine(ms);
     if (ret < 0) {
         return ret;
@@ -125,6 +138,8 @@ static int pbkvm_init_machine(MachineState *ms)
     /* Accesses that KVM would gather and report late. */
     s->parent_obj.coalesced_mmio = 0;
     s->parent_obj.coalesced_pio = 0;
+    take_no_notifications(&address_space_memory);
+    take_no_notifications(&address_space_io);
     error_setg(&blocker, "pbkvm cannot migrate or save a recorded machine");
     migrate_add_blocker(&blocker, &error_abort);
     qemu_add_machine_init_done_notifier(&machine_done);

@@ -55,6 +55,7 @@ static int inject_nmi(PbkvmState *s, CPUState *cpu)
     int ret = pb_record_nmi(s->rec);
 
     if (ret == 0) {
+        s->standing = false;
         cpu_reset_interrupt(cpu, CPU_INTERRUPT_NMI);
     }
     return ret == -EAGAIN ? 0 : ret;
@@ -73,11 +74,15 @@ static int inject_irq(PbkvmState *s, CPUState *cpu)
     }
     cpu_reset_interrupt(cpu, CPU_INTERRUPT_HARD);
     irq = cpu_get_pic_interrupt(cpu_env(cpu));
-    return irq >= 0 ? pb_record_irq(s->rec, irq) : 0;
+    if (irq < 0) {
+        return 0;
+    }
+    s->standing = false;
+    return pb_record_irq(s->rec, irq);
 }
 
 /* An NMI or interrupt that waits, recorded and handed to KVM. BQL held. */
-static int inject(PbkvmState *s, CPUState *cpu)
+static int inject_waiting(PbkvmState *s, CPUState *cpu)
 {
     bool nmi = cpu->interrupt_request & CPU_INTERRUPT_NMI;
     int ret = nmi ? inject_nmi(s, cpu) : 0;
@@ -91,6 +96,25 @@ static int inject(PbkvmState *s, CPUState *cpu)
     }
     cpu->kvm_run->request_interrupt_window =
         (cpu->interrupt_request & CPU_INTERRUPT_HARD) != 0;
+    return ret;
+}
+
+/* The same, BQL not held: others may have it first, and change memory. */
+static int inject(PbkvmState *s, CPUState *cpu)
+{
+    int ret = pbkvm_stand(s);
+
+    if (ret == -EAGAIN) {
+        /* Half way through a delivery there is nothing to inject. */
+        cpu->kvm_run->request_interrupt_window =
+            (cpu->interrupt_request & CPU_INTERRUPT_HARD) != 0;
+        return 0;
+    }
+    if (ret == 0) {
+        bql_lock();
+        ret = inject_waiting(s, cpu);
+        bql_unlock();
+    }
     return ret;
 }
 
@@ -127,9 +151,7 @@ int pbkvm_before_run(PbkvmState *s, CPUState *cpu)
     }
     if (cpu->interrupt_request &&
         !(cpu->singlestep_enabled & SSTEP_NOIRQ)) {
-        bql_lock();
         ret = inject(s, cpu);
-        bql_unlock();
         if (ret) {
             return ret;
         }
@@ -177,7 +199,10 @@ int pbkvm_enter(PbkvmState *s, CPUState *cpu)
     char why[240];
     int ret;
 
-    s->standing = false;
+    if (s->standing) {
+        s->standing = false;
+        pb_record_leave(s->rec);
+    }
     /* exit_request is read before KVM_RUN reads immediate_exit. */
     smp_rmb();
     ret = cpu->singlestep_enabled ? step(s) : pb_vcpu_run(&s->primary);

@@ -58,17 +58,22 @@ static void stop_time(bool stop)
     bql_unlock();
 }
 
-void pbkvm_lag_hold(PbkvmState *s, CPUState *cpu)
+int pbkvm_lag_hold(PbkvmState *s, CPUState *cpu)
 {
     const struct timespec nap = { .tv_nsec = HOLD_NS };
     uint64_t begun, now = pb_record_last_time(s->rec);
+    int ret;
 
-    if (now < s->lag.look_ns) {
-        return;
+    if (now < s->lag.look_ns || cpu->stop) {
+        return 0;
     }
     if (!is_later_than_max(s, now)) {
         s->lag.look_ns = now + LOOK_NS;
-        return;
+        return 0;
+    }
+    ret = pbkvm_stand(s);
+    if (ret) {
+        return ret == -EAGAIN ? 0 : ret;
     }
     /* Whoever is kicked out of this looks again before the guest runs on. */
     begun = get_clock();
@@ -79,6 +84,7 @@ void pbkvm_lag_hold(PbkvmState *s, CPUState *cpu)
     }
     stop_time(false);
     qatomic_set(&s->lag.held_ns, s->lag.held_ns + get_clock() - begun);
+    return 0;
 }
 
 /* ---- the ring's size ---- */

@@ -42,8 +42,9 @@ bool pbkvm_lag_check(PbkvmState *s, Error **errp);
  * The Primary's thread, in pbkvm_cpu_exec(), before it enters the guest: if
  * the Backup is later than lag-max, wait for it, or until somebody wants the
  * vCPU.  Primary time stands still meanwhile, so the guest does not notice.
+ * 0; 1: answer the exit in kvm_run first; or -errno.
  */
-void pbkvm_lag_hold(PbkvmState *s, CPUState *cpu);
+int pbkvm_lag_hold(PbkvmState *s, CPUState *cpu);
 
 /* The lag as the Backup takes it. */
 PbLag pbkvm_lag_wanted(const PbkvmState *s);

@@ -33,11 +33,11 @@ static bool placed(PbkvmState *s, const char *name)
 {
     g_autofree char *why = NULL;
 
-    if (s->at_exit && qemu_cpu_is_self(s->cpu)) {
-        return true;
-    }
-    if (bql_locked() && !s->in_exec && s->standing) {
-        return true;
+    if (qemu_cpu_is_self(s->cpu) ||
+        (bql_locked() && !qatomic_load_acquire(&s->rest.moving))) {
+        if (s->at_exit || s->standing) {
+            return true;
+        }
     }
     why = g_strdup_printf("%s was changed while the guest ran: a device "
                           "acts beside the vCPU", name);
@@ -109,6 +109,7 @@ void pbkvm_memory_init(PbkvmState *s)
     watched = s;
     kvm_slot_hook = slot_changed;
     memory_write_hook = ram_written;
+    memory_bounce_writes = true;
 }
 
 static bool add_blocks(PbkvmState *s, Error **errp)

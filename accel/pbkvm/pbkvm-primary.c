@@ -99,6 +99,9 @@ static int handle_exit(PbkvmState *s, CPUState *cpu, MemTxAttrs attrs)
         }
         /* fall through */
     default:
+        /* No event says that it was here. */
+        s->at_exit = false;
+        pbkvm_stand(s);
         ret = kvm_arch_handle_exit(cpu, run);
         break;
     }
@@ -107,30 +110,40 @@ static int handle_exit(PbkvmState *s, CPUState *cpu, MemTxAttrs attrs)
     return s->panic.stop ? EXCP_INTERRUPT : ret;
 }
 
+/* What QEMU knows of the vCPU without asking; there is no APIC. */
+static MemTxAttrs after_run(CPUState *cpu, const struct kvm_run *run)
+{
+    CPUX86State *env = cpu_env(cpu);
+
+    env->eflags = run->if_flag ? env->eflags | IF_MASK
+                               : env->eflags & ~IF_MASK;
+    return cpu_get_mem_attrs(env);
+}
+
 static int run_once(PbkvmState *s, CPUState *cpu)
 {
     struct kvm_run *run = cpu->kvm_run;
     MemTxAttrs attrs;
     int ret = pbkvm_before_run(s, cpu);
 
+    /* One on its way to a position goes on, room or not. */
+    if (ret == 0 && !s->rest.tries) {
+        if (!cpu->stop && !pbkvm_wait_for_room(s, cpu)) {
+            return EXCP_INTERRUPT;
+        }
+        ret = pbkvm_lag_hold(s, cpu);
+    }
     if (ret < 0) {
         error_report("pbkvm: recording failed: %s", strerror(-ret));
         return ret;
     }
     if (ret == 0) {
-        /* One that shall stop goes on to a position, room or not. */
-        if (!cpu->stop && !pbkvm_wait_for_room(s, cpu)) {
-            return EXCP_INTERRUPT;
-        }
-        if (!cpu->stop) {
-            pbkvm_lag_hold(s, cpu);
-        }
-        if (qatomic_read(&cpu->exit_request)) {
+        if (qatomic_read(&cpu->exit_request) && !s->rest.tries) {
             /* KVM completes the last exit, and comes back at once. */
             qatomic_set(&run->immediate_exit, 1);
         }
         ret = pbkvm_enter(s, cpu);
-        attrs = kvm_arch_post_run(cpu, run);
+        attrs = after_run(cpu, run);
         if (ret) {
             return ret == -EINTR ? EXCP_INTERRUPT : ret == 1 ? EXCP_DEBUG
                                                              : ret;
@@ -141,32 +154,26 @@ static int run_once(PbkvmState *s, CPUState *cpu)
     return handle_exit(s, cpu, attrs);
 }
 
-/*
- * The vCPU is about to rest for longer than an exit: say where, so that
- * whatever is changed meanwhile has its place in the history.  -EAGAIN: amid
- * the delivery of an event it stands nowhere.
- */
-static int rest(PbkvmState *s)
+/* Out of the guest for @ret: to rest, or (0) not yet. */
+static int leave(PbkvmState *s, CPUState *cpu, int ret)
 {
-    int ret;
-
-    if (!s->recording || s->ended || s->standing) {
+    switch (pbkvm_rest(s)) {
+    case 0:
+        return ret;
+    case 1:
+        handle_exit(s, cpu, MEMTXATTRS_UNSPECIFIED);
         return 0;
+    default:
+        /* A panicked guest stops right here. */
+        return ret == EXCP_INTERRUPT && !s->panic.stop ? 0 : ret;
     }
-    ret = pb_record_point(s->rec, PB_EVENT_POINT);
-    s->standing = ret == 0;
-    if (ret < 0 && ret != -EAGAIN) {
-        error_report("pbkvm: reading the Primary's position: %s",
-                     strerror(-ret));
-    }
-    return ret;
 }
 
 /* The guest has panicked in the exit just answered: it stops right here. */
 static void stop_panicked(PbkvmState *s)
 {
     s->panic.stop = false;
-    rest(s);
+    pbkvm_rest_recorded(s);
     vm_stop(RUN_STATE_GUEST_PANICKED);
 }
 
@@ -178,15 +185,18 @@ static int pbkvm_cpu_exec(PbkvmState *s, CPUState *cpu)
         qatomic_set(&cpu->exit_request, 0);
         return EXCP_HLT;
     }
-    s->in_exec = true;
+    pbkvm_rest_end(s);
     bql_unlock();
     cpu_exec_start(cpu);
     do {
         ret = run_once(s, cpu);
+        if (ret) {
+            ret = leave(s, cpu, ret);
+        }
     } while (ret == 0);
     cpu_exec_end(cpu);
     bql_lock();
-    s->in_exec = false;
+    pbkvm_rest_begin(s);
     if (ret < 0) {
         cpu_dump_state(cpu, stderr, CPU_DUMP_CODE);
         vm_stop(RUN_STATE_INTERNAL_ERROR);
@@ -202,30 +212,16 @@ static int pbkvm_cpu_exec(PbkvmState *s, CPUState *cpu)
     return ret;
 }
 
-/* Who stops it waits, and kicks no more: a timer does. */
-#define REST_TRIES 50
-#define REST_US    100
-
-/* What is half delivered goes on into its handler first. */
+/* A panicked guest that has stopped amid a delivery, say, goes on a little. */
 static void rest_at_position(PbkvmState *s, CPUState *cpu)
 {
-    int tries, ret = rest(s);
-
-    for (tries = 1; ret == -EAGAIN && tries <= REST_TRIES; tries++) {
-        ret = pb_counter_kick_in(s->primary.counter, tries * REST_US);
-        if (ret < 0) {
-            error_report("pbkvm: setting a timer: %s", strerror(-ret));
-            return;
-        }
+    if (s->recording && !s->ended && !s->standing) {
+        qatomic_set(&cpu->exit_request, 1);
         if (pbkvm_cpu_exec(s, cpu) == EXCP_DEBUG) {
             cpu_handle_guest_debug(cpu);
         }
-        ret = rest(s);
     }
-    if (ret == -EAGAIN) {
-        warn_report("pbkvm: the Primary rests amid the delivery of an event, "
-                    "at no position");
-    }
+    pbkvm_rest_recorded(s);
 }
 
 static void record_reset(CPUState *cpu, run_on_cpu_data unused)

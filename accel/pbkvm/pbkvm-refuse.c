@@ -3,10 +3,12 @@
  * pbkvm-refuse.c: what cannot be recorded is refused by name, at start and when
  * a device is added.
  *
- * A device is refused when it can write guest memory or raise work outside
- * the vCPU's exits (disks, network cards, USB, virtio, passthrough).
+ * A device acts with the BQL held, and writes guest RAM so that a migration
+ * would notice: then it is recorded (pbkvm-rest.c, pbkvm-memory.c).  Refused is
+ * what does not.
  */
 #include "qemu/osdep.h"
+#include "qemu/datadir.h"
 #include "qemu/option.h"
 #include "qemu/option_int.h"
 #include "qemu/config-file.h"
@@ -14,9 +16,9 @@
 #include "hw/boards.h"
 #include "hw/i386/pc.h"
 #include "hw/mem/pc-dimm.h"
+#include "hw/pci/pci_device.h"
 #include "hw/qdev-core.h"
 #include "qom/object.h"
-#include "system/block-backend.h"
 #include "system/iothread.h"
 #include "system/runstate.h"
 #include "system/system.h"
@@ -34,22 +36,6 @@ static unsigned count_accels(void)
         n += g_strcmp0(qemu_opt_get(opts, "accel"), "qtest") != 0;
     }
     return n;
-}
-
-/* Before a card's boot ROM is looked for. @which: "net" or "nic". */
-static bool wants_nic(const char *which)
-{
-    QemuOpts *opts;
-
-    QTAILQ_FOREACH(opts, &qemu_find_opts(which)->head, next) {
-        const char *type = qemu_opt_get(opts, "type");
-
-        if (!strcmp(which, "nic") ? g_strcmp0(type, "none") != 0
-                                  : g_strcmp0(type, "nic") == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /*
@@ -77,6 +63,19 @@ static bool tame_machine(MachineState *ms, Error **errp)
     }
     pc->vmport = ON_OFF_AUTO_OFF;
     return true;
+}
+
+/* A card is there without its boot ROM, if that is not installed. */
+static void leave_out_rom(ObjectClass *oc, void *unused)
+{
+    PCIDeviceClass *pc = PCI_DEVICE_CLASS(oc);
+    g_autofree char *file = NULL;
+
+    if (pc->romfile &&
+        test_bit(DEVICE_CATEGORY_NETWORK, DEVICE_CLASS(oc)->categories)) {
+        file = qemu_find_file(QEMU_FILE_TYPE_BIOS, pc->romfile);
+        pc->romfile = file ? pc->romfile : NULL;
+    }
 }
 
 bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp)
@@ -116,12 +115,6 @@ bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp)
                    "that halts unseen cannot be recorded");
         return false;
     }
-    if (wants_nic("net") || wants_nic("nic")) {
-        error_setg(errp, "pbkvm: a network card, which QEMU adds unless told "
-                   "otherwise, cannot be recorded yet");
-        error_append_hint(errp, "Add -nic none.\n");
-        return false;
-    }
     if (runstate_check(RUN_STATE_INMIGRATE)) {
         error_setg(errp, "pbkvm: -incoming: a history cannot start in the "
                    "middle of a migration");
@@ -132,50 +125,30 @@ bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp)
                    object_get_typename(OBJECT(ms)));
         return false;
     }
+    object_class_foreach(leave_out_rom, TYPE_PCI_DEVICE, false, NULL);
     return tame_machine(ms, errp);
 }
 
-/* What acts on its own: a type, or (NULL) a whole kind of devices. */
+/* What changes guest memory unseen, or not with the BQL held. */
 typedef struct Refused {
     const char *type;
     const char *what;
-    const char *hint;                 /* NULL: "Leave it out." */
-    DeviceCategory kind;
 } Refused;
 
 static const Refused refused[] = {
-    { "virtio-device", "a virtio device" },
     { "vfio-pci", "a passed-through device" },
     { "ivshmem-common", "memory shared with others" },
-    { "nvme", "a disk controller" },
-    { "megasas-base", "a disk controller" },
-    { "mptsas1068", "a disk controller" },
-    { "pvscsi", "a disk controller" },
-    { "ufs", "a disk controller" },
-    { "sysbus-ahci", "a disk controller" },
-    { "ich9-ahci", "a disk controller",
-      "Leave it out; -machine q35 needs sata=off for that." },
+    { "megasas-base", "a disk controller that writes memory unseen" },
+    { "virtio-balloon-device", "a device that takes memory away" },
+    { "virtio-mem", "a device that takes memory away" },
+    { "virtio-pmem", "memory shared with others" },
+    { "virtio-gpu-base", "a display with memory of its own" },
+    { "pci-qxl", "a display with a thread of its own" },
     { "intel-iommu", "an IOMMU" },
-    { "edu", "a DMA device" },
-    { "sb16", "a DMA device" },
-    { "cs4231a", "a DMA device" },
-    { "gus", "a DMA device" },
-    { "ES1370", "a DMA device" },
-    { "AC97", "a DMA device" },
-    { "intel-hda-generic", "a DMA device" },
+    { "amd-iommu", "an IOMMU" },
+    { "virtio-iommu-device", "an IOMMU" },
     { TYPE_IOTHREAD, "a thread of devices" },
-    { NULL, "a network card", .kind = DEVICE_CATEGORY_NETWORK },
-    { NULL, "a USB controller", .kind = DEVICE_CATEGORY_USB },
 };
-
-static bool matches(Object *obj, const Refused *r)
-{
-    if (r->type) {
-        return object_dynamic_cast(obj, r->type);
-    }
-    return object_dynamic_cast(obj, TYPE_DEVICE) &&
-           test_bit(r->kind, DEVICE_GET_CLASS(obj)->categories);
-}
 
 static int refuse_object(Object *obj, void *opaque)
 {
@@ -183,12 +156,10 @@ static int refuse_object(Object *obj, void *opaque)
     size_t i;
 
     for (i = 0; i < ARRAY_SIZE(refused); i++) {
-        const Refused *r = &refused[i];
-
-        if (matches(obj, r)) {
+        if (object_dynamic_cast(obj, refused[i].type)) {
             error_setg(errp, "pbkvm: %s is %s, which cannot be recorded yet",
-                       object_get_typename(obj), r->what);
-            error_append_hint(errp, "%s\n", r->hint ?: "Leave it out.");
+                       object_get_typename(obj), refused[i].what);
+            error_append_hint(errp, "Leave it out.\n");
             return 1;
         }
     }
@@ -200,24 +171,6 @@ static bool check_objects(Object *obj, Error **errp)
 {
     return !refuse_object(obj, errp) &&
            !object_child_foreach_recursive(obj, refuse_object, errp);
-}
-
-static bool check_disks(Error **errp)
-{
-    BlockBackend *blk;
-
-    for (blk = blk_all_next(NULL); blk; blk = blk_all_next(blk)) {
-        if (blk_is_inserted(blk) && blk_get_attached_dev(blk)) {
-            error_setg(errp, "pbkvm: %s is a disk, which cannot be recorded "
-                       "yet", blk_name(blk)[0] ? blk_name(blk)
-                       : object_get_typename(OBJECT(
-                             blk_get_attached_dev(blk))));
-            error_append_hint(errp, "Boot with -kernel and -initrd "
-                              "instead.\n");
-            return false;
-        }
-    }
-    return true;
 }
 
 static bool (*machine_allows)(MachineState *ms, DeviceState *dev,
@@ -244,5 +197,5 @@ bool pbkvm_check_devices(Error **errp)
 
     machine_allows = mc->hotplug_allowed;
     mc->hotplug_allowed = allow_hotplug;
-    return check_disks(errp) && check_objects(object_get_root(), errp);
+    return check_objects(object_get_root(), errp);
 }

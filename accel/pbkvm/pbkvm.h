@@ -8,8 +8,8 @@
  *
  * Threads.  The Primary's vCPU thread records; it holds no lock in the
  * guest, and the BQL whenever it is not in pbkvm_cpu_exec().  Other threads
- * may record only with the BQL held and @in_exec false.  The Backup's thread
- * never takes the BQL.
+ * may record with the BQL held: it rests then (pbkvm-rest.c).  The Backup's
+ * thread never takes the BQL.
  */
 #ifndef PBKVM_H
 #define PBKVM_H
@@ -34,6 +34,13 @@
 #define TYPE_PBKVM_ACCEL ACCEL_CLASS_NAME("pbkvm")
 OBJECT_DECLARE_SIMPLE_TYPE(PbkvmState, PBKVM_ACCEL)
 
+typedef struct PbkvmRest {
+    bool moving;              /* atomic: the vCPU's thread is in the guest, or
+                                 records; set only with the BQL held */
+    QemuEvent here;           /* it no longer is */
+    unsigned tries;           /* its own: to get to a position */
+} PbkvmRest;
+
 struct PbkvmState {
     KVMState parent_obj;
 
@@ -56,8 +63,10 @@ struct PbkvmState {
     QEMUTimer *ticker;        /* progress marks; main thread */
     bool recording;
     bool in_exec;             /* the vCPU thread may enter the guest; BQL */
-    bool at_exit;             /* it is answering an exit; its own thread */
-    bool standing;            /* the last event says where the vCPU rests */
+    bool at_exit;             /* it is answering an exit; its own thread, */
+    bool standing;            /* it rests at a known position; or who else has
+                                 the BQL */
+    PbkvmRest rest;
     bool mark_due;            /* atomic */
     bool stepped;             /* a debugger's step has used debug registers */
     char *ended;              /* why the history ended, or NULL */
@@ -115,6 +124,33 @@ int pbkvm_before_run(PbkvmState *s, CPUState *cpu);
  * -EINTR: a kick; or another -errno, reported.
  */
 int pbkvm_enter(PbkvmState *s, CPUState *cpu);
+
+/* ---- pbkvm-rest.c ---- */
+
+/* From now on, who has the BQL finds the Primary's vCPU at rest. */
+void pbkvm_rest_init(PbkvmState *s);
+
+/* vCPU thread, BQL held: it is about to release that and enter the guest. */
+void pbkvm_rest_end(PbkvmState *s);
+
+/* vCPU thread, BQL held: it no longer will. */
+void pbkvm_rest_begin(PbkvmState *s);
+
+/*
+ * vCPU thread, not in an exit: know where it stands, before it waits for the
+ * BQL.  Results as pb_record_nmi().
+ */
+int pbkvm_stand(PbkvmState *s);
+
+/*
+ * vCPU thread, somebody wants it to rest.  0: it does; 1: answer the exit in
+ * kvm_run first; -EAGAIN: half way through the delivery of something, it must
+ * go on, and will be kicked.
+ */
+int pbkvm_rest(PbkvmState *s);
+
+/* vCPU thread: it will rest for long; the history says where. */
+void pbkvm_rest_recorded(PbkvmState *s);
 
 /* ---- pbkvm-memory.c ---- */
 

@@ -24,6 +24,9 @@ struct PbRecorder {
     PbVcpu *v;
     bool read_open;       /* a read exit is with its device model, */
     bool read_begun;      /* and has already changed guest memory */
+    uint64_t read_branches; /* where it is */
+    bool stands;          /* the vCPU rests at */
+    PbPosition at;        /* where no event is yet */
     PbEventSlice slice;   /* offset and block of the next one */
     uint64_t quiet_time;  /* ns: from then on, */
     uint64_t quiet_seq;   /* and from that event on, it may be quiet */
@@ -92,7 +95,7 @@ void pb_record_rest(PbRecorder *r)
     }
 }
 
-/* A synchronous event with the branch count as a check. */
+/* A synchronous event with the branch count as a check: the vCPU's thread. */
 static PbEvent sync_event(PbRecorder *r, PbEventKind kind)
 {
     PbEvent e = { .kind = kind, .branches = pb_counter_read(r->v->counter) };
@@ -119,6 +122,12 @@ static void trim_ring(PbRecorder *r)
     }
 }
 
+static void begin_read(PbRecorder *r)
+{
+    r->read_open = true;
+    r->read_branches = pb_counter_read(r->v->counter);
+}
+
 void pb_record_exit_begin(PbRecorder *r)
 {
     const struct kvm_run *run = r->v->run;
@@ -131,12 +140,12 @@ void pb_record_exit_begin(PbRecorder *r)
             r->out.digest = pb_digest_exit(r->out.digest, run);
             r->out.writes++;
         } else {
-            r->read_open = true;
+            begin_read(r);
         }
         break;
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR:
-        r->read_open = true;
+        begin_read(r);
         break;
     case KVM_EXIT_HLT:
     case KVM_EXIT_SHUTDOWN:
@@ -146,6 +155,12 @@ void pb_record_exit_begin(PbRecorder *r)
         trim_ring(r);
         break;
     }
+}
+
+/* An event of the read exit that is open; also of who has the BQL. */
+static PbEvent read_event(const PbRecorder *r, PbEventKind kind)
+{
+    return (PbEvent) { .kind = kind, .branches = r->read_branches };
 }
 
 /* A copy whose length is a constant is no call. */
@@ -171,7 +186,7 @@ static void record_pio_in(PbRecorder *r, const struct kvm_run *run)
 {
     const uint8_t *data = (const uint8_t *)run + run->io.data_offset;
     size_t len = (size_t)run->io.size * run->io.count;
-    PbEvent e = sync_event(r, PB_EVENT_PIO_IN);
+    PbEvent e = read_event(r, PB_EVENT_PIO_IN);
 
     e.arg = run->io.port;
     e.size = run->io.size;
@@ -185,7 +200,7 @@ static void record_pio_in(PbRecorder *r, const struct kvm_run *run)
 
 static void record_mmio_read(PbRecorder *r, const struct kvm_run *run)
 {
-    PbEvent e = sync_event(r, PB_EVENT_MMIO_READ);
+    PbEvent e = read_event(r, PB_EVENT_MMIO_READ);
 
     e.size = run->mmio.len;
     e.body.mmio.gpa = run->mmio.phys_addr;
@@ -196,7 +211,7 @@ static void record_mmio_read(PbRecorder *r, const struct kvm_run *run)
 static void record_msr(PbRecorder *r, const struct kvm_run *run)
 {
     bool read = run->exit_reason == KVM_EXIT_X86_RDMSR;
-    PbEvent e = sync_event(r, read ? PB_EVENT_RDMSR : PB_EVENT_WRMSR);
+    PbEvent e = read_event(r, read ? PB_EVENT_RDMSR : PB_EVENT_WRMSR);
 
     e.body.msr.index = run->msr.index;
     e.body.msr.fault = run->msr.error != 0;
@@ -226,14 +241,28 @@ void pb_record_exit_end(PbRecorder *r)
     }
 }
 
+/* The vCPU stands where the history does not say yet. */
+static void emit_place(PbRecorder *r, PbEventKind kind, uint16_t arg)
+{
+    PbEvent e = { .kind = kind, .arg = arg };
+
+    r->stands = false;
+    pb_position_to_event(&r->at, &e);
+    pb_emit(&r->out, &e, NULL);
+}
+
 /*
- * A change belongs to the exit it happens in.  If that is a read, whose own
- * event comes only with the answer, say first that the read was reached.
+ * A change belongs to where the vCPU rests, or to the exit it happens in.  If
+ * that is a read, whose own event comes only with the answer, say first that
+ * the read was reached.
  */
 static void begin_change(PbRecorder *r)
 {
+    if (r->stands) {
+        emit_place(r, PB_EVENT_POINT, 0);
+    }
     if (r->read_open && !r->read_begun) {
-        PbEvent e = sync_event(r, PB_EVENT_READ_BEGIN);
+        PbEvent e = read_event(r, PB_EVENT_READ_BEGIN);
 
         r->read_begun = true;
         pb_emit(&r->out, &e, NULL);
@@ -293,19 +322,15 @@ void pb_record_state(PbRecorder *r, const PbState *s)
     pb_emit(&r->out, &e, s);
 }
 
-/* Record @kind at where the vCPU stands. */
+/* Record @kind at where the vCPU stands, which may be known. */
 static int emit_here(PbRecorder *r, PbEventKind kind, uint16_t arg)
 {
-    PbEvent e = { .kind = kind, .arg = arg };
-    PbPosition p;
-    int ret = pb_position_take_whole(r->v, &p);
+    int ret = r->stands ? 0 : pb_position_take_whole(r->v, &r->at);
 
-    if (ret < 0) {
-        return ret;
+    if (ret == 0) {
+        emit_place(r, kind, arg);
     }
-    pb_position_to_event(&p, &e);
-    pb_emit(&r->out, &e, NULL);
-    return 0;
+    return ret;
 }
 
 int pb_record_may_irq(PbRecorder *r)
@@ -348,7 +373,8 @@ int pb_record_nmi(PbRecorder *r)
     return ret ? ret : pb_inject_nmi(r->v);
 }
 
-int pb_record_point(PbRecorder *r, PbEventKind kind)
+/* Have the vCPU at a position. */
+static int reach(PbRecorder *r)
 {
     int ret = pb_vcpu_complete(r->v);
 
@@ -356,7 +382,37 @@ int pb_record_point(PbRecorder *r, PbEventKind kind)
         ret = pb_half_delivered(r->v, false);
         ret = ret == 1 ? -EAGAIN : ret;
     }
+    return ret;
+}
+
+int pb_record_point(PbRecorder *r, PbEventKind kind)
+{
+    int ret = reach(r);
+
     return ret ? ret : emit_here(r, kind, 0);
+}
+
+int pb_record_stand(PbRecorder *r)
+{
+    int ret = reach(r);
+
+    if (ret == 0) {
+        ret = pb_position_take_whole(r->v, &r->at);
+        r->stands = ret == 0;
+    }
+    return ret;
+}
+
+void pb_record_stood(PbRecorder *r)
+{
+    if (r->stands) {
+        emit_place(r, PB_EVENT_POINT, 0);
+    }
+}
+
+void pb_record_leave(PbRecorder *r)
+{
+    r->stands = false;
 }
 
 int pb_record_slice(PbRecorder *r, uint32_t most)

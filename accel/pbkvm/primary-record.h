@@ -3,10 +3,11 @@
  * primary-record.h: everything that comes to the Primary's guest from
  * outside becomes an event in the ring.
  *
- * No QEMU.  All functions belong to the thread that runs the Primary's vCPU,
- * or to another while that vCPU is stopped and cannot start (the two never
- * at once).  None of them waits for the Backup: what the full ring cannot take
- * is staged in memory, in order, and the vCPU must not enter the guest before
+ * No QEMU.  All functions belong to the thread that runs the Primary's vCPU;
+ * those that record a change also to another while that vCPU rests, at a
+ * position or in an exit, and cannot go on (the two never at once).  None of
+ * them waits for the Backup: what the full ring cannot take is staged in
+ * memory, in order, and the vCPU must not enter the guest before
  * pb_record_flush() has emptied the stage.
  */
 #ifndef PRIMARY_RECORD_H
@@ -74,6 +75,19 @@ void pb_record_exit_begin(PbRecorder *r);
 /* The device model has answered: note what the guest gets (PIO IN, MMIO
  * read, MSRs).  Before the next KVM_RUN. */
 void pb_record_exit_end(PbRecorder *r);
+
+/*
+ * The vCPU is going to rest: know where it stands, so that changes have a
+ * place; that is recorded only with the first of them.  Results as
+ * pb_record_nmi().
+ */
+int pb_record_stand(PbRecorder *r);
+
+/* Record that now, changes or not. */
+void pb_record_stood(PbRecorder *r);
+
+/* The vCPU goes on: it stands there no more. */
+void pb_record_leave(PbRecorder *r);
 
 /* @len bytes at @offset of RAM block @block now are what memory holds. */
 void pb_record_mem_write(PbRecorder *r, uint32_t block, uint64_t offset,

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-rest.c: whoever takes the BQL finds the Primary's vCPU at rest.
+ *
+ * Devices act with the BQL held: in an exit of the vCPU, or beside it, from
+ * the main loop, when a disk has read, a packet has come, a timer is over.
+ * What they change then must have a place in the history.  So a thread that
+ * gets the BQL first has the vCPU leave the guest, and waits until it says
+ * where it is: at a position, or in an exit.  To go on it needs the BQL
+ * itself.  Timers and input make it leave the guest anyway, for the interrupt
+ * that follows.
+ */
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "hw/core/cpu.h"
+#include "system/cpus.h"
+
+#include "branch-counter.h"
+#include "pbkvm.h"
+
+static PbkvmState *watched;
+
+/* ---- any other thread ---- */
+
+/* BQL held: the vCPU cannot begin to move again before that is released. */
+static void make_it_rest(PbkvmState *s)
+{
+    while (qatomic_load_acquire(&s->rest.moving)) {
+        qemu_event_reset(&s->rest.here);
+        if (qatomic_load_acquire(&s->rest.moving)) {
+            qatomic_set(&s->cpu->exit_request, 1);
+            qemu_cpu_kick(s->cpu);
+            qemu_event_wait(&s->rest.here);
+        }
+    }
+}
+
+/* ---- the vCPU's ---- */
+
+void pbkvm_rest_end(PbkvmState *s)
+{
+    s->in_exec = true;
+    qatomic_set(&s->rest.moving, true);
+}
+
+void pbkvm_rest_begin(PbkvmState *s)
+{
+    s->in_exec = false;
+    s->rest.tries = 0;
+    qatomic_store_release(&s->rest.moving, false);
+}
+
+static void bql_taken(bool taken)
+{
+    PbkvmState *s = watched;
+
+    if (!s->cpu || !qemu_cpu_is_self(s->cpu)) {
+        if (taken && !s->ended) {
+            make_it_rest(s);
+        }
+    } else if (s->in_exec) {
+        qatomic_store_release(&s->rest.moving, taken);
+        if (!taken) {
+            qemu_event_set(&s->rest.here);
+        }
+    }
+}
+
+int pbkvm_stand(PbkvmState *s)
+{
+    int ret;
+
+    if (!s->recording || s->ended || s->standing) {
+        return 0;
+    }
+    ret = pb_record_stand(s->rec);
+    s->standing = ret == 0;
+    return ret;
+}
+
+/* Whoever wants it to rest waits, and kicks no more: a timer does. */
+#define REST_TRIES 50
+#define REST_US    20
+
+/* What is half delivered goes on into its handler first. */
+static int go_on(PbkvmState *s)
+{
+    int ret = pb_counter_kick_in(s->primary.counter,
+                                 ++s->rest.tries * REST_US);
+
+    if (ret < 0) {
+        error_report("pbkvm: setting a timer: %s", strerror(-ret));
+    }
+    return ret < 0 ? 0 : -EAGAIN;
+}
+
+int pbkvm_rest(PbkvmState *s)
+{
+    int ret = pbkvm_stand(s);
+
+    if (ret == -EAGAIN && s->rest.tries < REST_TRIES) {
+        return go_on(s);
+    }
+    s->rest.tries = 0;
+    if (ret == -EAGAIN) {
+        warn_report("pbkvm: the Primary rests amid the delivery of an event, "
+                    "at no position");
+    } else if (ret < 0) {
+        error_report("pbkvm: reading the Primary's position: %s",
+                     strerror(-ret));
+    }
+    return ret > 0;
+}
+
+void pbkvm_rest_recorded(PbkvmState *s)
+{
+    if (s->recording && !s->ended && s->standing) {
+        pb_record_stood(s->rec);
+    }
+}
+
+void pbkvm_rest_init(PbkvmState *s)
+{
+    watched = s;
+    qemu_event_init(&s->rest.here, false);
+    bql_hook = bql_taken;
+}
