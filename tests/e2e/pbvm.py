@@ -156,6 +156,7 @@ class Guest:
 
     devices: pbkvm's own serial port and timer in place of QEMU's; then
     backup_console is what the Backup prints, and only to be read.
+    drivers: the initramfs that has drivers for disks and networks.
     hz: another than 100 is what guest/build --hz makes.
     """
 
@@ -163,7 +164,7 @@ class Guest:
 
     def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
                  append="", wrap=(), gdb=False, devices=False,
-                 own_session=False, hz=100):
+                 own_session=False, hz=100, drivers=False):
         self.log = pathlib.Path(log_dir)
         self.log.mkdir(parents=True, exist_ok=True)
         self.dir = tempfile.TemporaryDirectory(prefix="pbvm-")
@@ -174,6 +175,7 @@ class Guest:
         if hz != 100:             # a delay's loops are counted by the tick
             folder = BUILD / f"guest-hz{hz}"
             append = f"lpj={400000000 // hz} {append}"
+        initramfs = "initramfs-drivers" if drivers else "initramfs"
         self.command = [
             *wrap, str(BUILD / "qemu" / "qemu-system-i386"),
             "-accel", accel, "-m", str(memory), "-nic", "none",
@@ -181,7 +183,7 @@ class Guest:
             "-serial", f"unix:{self.dir.name}/serial,server=on,wait=on",
             "-qmp", f"unix:{self.dir.name}/qmp,server=on,wait=off",
             "-kernel", str(folder / "bzImage"),
-            "-initrd", str(folder / "initramfs.cpio.gz"),
+            "-initrd", str(folder / f"{initramfs}.cpio.gz"),
             "-append", f"{cmdline} {append}".strip(), *extra]
         self.gdb = f"{self.dir.name}/gdb"
         if gdb:
