@@ -190,14 +190,20 @@ static void test_signals_change_nothing(void)
         &claim_branches_are_counted, &claim_ring_3_and_back,
         &claim_iret_is_stepped, &claim_real_mode,
     };
+    const char *skipped = NULL;
+    bool ran = false;
     size_t i;
 
     set_storm(in_lab() ? 2000 : 50);
     for (i = 0; i < sizeof(guests) / sizeof(guests[0]); i++) {
+        pb_tap_skipped = NULL;
         check_guest(guests[i]);
+        skipped = pb_tap_skipped;
+        ran = ran || !skipped;
     }
-    pb_tap_skipped = NULL;      /* those this host cannot run do not count */
-    pb_check(storm.hits > 0);
+    /* Those this host cannot run do not count, if there are others. */
+    pb_tap_skipped = ran ? NULL : skipped;
+    pb_check(!ran || storm.hits > 0);
     printf("# %u steps were interrupted\n", storm.hits);
     set_storm(0);
 }
