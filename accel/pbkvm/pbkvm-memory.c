@@ -39,8 +39,8 @@ static bool placed(PbkvmState *s, const char *name)
             return true;
         }
     }
-    why = g_strdup_printf("%s was changed while the guest ran: a device "
-                          "acts beside the vCPU", name);
+    why = g_strdup_printf("%s was changed while nobody knew where the guest "
+                          "was: a device acts without the BQL", name);
     pbkvm_end(s, why);
     return false;
 }

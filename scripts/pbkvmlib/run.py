@@ -91,6 +91,12 @@ def _has_accel(words):
         for value in _values(words, option))
 
 
+def _has_network(words):
+    """Or a folder that is shared: what our guest needs drivers for."""
+    return bool(_names(words) & {"netdev", "virtfs"} or
+                set(_values(words, "nic")) - {"none"})
+
+
 def guest_options(words):
     """Our own guest, if none is named."""
     names = _names(words)
@@ -99,7 +105,8 @@ def guest_options(words):
     need(GUEST / "bzImage", "the guest")
     options = ["-kernel", str(GUEST / "bzImage")]
     if "initrd" not in names:
-        options += ["-initrd", str(GUEST / "initramfs.cpio.gz")]
+        name = "initramfs-drivers" if _has_network(words) else "initramfs"
+        options += ["-initrd", str(GUEST / f"{name}.cpio.gz")]
     if "append" not in names:
         options += ["-append", (TOP / "guest" / "cmdline").read_text()
                     .strip()]

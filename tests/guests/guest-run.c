@@ -236,12 +236,12 @@ static void take_ticks(GuestRun *r)
     }
 }
 
-/* A device acts from another thread, while the vCPU is stopped. */
+/* Devices act from another thread, while the vCPU rests. */
 static int deliver_dma(GuestRun *r)
 {
-    int ret = pb_record_point(r->rec, PB_EVENT_POINT);
+    int ret = pb_record_stand(r->rec);
 
-    if (ret == 0) {
+    if (ret == 0 && r->dmas) {
         r->dmas--;
         guest_dma(r, GUEST_DMA_AREA);
     }
@@ -280,7 +280,7 @@ static int deliver(GuestRun *r)
         ret = pb_record_slice(r->rec, GUEST_SLICE);
         ret = ret == -EAGAIN ? 0 : ret;
     }
-    if (ret == 0 && r->dmas) {
+    if (ret == 0 && (r->dmas || r->nmis || r->irqs)) {
         ret = deliver_dma(r);
     }
     if (ret == 0 && r->nmis) {
@@ -337,6 +337,7 @@ static void run_once(GuestRun *r)
     }
     if (ret == 0) {
         guest_source_arm(r);
+        pb_record_leave(r->rec);
         ret = pb_vcpu_run(&r->v);
         if (ret == -EINTR) {
             guest_source_look(r);
