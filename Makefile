@@ -16,9 +16,9 @@ endif
 # GNU make's own parallelism is of no use here: ninja has its own.
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
-.PHONY: all qemu native guest lab demo bench bench-quick bench-landing bench-record \
-        bench-scale bench-lag bench-memory bench-replay bench-exits bench-ring soak \
-        soak-ring soak-guests help \
+.PHONY: all qemu native guest lab demo bench bench-quick bench-devices \
+        bench-landing bench-record bench-scale bench-lag bench-memory \
+        bench-replay bench-exits bench-ring soak soak-ring soak-guests help \
         clean distclean fuzz lint coverage valgrind check check-unit check-qtest \
         check-lab check-guests check-e2e
 
@@ -64,7 +64,7 @@ check-unit check-qtest check-lab check-guests check-e2e: check-%: build/config
 # Each prints its tables and puts its pictures into build/bench/: less than half
 # an hour on a machine that has nothing else to do. The second guest's kernel,
 # some minutes when it is first needed, is not counted.
-BENCHES = run lag landing record exits scale memory replay ring/run
+BENCHES = run devices lag landing record exits scale memory replay ring/run
 bench: all
 	@scripts/pb-log guest-hz1000 guest/build --hz 1000
 	@begun=$$(date +%s); took() { echo "($$1 took $$(($$(date +%s) - $$2)) s)"; }; \
@@ -79,8 +79,8 @@ bench-quick: all
 	@bench/landing --skid 0
 	@bench/record --rounds 20
 
-bench-landing bench-record bench-scale bench-lag bench-memory bench-replay \
-bench-exits: bench-%: all
+bench-devices bench-landing bench-record bench-scale bench-lag bench-memory \
+bench-replay bench-exits: bench-%: all
 	@bench/$*
 
 # Its peers are fetched when they are first needed; nothing else is built.
@@ -129,8 +129,8 @@ help:
 	@echo 'make check-unit   only the unit tests (also: -qtest, -lab, -guests, -e2e)'
 	@echo 'make bench        measure all that docs/performance.md quotes: half an hour'
 	@echo 'make bench-quick  the loads and landings, in a few minutes'
-	@echo '                  (also: bench-landing, -record, -scale, -lag, -memory,'
-	@echo '                  -replay, -exits)'
+	@echo '                  (also: bench-devices, -landing, -record, -scale, -lag,'
+	@echo '                  -memory, -replay, -exits)'
 	@echo 'make bench-ring   the ring beside its peers and the limit (SECONDS=60)'
 	@echo 'make soak         a Linux that all is done to, for MINUTES=60 (SEED=N, STRESS=1)'
 	@echo 'make soak-ring    stream and check 10^9 events (EVENTS=N)'

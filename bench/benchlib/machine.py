@@ -64,21 +64,22 @@ def need_guest(hz):
 
 class Machine(Guest):
     """One of KINDS, or with ACCEL another. MEMORY in MiB; PATIENCE in
-    seconds, for the boot and each command; HZ of the guest's clock."""
+    seconds, for the boot and each command; HZ of the guest's clock; MORE
+    options of QEMU's."""
 
     def __init__(self, log, kind="backup", accel=None, memory=MEMORY,
-                 patience=PATIENCE, hz=100):
+                 patience=PATIENCE, hz=100, drivers=False, more=()):
         self.patience = patience
         log.mkdir(parents=True, exist_ok=True)
         self.rr_file = log / "rr.bin"
         extra = [word.format(file=self.rr_file) for word in KINDS[kind].extra]
         accel = accel or KINDS[kind].accel
         super().__init__(
-            log, accel=accel, memory=memory, hz=hz,
+            log, accel=accel, memory=memory, hz=hz, drivers=drivers,
             # The second serial port is for load: where the console goes costs
             # a busy lab much more than pbkvm does.
             extra=extra + ["-serial", "null", "-name", "debug-threads=on",
-                           "-S"],
+                           "-S", *more],
             wrap=[str(TOP / "bench" / "meter"), INNER])
         self.counted = kind == "counted"
         self.pbkvm = accel.startswith("pbkvm")
