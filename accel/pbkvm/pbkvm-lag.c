@@ -71,13 +71,15 @@ int pbkvm_lag_hold(PbkvmState *s, CPUState *cpu)
         s->lag.look_ns = now + LOOK_NS;
         return 0;
     }
-    ret = pbkvm_stand(s);
-    if (ret) {
+    /* An interrupt just given is delivered first, and then this comes again. */
+    ret = pbkvm_rest(s);
+    if (ret || !s->standing) {
         return ret == -EAGAIN ? 0 : ret;
     }
     /* Whoever is kicked out of this looks again before the guest runs on. */
     begun = get_clock();
     stop_time(true);
+    pbkvm_rest_here(s);
     while (is_later_than_max(s, now) && !s->ended &&
            !qatomic_read(&cpu->exit_request) && !cpu->stop) {
         nanosleep(&nap, NULL);        /* a kick ends it */

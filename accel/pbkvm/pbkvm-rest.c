@@ -51,6 +51,12 @@ void pbkvm_rest_begin(PbkvmState *s)
     qatomic_store_release(&s->rest.moving, false);
 }
 
+void pbkvm_rest_here(PbkvmState *s)
+{
+    qatomic_store_release(&s->rest.moving, false);
+    qemu_event_set(&s->rest.here);
+}
+
 static void bql_taken(bool taken)
 {
     PbkvmState *s = watched;
@@ -60,9 +66,10 @@ static void bql_taken(bool taken)
             make_it_rest(s);
         }
     } else if (s->in_exec) {
-        qatomic_store_release(&s->rest.moving, taken);
-        if (!taken) {
-            qemu_event_set(&s->rest.here);
+        if (taken) {
+            qatomic_set(&s->rest.moving, true);
+        } else {
+            pbkvm_rest_here(s);
         }
     }
 }

@@ -137,6 +137,12 @@ void pbkvm_rest_end(PbkvmState *s);
 void pbkvm_rest_begin(PbkvmState *s);
 
 /*
+ * vCPU thread, where it stands: nobody need wait for it, nor kick it, until it
+ * has taken the BQL again.  Until then it does not record.
+ */
+void pbkvm_rest_here(PbkvmState *s);
+
+/*
  * vCPU thread, not in an exit: know where it stands, before it waits for the
  * BQL.  Results as pb_record_nmi().
  */
