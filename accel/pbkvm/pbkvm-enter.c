@@ -94,8 +94,6 @@ static int inject_waiting(PbkvmState *s, CPUState *cpu)
         takes_interrupts(cpu->kvm_run)) {
         ret = inject_irq(s, cpu);
     }
-    cpu->kvm_run->request_interrupt_window =
-        (cpu->interrupt_request & CPU_INTERRUPT_HARD) != 0;
     return ret;
 }
 
@@ -104,17 +102,15 @@ static int inject(PbkvmState *s, CPUState *cpu)
 {
     int ret = pbkvm_stand(s);
 
-    if (ret == -EAGAIN) {
-        /* Half way through a delivery there is nothing to inject. */
-        cpu->kvm_run->request_interrupt_window =
-            (cpu->interrupt_request & CPU_INTERRUPT_HARD) != 0;
-        return 0;
-    }
     if (ret == 0) {
         bql_lock();
         ret = inject_waiting(s, cpu);
         bql_unlock();
+    } else if (ret == -EAGAIN) {
+        ret = 0;        /* half way through a delivery nothing is injected */
     }
+    cpu->kvm_run->request_interrupt_window =
+        (cpu->interrupt_request & CPU_INTERRUPT_HARD) != 0;
     return ret;
 }
 

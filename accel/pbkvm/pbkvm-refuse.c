@@ -74,7 +74,9 @@ static void leave_out_rom(ObjectClass *oc, void *unused)
     if (pc->romfile &&
         test_bit(DEVICE_CATEGORY_NETWORK, DEVICE_CLASS(oc)->categories)) {
         file = qemu_find_file(QEMU_FILE_TYPE_BIOS, pc->romfile);
-        pc->romfile = file ? pc->romfile : NULL;
+        if (!file) {
+            pc->romfile = NULL;
+        }
     }
 }
 

@@ -122,7 +122,7 @@ int pbkvm_rest(PbkvmState *s)
 
 void pbkvm_rest_recorded(PbkvmState *s)
 {
-    if (s->recording && !s->ended && s->standing) {
+    if (s->recording) {
         pb_record_stood(s->rec);
     }
 }

@@ -251,6 +251,13 @@ static void emit_place(PbRecorder *r, PbEventKind kind, uint16_t arg)
     pb_emit(&r->out, &e, NULL);
 }
 
+void pb_record_stood(PbRecorder *r)
+{
+    if (r->stands) {
+        emit_place(r, PB_EVENT_POINT, 0);
+    }
+}
+
 /*
  * A change belongs to where the vCPU rests, or to the exit it happens in.  If
  * that is a read, whose own event comes only with the answer, say first that
@@ -258,9 +265,7 @@ static void emit_place(PbRecorder *r, PbEventKind kind, uint16_t arg)
  */
 static void begin_change(PbRecorder *r)
 {
-    if (r->stands) {
-        emit_place(r, PB_EVENT_POINT, 0);
-    }
+    pb_record_stood(r);
     if (r->read_open && !r->read_begun) {
         PbEvent e = read_event(r, PB_EVENT_READ_BEGIN);
 
@@ -401,13 +406,6 @@ int pb_record_stand(PbRecorder *r)
         r->stands = ret == 0;
     }
     return ret;
-}
-
-void pb_record_stood(PbRecorder *r)
-{
-    if (r->stands) {
-        emit_place(r, PB_EVENT_POINT, 0);
-    }
 }
 
 void pb_record_leave(PbRecorder *r)

@@ -69,6 +69,8 @@ def history(vm, before, after):
     events = after["events-written"] - before["events-written"]
     figures = {"events": events}
     old, new = kinds_of(before), kinds_of(after)
+    figures |= {kind: new.get(kind, 0) - old.get(kind, 0)
+                for kind in ("mem-write", "point")}
     if all(new.get(kind, 0) == old.get(kind, 0) for kind in WITH_PAYLOAD):
         figures["bytes"] = events * EVENT
     if vm.has_backup:

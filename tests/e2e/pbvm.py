@@ -306,6 +306,16 @@ class Guest:
             return refusal.said
         raise Failure(f"{command} {arguments} was not refused")
 
+    def panic_and_save(self):
+        """Linux panics; wait until the file of evidence= holds its past."""
+        self.console.send("echo c > /proc/sysrq-trigger\n")
+        self.console.expect("Kernel panic - not syncing")
+        until = time.monotonic() + PATIENCE
+        while "opens it" not in self.said():
+            if time.monotonic() > until:
+                raise Failure(f"nothing saved: {self.said()}")
+            time.sleep(PACE)              # polls; there is no event to await
+
     def wait(self, seconds):
         """Who reads nothing from the console, stops the guest."""
         until = time.monotonic() + seconds
