@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-crc.c: CRC-32C. */
+#include <isa-l/crc.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
@@ -11,6 +13,9 @@
 #include "pb-mem.h"
 
 #define POLYNOMIAL 0x82f63b78u        /* bits reversed */
+
+/* From here on ISA-L is faster, which needs some ns to begin. */
+#define LONG 512u
 
 /* The word of an event whose upper half its own checksum is. */
 #define CRC_WORD (offsetof(PbEvent, crc) / 8)
@@ -50,22 +55,19 @@ uint32_t pb_crc_plain(uint32_t crc, const void *data, size_t len)
 #ifdef __x86_64__
 /*
  * The instruction's result comes three cycles after it began, and one can
- * begin in each: so there are three checksums at a time, of a lane each.  A
- * lane's is moved past the bytes behind it by a multiplication without
- * carries.  (Kounavis and Berry, A Systematic Approach to Building High
- * Performance Software-based CRC Generators, ISCC 2005; Gopal and others,
- * Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction, Intel
- * 2011.)
+ * begin in each: so a position, which is short, has three checksums at a time,
+ * of a lane each.  A lane's is moved past the bytes behind it by a
+ * multiplication without carries.  (Kounavis and Berry, A Systematic Approach
+ * to Building High Performance Software-based CRC Generators, ISCC 2005;
+ * Gopal and others, Fast CRC Computation for iSCSI Polynomial Using CRC32
+ * Instruction, Intel 2011.)
  */
-#define LANE        168u
-#define SHORT_LANE  56u               /* a third of a position */
+#define LANE        56u               /* a third of a position */
 
 /* x^(8n - 33) modulo the polynomial, bits reversed: one comes from reversed
    products being a bit short, 32 from the instruction that reduces them. */
-#define PAST_ONE    0x1b3d8f29u       /* n = LANE */
-#define PAST_TWO    0xa60ce07bu       /* n = 2 * LANE */
-#define PAST_SHORT  0x1c291d04u       /* n = SHORT_LANE */
-#define PAST_SHORTS 0x47db8317u       /* n = 2 * SHORT_LANE */
+#define PAST_ONE    0x1c291d04u       /* n = LANE */
+#define PAST_TWO    0x47db8317u       /* n = 2 * LANE */
 
 static inline __attribute__((target("sse4.2")))
 uint64_t add_word(uint64_t c, const uint8_t *p)
@@ -83,49 +85,33 @@ __m128i times(uint32_t c, uint32_t factor)
                                 _mm_cvtsi32_si128(factor), 0);
 }
 
-/* The register after @c has gone over three lanes of @len bytes at @p. */
-static inline __attribute__((target("sse4.2,pclmul"), always_inline))
-uint32_t three_lanes(uint32_t c, const uint8_t *p, size_t len,
-                     uint32_t past_one, uint32_t past_two)
+/* The register after @c has gone over three lanes at @p. */
+static inline __attribute__((target("sse4.2,pclmul")))
+uint32_t three_lanes(uint32_t c, const uint8_t *p)
 {
     uint64_t first = c, second = 0, third = 0;
     __m128i moved;
     size_t i;
 
 #pragma GCC unroll 7
-    for (i = 0; i < len; i += 8) {
+    for (i = 0; i < LANE; i += 8) {
         first = add_word(first, p + i);
-        second = add_word(second, p + len + i);
-        third = add_word(third, p + 2 * len + i);
+        second = add_word(second, p + LANE + i);
+        third = add_word(third, p + 2 * LANE + i);
     }
-    moved = _mm_xor_si128(times(first, past_two), times(second, past_one));
+    moved = _mm_xor_si128(times(first, PAST_TWO), times(second, PAST_ONE));
     return third ^ _mm_crc32_u64(0, _mm_cvtsi128_si64(moved));
-}
-
-/* The same over all that is whole three lanes; *@len becomes what is left. */
-static __attribute__((target("sse4.2,pclmul")))
-uint32_t in_lanes(uint32_t c, const uint8_t *p, size_t *len)
-{
-    for (; *len >= 3 * LANE; *len -= 3 * LANE, p += 3 * LANE) {
-        c = three_lanes(c, p, LANE, PAST_ONE, PAST_TWO);
-    }
-    for (; *len >= 3 * SHORT_LANE; *len -= 3 * SHORT_LANE,
-                                   p += 3 * SHORT_LANE) {
-        c = three_lanes(c, p, SHORT_LANE, PAST_SHORT, PAST_SHORTS);
-    }
-    return c;
 }
 
 static __attribute__((target("sse4.2")))
 uint32_t with_instruction(uint32_t crc, const uint8_t *p, size_t len)
 {
     uint64_t c = ~crc;
-    size_t left = len;
 
-    if (__builtin_cpu_supports("pclmul")) {
-        c = in_lanes(c, p, &left);
-        p += len - left;
-        len = left;
+    if (len >= 3 * LANE && __builtin_cpu_supports("pclmul")) {
+        for (; len >= 3 * LANE; len -= 3 * LANE, p += 3 * LANE) {
+            c = three_lanes(c, p);
+        }
     }
     for (; len >= 8; len -= 8, p += 8) {
         c = add_word(c, p);
@@ -154,6 +140,9 @@ static uint32_t event_with_instruction(const PbEvent *e)
 
 uint32_t pb_crc(uint32_t crc, const void *data, size_t len)
 {
+    if (len >= LONG && len <= INT_MAX) {
+        return ~crc32_iscsi((uint8_t *)data, len, ~crc);
+    }
 #ifdef __x86_64__
     if (__builtin_cpu_supports("sse4.2")) {
         return with_instruction(crc, data, len);
@@ -165,7 +154,7 @@ uint32_t pb_crc(uint32_t crc, const void *data, size_t len)
 uint32_t pb_crc_ram(const void *data, size_t len)
 {
     const uint8_t *p = data;
-    uint64_t word[64];
+    uint64_t word[512];
     uint32_t crc = 0;
     size_t i, n;
 

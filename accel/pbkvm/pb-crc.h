@@ -2,8 +2,8 @@
 /*
  * pb-crc.h: CRC-32C (Castagnoli, RFC 3720 appendix B.4).
  *
- * C11 and ring/pb-event.h only.  Any thread.  Uses the CPU's instruction
- * where it has one.
+ * C11, ISA-L and ring/pb-event.h only.  Any thread.  Uses the CPU's instruction
+ * where it has one, and ISA-L for what is long.
  */
 #ifndef PB_CRC_H
 #define PB_CRC_H
@@ -19,7 +19,7 @@
  */
 uint32_t pb_crc(uint32_t crc, const void *data, size_t len);
 
-/* The same without the CPU's instruction; for the tests. */
+/* The same without both; for the tests. */
 uint32_t pb_crc_plain(uint32_t crc, const void *data, size_t len);
 
 /*

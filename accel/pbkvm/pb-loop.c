@@ -29,12 +29,13 @@ typedef struct Loop {
     uint8_t code[WINDOW];
 } Loop;
 
-/* Code that is no loop, as bytes of its window tell. */
+/* Code that is no loop, as these bytes of it tell. */
 typedef struct NoLoop {
     uint64_t start, cs_base;
-    unsigned first, end;  /* the same: nothing is known */
+    uint64_t from;        /* linear address of code[0] */
+    unsigned len;         /* 0: nothing is known */
     bool wide;
-    uint8_t code[WINDOW]; /* from @first on */
+    uint8_t code[WINDOW];
 } NoLoop;
 
 #define NO_LOOPS 32
@@ -198,9 +199,19 @@ static bool goes_round(Loop *l, uint64_t start)
 
 static bool is_known(const NoLoop *n, const Loop *l, uint64_t start)
 {
-    return n->start == start && n->end > n->first && n->end <= l->have &&
-           n->cs_base == l->sregs->cs.base && n->wide == l->sregs->cs.db &&
-           !memcmp(n->code, l->code + n->first, n->end - n->first);
+    return n->start == start && n->len && n->cs_base == l->sregs->cs.base &&
+           n->wide == l->sregs->cs.db &&
+           pb_tables_equal(l->mem, l->sregs, n->from, n->code, n->len);
+}
+
+static void remember(NoLoop *n, const Loop *l, uint64_t start)
+{
+    n->start = start;
+    n->cs_base = l->sregs->cs.base;
+    n->wide = l->sregs->cs.db;
+    n->from = l->from + l->first;
+    n->len = l->end - l->first;
+    memcpy(n->code, l->code + l->first, n->len);
 }
 
 static bool is_loop(Loop *l, uint64_t start)
@@ -208,22 +219,17 @@ static bool is_loop(Loop *l, uint64_t start)
     static __thread NoLoop no_loop[NO_LOOPS];
     NoLoop *n = &no_loop[(start ^ start >> 5) % NO_LOOPS];
 
-    read_window(l, start);
     if (is_known(n, l, start)) {
         return false;
     }
+    read_window(l, start);
     l->first = l->end = start - l->from;
     l->beyond = false;
     if (goes_round(l, start)) {
         return true;
     }
     if (!l->beyond) {
-        n->start = start;
-        n->cs_base = l->sregs->cs.base;
-        n->wide = l->sregs->cs.db;
-        n->first = l->first;
-        n->end = l->end;
-        memcpy(n->code, l->code + n->first, n->end - n->first);
+        remember(n, l, start);
     }
     return false;
 }

@@ -125,41 +125,19 @@ int pb_mem_apply_slot(PbMem *m, int vm_fd, unsigned slot,
     return 0;
 }
 
-/* Slots do not overlap: there is one at most. */
-static bool covers(const PbSlotChange *s, uint64_t gpa, uint64_t len)
-{
-    uint64_t at = gpa - s->gpa;       /* below it: beyond any size */
+__thread unsigned pb_mem_last;
 
-    return at < s->size && len <= s->size - at;
-}
-
-static void *host_of(const PbMem *m, const PbSlotChange *s, uint64_t gpa)
-{
-    return m->block[s->block].host + s->offset + (gpa - s->gpa);
-}
-
-/* The slot that was found last: mostly it is that one again. */
-static __thread unsigned last;
-
-static __attribute__((noinline))
-void *look_for(const PbMem *m, uint64_t gpa, uint64_t len)
+void *pb_mem_look_for(const PbMem *m, uint64_t gpa, uint64_t len)
 {
     unsigned i;
 
     for (i = 0; i < PB_MEM_MAX_SLOTS; i++) {
-        if (covers(&m->slot[i], gpa, len)) {
-            last = i;
-            return host_of(m, &m->slot[i], gpa);
+        if (pb_mem_covers(&m->slot[i], gpa, len)) {
+            pb_mem_last = i;
+            return pb_mem_host(m, &m->slot[i], gpa);
         }
     }
     return NULL;
-}
-
-void *pb_mem_at(const PbMem *m, uint64_t gpa, uint64_t len)
-{
-    const PbSlotChange *s = &m->slot[last];
-
-    return covers(s, gpa, len) ? host_of(m, s, gpa) : look_for(m, gpa, len);
 }
 
 static bool page_is_zero(const uint8_t *p)

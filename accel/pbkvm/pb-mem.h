@@ -68,11 +68,38 @@ void pb_mem_set_slot(PbMem *m, unsigned slot, const PbSlotChange *c);
 int pb_mem_apply_slot(PbMem *m, int vm_fd, unsigned slot,
                       const PbSlotChange *c);
 
+/* Slots do not overlap: there is one at most. */
+static inline bool pb_mem_covers(const PbSlotChange *s, uint64_t gpa,
+                                 uint64_t len)
+{
+    uint64_t at = gpa - s->gpa;       /* below it: beyond any size */
+
+    return at < s->size && len <= s->size - at;
+}
+
+static inline void *pb_mem_host(const PbMem *m, const PbSlotChange *s,
+                                uint64_t gpa)
+{
+    return m->block[s->block].host + s->offset + (gpa - s->gpa);
+}
+
+/* The slot that was found last: mostly it is that one again. */
+extern __thread unsigned pb_mem_last;
+
+/* pb_mem_at(), when it is not. */
+void *pb_mem_look_for(const PbMem *m, uint64_t gpa, uint64_t len);
+
 /*
  * Host memory behind guest physical [gpa, gpa + len), or NULL when a slot
- * does not cover all of it.
+ * does not cover all of it.  A position asks for half a dozen places.
  */
-void *pb_mem_at(const PbMem *m, uint64_t gpa, uint64_t len);
+static inline void *pb_mem_at(const PbMem *m, uint64_t gpa, uint64_t len)
+{
+    const PbSlotChange *s = &m->slot[pb_mem_last];
+
+    return pb_mem_covers(s, gpa, len) ? pb_mem_host(m, s, gpa)
+                                      : pb_mem_look_for(m, gpa, len);
+}
 
 /*
  * Make @twin a copy of @m with memory of its own: same blocks, same slots,

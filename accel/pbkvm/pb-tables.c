@@ -17,8 +17,8 @@
 
 #define PAGE 4096u
 
-static bool read_entry(const PbMem *mem, uint64_t gpa, unsigned size,
-                       uint64_t *entry)
+static inline __attribute__((always_inline))
+bool read_entry(const PbMem *mem, uint64_t gpa, unsigned size, uint64_t *entry)
 {
     const void *p = pb_mem_at(mem, gpa, size);
 
@@ -116,6 +116,21 @@ unsigned pb_tables_read(const PbMem *mem, const struct kvm_sregs *sregs,
         memmove((uint8_t *)buf + done, p, n);
     }
     return done;
+}
+
+bool pb_tables_equal(const PbMem *mem, const struct kvm_sregs *sregs,
+                     uint64_t linear, const void *buf, unsigned len)
+{
+    unsigned done, n;
+
+    for (done = 0; done < len; done += n) {
+        uint8_t *p = host_at(mem, sregs, linear + done, len - done, &n);
+
+        if (!p || memcmp(p, (const uint8_t *)buf + done, n) != 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 unsigned pb_tables_write(const PbMem *mem, const struct kvm_sregs *sregs,

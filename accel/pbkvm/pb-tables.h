@@ -31,6 +31,10 @@ bool pb_tables_walk(const PbMem *mem, const struct kvm_sregs *sregs,
 unsigned pb_tables_read(const PbMem *mem, const struct kvm_sregs *sregs,
                         uint64_t linear, void *buf, unsigned len);
 
+/* Whether the @len bytes at @linear can be read and are those at @buf. */
+bool pb_tables_equal(const PbMem *mem, const struct kvm_sregs *sregs,
+                     uint64_t linear, const void *buf, unsigned len);
+
 /* Write likewise. */
 unsigned pb_tables_write(const PbMem *mem, const struct kvm_sregs *sregs,
                          uint64_t linear, const void *buf, unsigned len);

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "pb-remedy.h"
 #include "pb-vcpu.h"
 
 /* KVM looks for any value but 0; a kick writes 1. */
@@ -86,16 +85,13 @@ int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg)
     return ret < 0 ? -errno : ret;
 }
 
-int pb_vcpu_know(PbVcpu *v, uint64_t parts)
+int pb_vcpu_ask(PbVcpu *v, uint64_t parts)
 {
     static const unsigned long all[] = { KVM_GET_REGS, KVM_GET_SREGS,
                                          KVM_GET_VCPU_EVENTS };
     unsigned i;
     int ret = 0;
 
-    if (!(parts & ~v->known) && !pb_distrust) {
-        return 0;
-    }
     for (i = 0; i < sizeof(all) / sizeof(all[0]) && ret == 0; i++) {
         Part part = part_of(v, all[i]);
 

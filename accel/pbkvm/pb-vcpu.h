@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "pb-mem.h"
+#include "pb-remedy.h"
 
 /* In kvm_regs.rflags: bits that steps, landings and injections mind. */
 #define PB_RFLAGS_TF 0x100ull
@@ -65,7 +66,15 @@ int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg);
  * Have @parts (of PB_VCPU_SYNC) in run->s.regs, to be read there until
  * something changes them: 0 or -errno.
  */
-int pb_vcpu_know(PbVcpu *v, uint64_t parts);
+static inline int pb_vcpu_know(PbVcpu *v, uint64_t parts);
+
+/* pb_vcpu_know(), of what is not known. */
+int pb_vcpu_ask(PbVcpu *v, uint64_t parts);
+
+static inline int pb_vcpu_know(PbVcpu *v, uint64_t parts)
+{
+    return (parts & ~v->known) || pb_distrust ? pb_vcpu_ask(v, parts) : 0;
+}
 
 /* Somebody else has changed the vCPU: nothing is known. */
 void pb_vcpu_forget(PbVcpu *v);
