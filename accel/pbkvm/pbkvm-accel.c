@@ -11,6 +11,7 @@
 #include "exec/cpu-common.h"
 #include "hw/boards.h"
 #include "migration/blocker.h"
+#include "migration/snapshot.h"
 #include "system/accel-ops.h"
 #include "system/cpus.h"
 #include "system/runstate-action.h"
@@ -109,16 +110,35 @@ static void take_no_notifications(AddressSpace *as)
     }
 }
 
+/* -loadvm comes before all history, and is none of these. */
+static bool refuse_snapshot(Error **errp)
+{
+    error_setg(errp, "pbkvm: a snapshot cannot be loaded into a machine that "
+               "is recorded: its history cannot jump");
+    error_append_hint(errp, "Start it with -loadvm instead.\n");
+    return false;
+}
+
+static bool refuse_jumps(Error **errp)
+{
+    Error *blocker = NULL;
+
+    load_snapshot_hook = refuse_snapshot;
+    error_setg(&blocker, "pbkvm cannot migrate or save a recorded machine");
+    return migrate_add_blocker(&blocker, errp) == 0;
+}
+
 static int pbkvm_init_machine(MachineState *ms)
 {
     PbkvmState *s = PBKVM_ACCEL(ms->accelerator);
-    Error *blocker = NULL, *err = NULL;
+    Error *err = NULL;
     const char *what;
     int ret;
 
     if (!pbkvm_check_options(s, ms, &err) || !self_check(s, &err) ||
         !pbkvm_panic_check(s, &err) || !pbkvm_replay_open(s, ms, &err) ||
-        !pbkvm_spill_open(s, &err) || !pbkvm_lag_check(s, &err)) {
+        !pbkvm_evidence_check(s, &err) || !pbkvm_lag_check(s, &err) ||
+        !pbkvm_spill_open(s, &err) || !refuse_jumps(&err)) {
         error_report_err(err);
         /* No falling back: another accelerator would not record. */
         exit(1);
@@ -140,8 +160,6 @@ static int pbkvm_init_machine(MachineState *ms)
     s->parent_obj.coalesced_pio = 0;
     take_no_notifications(&address_space_memory);
     take_no_notifications(&address_space_io);
-    error_setg(&blocker, "pbkvm cannot migrate or save a recorded machine");
-    migrate_add_blocker(&blocker, &error_abort);
     qemu_add_machine_init_done_notifier(&machine_done);
     return 0;
 }

@@ -112,6 +112,24 @@ static void set_evidence(Object *obj, const char *value, Error **errp)
     s->evidence = value[0] ? g_strdup(value) : NULL;
 }
 
+bool pbkvm_evidence_check(const PbkvmState *s, Error **errp)
+{
+    g_autofree char *folder = s->evidence ? g_path_get_dirname(s->evidence)
+                                          : NULL;
+
+    if (s->evidence && g_file_test(s->evidence, G_FILE_TEST_EXISTS)) {
+        error_setg(errp, "pbkvm: evidence=%s: it is there already and is not "
+                   "overwritten: name a new file", s->evidence);
+        return false;
+    }
+    if (folder && access(folder, W_OK | X_OK) < 0) {
+        error_setg(errp, "pbkvm: evidence=%s: it cannot be made: %s",
+                   s->evidence, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 void pbkvm_evidence_class_init(ObjectClass *oc)
 {
     object_class_property_add_str(oc, "evidence", get_evidence,

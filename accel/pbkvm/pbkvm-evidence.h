@@ -25,6 +25,9 @@ typedef struct PbkvmState PbkvmState;
 /* The options replay and evidence. */
 void pbkvm_evidence_class_init(ObjectClass *oc);
 
+/* Whether evidence= could be made now, as it is to be when the guest panics. */
+bool pbkvm_evidence_check(const PbkvmState *s, Error **errp);
+
 /* Before the machine is made: open the file, see whether @ms and this host
    will do.  True with nothing done when there is no file to replay. */
 bool pbkvm_replay_open(PbkvmState *s, MachineState *ms, Error **errp);

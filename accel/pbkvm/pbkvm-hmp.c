@@ -41,7 +41,7 @@ void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
     }
     monitor_printf(mon, "Backup:   %s\n", PbkvmStatus_str(q->status));
     monitor_printf(mon, "events:   %" PRIu64 " written, %" PRIu64 " read, "
-                   "%" PRIu32 " of %" PRIu32 " in the ring\n",
+                   "%" PRIu32 " of %" PRIu32 " of the ring's entries in use\n",
                    q->events_written, q->events_read, q->ring_used,
                    q->ring_size);
     if (q->spill) {

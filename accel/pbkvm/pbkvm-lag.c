@@ -141,6 +141,11 @@ bool pbkvm_lag_check(PbkvmState *s, Error **errp)
     if (!max_fits(s->lag.ms, s->lag.max_ms, errp)) {
         return false;
     }
+    if (s->lag.min_ms > s->lag.ms) {
+        error_setg(errp, "pbkvm: lag-min=%" PRIu32 ": expected at most "
+                   "lag=%" PRIu32, s->lag.min_ms, s->lag.ms);
+        return false;
+    }
     warn_of_ring(s);
     return true;
 }

@@ -19,6 +19,7 @@
 #include "hw/pci/pci_device.h"
 #include "hw/qdev-core.h"
 #include "qom/object.h"
+#include "qom/object_interfaces.h"
 #include "system/iothread.h"
 #include "system/runstate.h"
 #include "system/system.h"
@@ -141,6 +142,9 @@ static const Refused refused[] = {
     { "vfio-pci", "a passed-through device" },
     { "ivshmem-common", "memory shared with others" },
     { "megasas-base", "a disk controller that writes memory unseen" },
+    { "vmware-svga", "a display that writes memory unseen" },
+    { "ati-vga", "a display that writes memory unseen" },
+    { "acpi-erst", "a device that writes memory unseen" },
     { "virtio-balloon-device", "a device that takes memory away" },
     { "virtio-mem", "a device that takes memory away" },
     { "virtio-pmem", "memory shared with others" },
@@ -151,6 +155,21 @@ static const Refused refused[] = {
     { "virtio-iommu-device", "an IOMMU" },
     { TYPE_IOTHREAD, "a thread of devices" },
 };
+
+/* What a device that may do without is given, as an object of its own. */
+static bool refuse_link(Object *obj, const char *name, const char *what,
+                        Error **errp)
+{
+    bool is = object_property_find(obj, name) &&
+              object_property_get_link(obj, name, NULL);
+
+    if (is) {
+        error_setg(errp, "pbkvm: %s=, of %s, is %s, which cannot be recorded "
+                   "yet", name, object_get_typename(obj), what);
+        error_append_hint(errp, "Leave it out.\n");
+    }
+    return is;
+}
 
 static int refuse_object(Object *obj, void *opaque)
 {
@@ -165,7 +184,7 @@ static int refuse_object(Object *obj, void *opaque)
             return 1;
         }
     }
-    return 0;
+    return refuse_link(obj, "pmrdev", "memory shared with others", errp);
 }
 
 /* @obj and all that is in it. */
@@ -173,6 +192,13 @@ static bool check_objects(Object *obj, Error **errp)
 {
     return !refuse_object(obj, errp) &&
            !object_child_foreach_recursive(obj, refuse_object, errp);
+}
+
+/* Memory of its own that a display has. */
+static bool has_memory(Object *obj)
+{
+    return object_property_find(obj, "vgamem_mb") ||
+           object_property_find(obj, "vgamem");
 }
 
 static bool (*machine_allows)(MachineState *ms, DeviceState *dev,
@@ -183,7 +209,7 @@ static bool allow_hotplug(MachineState *ms, DeviceState *dev, Error **errp)
 {
     Object *obj = OBJECT(dev);
 
-    if (object_dynamic_cast(obj, TYPE_PC_DIMM)) {
+    if (object_dynamic_cast(obj, TYPE_PC_DIMM) || has_memory(obj)) {
         error_setg(errp, "pbkvm: %s: memory cannot be added to a machine "
                    "while it is recorded", object_get_typename(obj));
         error_append_hint(errp, "Give it on the command line.\n");
@@ -193,9 +219,18 @@ static bool allow_hotplug(MachineState *ms, DeviceState *dev, Error **errp)
            (!machine_allows || machine_allows(ms, dev, errp));
 }
 
+static void refuse_new(UserCreatable *uc, Error **errp)
+{
+    refuse_object(OBJECT(uc), errp);
+}
+
 bool pbkvm_check_devices(Error **errp)
 {
     MachineClass *mc = MACHINE_GET_CLASS(current_machine);
+    ObjectClass *iothread = object_class_by_name(TYPE_IOTHREAD);
+
+    /* By object-add: a device could be given it behind its own checks. */
+    USER_CREATABLE_CLASS(iothread)->complete = refuse_new;
 
     machine_allows = mc->hotplug_allowed;
     mc->hotplug_allowed = allow_hotplug;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-disks-test.c: devices that write guest memory beside the vCPU: SeaBIOS
- * boots from each disk controller it knows, and what it starts reads on and
- * looks at what it got.
+ * pbkvm-disks-test.c: devices that write guest memory: SeaBIOS boots from each
+ * disk controller it knows, and what it starts reads on and looks at what it
+ * got; or erases and programs the flash that SeaBIOS came from.
  */
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
@@ -48,6 +48,42 @@ static const uint8_t boot_sector[] = {
     1, 0, 0, 0, 0, 0, 0, 0,         /* lba:  from the one with this number */
 };
 
+/* A block of flash and a byte in it, again and again, with another byte. */
+static const uint8_t flash_sector[] = {
+    0xfa,                           /*       cli */
+    0x31, 0xc0,                     /*       xor %ax,%ax */
+    0x8e, 0xd8,                     /*       mov %ax,%ds */
+    0x0f, 0x01, 0x16, 0x5d, 0x7c,   /*       lgdt gdtr */
+    0x0f, 0x20, 0xc0,               /*       mov %cr0,%eax */
+    0x0c, 0x01,                     /*       or $1,%al */
+    0x0f, 0x22, 0xc0,               /*       mov %eax,%cr0 */
+    0xbb, 0x08, 0x00,               /*       mov $8,%bx */
+    0x8e, 0xc3,                     /*       mov %bx,%es: all 4 GiB */
+    0x24, 0xfe,                     /*       and $0xfe,%al */
+    0x0f, 0x22, 0xc0,               /*       mov %eax,%cr0 */
+    0x66, 0xbf, 0, 0, 0xfc, 0xff,   /*       mov $0xfffc0000,%edi */
+    0x26, 0x67, 0xc6, 0x07, 0x20,   /* again: movb $0x20,%es:(%edi) */
+    0x26, 0x67, 0xc6, 0x07, 0xd0,   /*       movb $0xd0,%es:(%edi): erase */
+    0x26, 0x67, 0xc6, 0x07, 0xff,   /*       movb $0xff,%es:(%edi): read */
+    0xb0, 'E',                      /*       mov $'E',%al */
+    0x26, 0x67, 0x80, 0x7f, 0x10, 0xff, /*   cmpb $0xff,%es:16(%edi) */
+    0x75, 0x1b,                     /*       jne say */
+    0x26, 0x67, 0xc6, 0x47, 0x10, 0x40, /*   movb $0x40,%es:16(%edi) */
+    0x26, 0x67, 0x88, 0x4f, 0x10,   /*       mov %cl,%es:16(%edi): program */
+    0x26, 0x67, 0xc6, 0x07, 0xff,   /*       movb $0xff,%es:(%edi): read */
+    0xb0, '!',                      /*       mov $'!',%al */
+    0x26, 0x67, 0x38, 0x4f, 0x10,   /*       cmp %cl,%es:16(%edi) */
+    0x75, 0x02,                     /*       jne say */
+    0xb0, '.',                      /*       mov $'.',%al */
+    0xba, 0xf8, 0x03,               /* say:  mov $0x3f8,%dx */
+    0xee,                           /*       out %al,%dx */
+    0x41,                           /*       inc %cx */
+    0xeb, 0xc5,                     /*       jmp again */
+    0x0f, 0, 0x63, 0x7c, 0, 0,      /* gdtr */
+    0, 0, 0, 0, 0, 0, 0, 0,         /* gdt */
+    0xff, 0xff, 0, 0, 0, 0x92, 0xcf, 0,
+};
+
 typedef struct Disk {
     const char *name;
     const char *args;
@@ -72,7 +108,7 @@ static const Disk disks[] = {
     { "beside-network", "-device virtio-blk-pci,drive=d" },
 };
 
-static char *make_disk(void)
+static char *make_disk(const uint8_t *code, size_t size)
 {
     g_autofree uint16_t *words = g_malloc0(SECTORS * SECTOR);
     g_autoptr(GError) err = NULL;
@@ -84,7 +120,7 @@ static char *make_disk(void)
         words[i] = cpu_to_le16(i * 2 / SECTOR);
     }
     memset(words, 0, SECTOR);
-    memcpy(words, boot_sector, sizeof(boot_sector));
+    memcpy(words, code, size);
     words[SECTOR / 2 - 1] = cpu_to_le16(0xaa55);
     g_assert_no_error(err);
     g_assert_cmpint(write(fd, words, SECTORS * SECTOR), ==, SECTORS * SECTOR);
@@ -103,8 +139,8 @@ static char *printed(QTestState *qts)
     return text;
 }
 
-/* Until the guest has said READS times that it got the right sectors. */
-static void wait_for_reads(QTestState *qts)
+/* Until the guest has said READS times that it got what it should. */
+static void wait_for_dots(QTestState *qts)
 {
     gint64 until = g_get_monotonic_time() + PATIENCE_US;
     size_t right = 0;
@@ -119,22 +155,61 @@ static void wait_for_reads(QTestState *qts)
     }
 }
 
-static void test_disk(const void *opaque)
+static void run_from(const char *disk, const char *args)
 {
-    const Disk *d = opaque;
-    g_autofree char *disk = make_disk();
     QTestState *qts;
 
     qts = qtest_initf("-accel pbkvm,lag=50 -m 32 -vga none "
                       "-chardev ringbuf,id=line,size=4096 "
                       "-serial chardev:line "
-                      "-drive if=none,id=d,format=raw,file=%s %s", disk,
-                      d->args);
-    wait_for_reads(qts);
+                      "-drive if=none,id=d,format=raw,file=%s %s", disk, args);
+    wait_for_dots(qts);
     assert_equal(qts);
     assert_status(qts, "running");
     qtest_quit(qts);
+}
+
+static void test_disk(const void *opaque)
+{
+    const Disk *d = opaque;
+    g_autofree char *disk = make_disk(boot_sector, sizeof(boot_sector));
+
+    run_from(disk, d->args);
     g_unlink(disk);
+}
+
+/* SeaBIOS, in a file of its own. */
+static char *make_flash(void)
+{
+    g_autofree char *dir = g_path_get_dirname(g_getenv("QTEST_QEMU_BINARY"));
+    g_autofree char *bios = g_build_filename(dir, "..", "firmware",
+                                             "bios-256k.bin", NULL);
+    g_autofree char *data = NULL;
+    g_autoptr(GError) err = NULL;
+    char *path;
+    gsize len;
+    int fd;
+
+    g_file_get_contents(bios, &data, &len, &err);
+    g_assert_no_error(err);
+    fd = g_file_open_tmp("pbkvm-flash-XXXXXX", &path, &err);
+    g_assert_no_error(err);
+    g_assert_cmpint(write(fd, data, len), ==, len);
+    close(fd);
+    return path;
+}
+
+static void test_flash(void)
+{
+    g_autofree char *disk = make_disk(flash_sector, sizeof(flash_sector));
+    g_autofree char *flash = make_flash();
+    g_autofree char *args =
+        g_strdup_printf("-nic none -device ide-hd,drive=d "
+                        "-drive if=pflash,format=raw,file=%s", flash);
+
+    run_from(disk, args);
+    g_unlink(disk);
+    g_unlink(flash);
 }
 
 int main(int argc, char **argv)
@@ -148,5 +223,6 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &disks[i], test_disk);
     }
+    qtest_add_func("/pbkvm/disks/flash", test_flash);
     return g_test_run();
 }

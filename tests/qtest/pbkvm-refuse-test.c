@@ -25,6 +25,17 @@ static const Refusal refusals[] = {
       "pbkvm: lag-min=3600001: expected 0 to 3600000 ms" },
     { "lag-max-range", "-accel pbkvm,lag-max=3600001",
       "pbkvm: lag-max=3600001: expected 0 to 3600000 ms" },
+    { "lag-min-above-lag", "-accel pbkvm,lag=300,lag-min=301 -nic none",
+      "pbkvm: lag-min=301: expected at most lag=300" },
+    { "evidence-exists", "-accel pbkvm,evidence=/tmp -nic none",
+      "pbkvm: evidence=/tmp: it is there already and is not overwritten: "
+      "name a new file" },
+    { "evidence-folder", "-accel pbkvm,evidence=/nowhere/file -nic none",
+      "pbkvm: evidence=/nowhere/file: it cannot be made: No such file or "
+      "directory" },
+    { "only-migratable", "-accel pbkvm -only-migratable -nic none",
+      "disallowing migration blocker (--only-migratable) for: pbkvm cannot "
+      "migrate or save a recorded machine" },
     { "lag-max-below-lag", "-accel pbkvm,lag=500,lag-max=499 -nic none",
       "pbkvm: lag-max=499: expected 0 (the Primary never waits) or at least "
       "lag=500" },
@@ -108,6 +119,9 @@ static const Refusal refusals[] = {
     { "megasas", "-accel pbkvm -device megasas -nic none",
       "pbkvm: megasas is a disk controller that writes memory unseen, which "
       "cannot be recorded yet" },
+    { "ati", "-accel pbkvm -device ati-vga -nic none",
+      "pbkvm: ati-vga is a display that writes memory unseen, which cannot be "
+      "recorded yet" },
     { "cpu-pm", "-accel pbkvm -overcommit cpu-pm=on -nic none",
       "pbkvm: -overcommit cpu-pm=on: expected off; a guest that halts unseen "
       "cannot be recorded" },

@@ -111,6 +111,8 @@ static void test_hotplug(void)
           "takes memory away, which cannot be recorded yet" },
         { "pc-dimm", "pbkvm: pc-dimm: memory cannot be added to a machine "
           "while it is recorded" },
+        { "secondary-vga", "pbkvm: secondary-vga: memory cannot be added to a "
+          "machine while it is recorded" },
     };
     static const char *const taken[] = { "pci-testdev", "virtio-rng-pci",
                                          "qemu-xhci" };
@@ -128,6 +130,26 @@ static void test_hotplug(void)
                                  "'arguments': { 'driver': %s } }", taken[i]);
     }
     assert_equal(qts);
+    qtest_quit(qts);
+}
+
+/* Each before it has changed anything. */
+static void test_refused_while_running(void)
+{
+    QTestState *qts = start(0);
+
+    wait_for(qts, "events-read", 20);
+    assert_error(qtest_qmp(qts, "{ 'execute': 'object-add', 'arguments': "
+                           "{ 'qom-type': 'iothread', 'id': 'io' } }"),
+                 "pbkvm: iothread is a thread of devices, which cannot be "
+                 "recorded yet");
+    assert_error(qtest_qmp(qts, "{ 'execute': 'snapshot-load', 'arguments': "
+                           "{ 'job-id': 'j', 'tag': 's', 'vmstate': 'd', "
+                           "'devices': [] } }"),
+                 "pbkvm: a snapshot cannot be loaded into a machine that is "
+                 "recorded: its history cannot jump");
+    assert_equal(qts);
+    assert_status(qts, "running");
     qtest_quit(qts);
 }
 
@@ -272,6 +294,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/verify", test_verify_finds_both_equal);
     qtest_add_func("/pbkvm/hotplug", test_hotplug);
     qtest_add_func("/pbkvm/backup-off", test_no_backup_says_so);
+    qtest_add_func("/pbkvm/refused", test_refused_while_running);
     qtest_add_func("/pbkvm/reset", test_reset_is_replayed);
     qtest_add_func("/pbkvm/reset/exceptions", test_reset_amid_exceptions);
     qtest_add_func("/pbkvm/mem-merge", test_ram_may_be_merged);
