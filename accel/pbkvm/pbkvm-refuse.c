@@ -156,19 +156,18 @@ static const Refused refused[] = {
     { TYPE_IOTHREAD, "a thread of devices" },
 };
 
-/* What a device that may do without is given, as an object of its own. */
-static bool refuse_link(Object *obj, const char *name, const char *what,
-                        Error **errp)
+/* A disk controller may do without. */
+static int refuse_pmr(Object *obj, Error **errp)
 {
-    bool is = object_property_find(obj, name) &&
-              object_property_get_link(obj, name, NULL);
-
-    if (is) {
-        error_setg(errp, "pbkvm: %s=, of %s, is %s, which cannot be recorded "
-                   "yet", name, object_get_typename(obj), what);
-        error_append_hint(errp, "Leave it out.\n");
+    if (!object_property_find(obj, "pmrdev") ||
+        !object_property_get_link(obj, "pmrdev", NULL)) {
+        return 0;
     }
-    return is;
+    error_setg(errp, "pbkvm: pmrdev=, of %s, is memory that is written "
+               "unseen, which cannot be recorded yet",
+               object_get_typename(obj));
+    error_append_hint(errp, "Leave it out.\n");
+    return 1;
 }
 
 static int refuse_object(Object *obj, void *opaque)
@@ -184,7 +183,7 @@ static int refuse_object(Object *obj, void *opaque)
             return 1;
         }
     }
-    return refuse_link(obj, "pmrdev", "memory shared with others", errp);
+    return refuse_pmr(obj, errp);
 }
 
 /* @obj and all that is in it. */

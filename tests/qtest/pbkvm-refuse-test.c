@@ -122,6 +122,10 @@ static const Refusal refusals[] = {
     { "ati", "-accel pbkvm -device ati-vga -nic none",
       "pbkvm: ati-vga is a display that writes memory unseen, which cannot be "
       "recorded yet" },
+    { "nvme-pmr", "-accel pbkvm -object memory-backend-ram,id=m,size=1M "
+      "-device nvme,serial=1,pmrdev=m -nic none",
+      "pbkvm: pmrdev=, of nvme, is memory that is written unseen, which "
+      "cannot be recorded yet" },
     { "cpu-pm", "-accel pbkvm -overcommit cpu-pm=on -nic none",
       "pbkvm: -overcommit cpu-pm=on: expected off; a guest that halts unseen "
       "cannot be recorded" },
