@@ -108,7 +108,7 @@ uint32_t with_instruction(uint32_t crc, const uint8_t *p, size_t len)
 {
     uint64_t c = ~crc;
 
-    if (len >= 3 * LANE && __builtin_cpu_supports("pclmul")) {
+    if (__builtin_cpu_supports("pclmul")) {
         for (; len >= 3 * LANE; len -= 3 * LANE, p += 3 * LANE) {
             c = three_lanes(c, p);
         }

@@ -62,15 +62,13 @@ typedef struct PbVcpu {
  */
 int pb_vcpu_ioctl(PbVcpu *v, unsigned long req, void *arg);
 
+/* pb_vcpu_know(), of what is not known. */
+int pb_vcpu_ask(PbVcpu *v, uint64_t parts);
+
 /*
  * Have @parts (of PB_VCPU_SYNC) in run->s.regs, to be read there until
  * something changes them: 0 or -errno.
  */
-static inline int pb_vcpu_know(PbVcpu *v, uint64_t parts);
-
-/* pb_vcpu_know(), of what is not known. */
-int pb_vcpu_ask(PbVcpu *v, uint64_t parts);
-
 static inline int pb_vcpu_know(PbVcpu *v, uint64_t parts)
 {
     return (parts & ~v->known) || pb_distrust ? pb_vcpu_ask(v, parts) : 0;

@@ -15,6 +15,7 @@
 #include "evidence-host.h"
 #include "pb-host.h"
 #include "pbkvm.h"
+#include "spill-file.h"
 
 /* A Backup on its way is looked after this often. */
 #define POKE_MS 100
@@ -112,21 +113,21 @@ static void set_evidence(Object *obj, const char *value, Error **errp)
     s->evidence = value[0] ? g_strdup(value) : NULL;
 }
 
+/* By making a file of that name, which is gone at once. */
 bool pbkvm_evidence_check(const PbkvmState *s, Error **errp)
 {
-    g_autofree char *folder = s->evidence ? g_path_get_dirname(s->evidence)
-                                          : NULL;
+    char why[200];
+    int fd;
 
-    if (s->evidence && g_file_test(s->evidence, G_FILE_TEST_EXISTS)) {
-        error_setg(errp, "pbkvm: evidence=%s: it is there already and is not "
-                   "overwritten: name a new file", s->evidence);
+    if (!s->evidence) {
+        return true;
+    }
+    fd = pb_spill_file_open(s->evidence, why, sizeof(why));
+    if (fd < 0) {
+        error_setg(errp, "pbkvm: evidence=%s: %s", s->evidence, why);
         return false;
     }
-    if (folder && access(folder, W_OK | X_OK) < 0) {
-        error_setg(errp, "pbkvm: evidence=%s: it cannot be made: %s",
-                   s->evidence, strerror(errno));
-        return false;
-    }
+    close(fd);
     return true;
 }
 
