@@ -253,6 +253,7 @@ void pbkvm_end(PbkvmState *s, const char *why)
     if (s->ended) {
         return;
     }
+    pbkvm_make_rest(s);
     s->ended = g_strdup(why);
     pb_record_note(s->rec, PB_EVENT_END, PB_END_UNRECORDED);
     pbkvm_hand_over(s);

@@ -40,7 +40,8 @@ static bool placed(PbkvmState *s, const char *name)
         }
     }
     why = g_strdup_printf("%s was changed while nobody knew where the guest "
-                          "was: a device acts without the BQL", name);
+                          "was: a device acts without the BQL, or by a "
+                          "pointer of its own", name);
     pbkvm_end(s, why);
     return false;
 }

@@ -160,6 +160,7 @@ void pbkvm_panic(PbkvmState *s, PbkvmPanicSource source, const char *detail)
     if (s->panic.seen) {
         return;
     }
+    pbkvm_make_rest(s);
     s->panic.seen = true;
     s->panic.source = source;
     s->panic.detail = g_strdup(detail);

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-rest.c: whoever takes the BQL finds the Primary's vCPU at rest.
+ * pbkvm-rest.c: whoever changes guest memory finds the Primary's vCPU at rest.
  *
  * Devices act with the BQL held: in an exit of the vCPU, or beside it, from
  * the main loop, when a disk has read, a packet has come, a timer is over.
- * What they change then must have a place in the history.  So a thread that
- * gets the BQL first has the vCPU leave the guest, and waits until it says
- * where it is: at a position, or in an exit.  To go on it needs the BQL
- * itself.  Timers and input make it leave the guest anyway, for the interrupt
- * that follows.
+ * What they change of guest memory must have a place in the history.  So
+ * before the first write a thread has the vCPU leave the guest, and waits until
+ * it says where it is: at a position, or in an exit.  To go on it needs the
+ * BQL itself.  A timer that raises an interrupt writes nothing, and waits for
+ * nobody.
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "exec/address-spaces.h"
+#include "exec/memory.h"
 #include "hw/core/cpu.h"
 #include "system/cpus.h"
 
@@ -24,8 +26,11 @@ static PbkvmState *watched;
 /* ---- any other thread ---- */
 
 /* BQL held: the vCPU cannot begin to move again before that is released. */
-static void make_it_rest(PbkvmState *s)
+void pbkvm_make_rest(PbkvmState *s)
 {
+    if (!s->cpu || qemu_cpu_is_self(s->cpu) || s->ended) {
+        return;
+    }
     while (qatomic_load_acquire(&s->rest.moving)) {
         qemu_event_reset(&s->rest.here);
         if (qatomic_load_acquire(&s->rest.moving)) {
@@ -35,6 +40,25 @@ static void make_it_rest(PbkvmState *s)
         }
     }
 }
+
+/* Without the BQL there is no waiting: what is written ends the history. */
+static void memory_changes(void)
+{
+    if (bql_locked()) {
+        pbkvm_make_rest(watched);
+    }
+}
+
+/* Of memory slots. */
+static void map_changes(MemoryListener *l)
+{
+    memory_changes();
+}
+
+static MemoryListener listener = {
+    .name = "pbkvm",
+    .begin = map_changes,
+};
 
 /* ---- the vCPU's ---- */
 
@@ -61,11 +85,7 @@ static void bql_taken(bool taken)
 {
     PbkvmState *s = watched;
 
-    if (!s->cpu || !qemu_cpu_is_self(s->cpu)) {
-        if (taken && !s->ended) {
-            make_it_rest(s);
-        }
-    } else if (s->in_exec) {
+    if (s->cpu && qemu_cpu_is_self(s->cpu) && s->in_exec) {
         if (taken) {
             qatomic_set(&s->rest.moving, true);
         } else {
@@ -132,4 +152,6 @@ void pbkvm_rest_init(PbkvmState *s)
     watched = s;
     qemu_event_init(&s->rest.here, false);
     bql_hook = bql_taken;
+    memory_change_hook = memory_changes;
+    memory_listener_register(&listener, &address_space_memory);
 }

@@ -8,7 +8,7 @@
  *
  * Threads.  The Primary's vCPU thread records; it holds no lock in the
  * guest, and the BQL whenever it is not in pbkvm_cpu_exec().  Other threads
- * may record with the BQL held: it rests then (pbkvm-rest.c).  The Backup's
+ * may record with the BQL held, once it rests (pbkvm-rest.c).  The Backup's
  * thread never takes the BQL.
  */
 #ifndef PBKVM_H
@@ -127,8 +127,14 @@ int pbkvm_enter(PbkvmState *s, CPUState *cpu);
 
 /* ---- pbkvm-rest.c ---- */
 
-/* From now on, who has the BQL finds the Primary's vCPU at rest. */
+/* From now on, who changes guest memory finds the Primary's vCPU at rest. */
 void pbkvm_rest_init(PbkvmState *s);
+
+/*
+ * BQL held, any thread: until that is released the vCPU rests, and other
+ * threads may record.
+ */
+void pbkvm_make_rest(PbkvmState *s);
 
 /* vCPU thread, BQL held: it is about to release that and enter the guest. */
 void pbkvm_rest_end(PbkvmState *s);
