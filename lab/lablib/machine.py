@@ -46,10 +46,10 @@ def check_built():
 
 def _pmu_device(options):
     device = "pbkvm-lab-pmu"
-    for knob in ("skid", "miscount", "spurious", "lose", "seed"):
+    for knob in ("skid", "miscount", "spurious", "lose", "seed", "tsc_shift"):
         value = getattr(options, knob)
         if value is not None:
-            device += f",{knob}={value}"
+            device += f",{knob.replace('_', '-')}={value}"
     for switch in ("rf", "mov_ss", "count_vmrun"):
         if getattr(options, switch):
             device += f",{switch.replace('_', '-')}=on"

@@ -11,6 +11,7 @@
 #define SKID_MAX        1000000ULL
 #define PERIOD_MIN      16ULL
 #define PERIOD_MAX      (1ULL << 40)
+#define TSC_SHIFT_MAX   16u
 
 PbkvmLabPmu *pbkvm_lab_pmu;
 
@@ -42,6 +43,11 @@ static void pmu_device_realize(DeviceState *dev, Error **errp)
                    "not %" PRIu64, SKID_MAX, s->skid);
         return;
     }
+    if (s->tsc_shift > TSC_SHIFT_MAX) {
+        error_setg(errp, TYPE_PBKVM_LAB_PMU ": tsc-shift must be 0..%u, not "
+                   "%u", TSC_SHIFT_MAX, s->tsc_shift);
+        return;
+    }
     if (!check_period("miscount", s->miscount, errp) ||
         !check_period("spurious", s->spurious, errp) ||
         !check_period("lose", s->lose, errp)) {
@@ -58,6 +64,7 @@ static const Property pmu_device_properties[] = {
     DEFINE_PROP_BOOL("rf", PbkvmLabPmu, rf, false),
     DEFINE_PROP_BOOL("mov-ss", PbkvmLabPmu, mov_ss, false),
     DEFINE_PROP_BOOL("count-vmrun", PbkvmLabPmu, count_vmrun, false),
+    DEFINE_PROP_UINT32("tsc-shift", PbkvmLabPmu, tsc_shift, 0),
     DEFINE_PROP_UINT64("seed", PbkvmLabPmu, seed, 1),
 };
 

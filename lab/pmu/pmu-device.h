@@ -21,6 +21,7 @@ struct PbkvmLabPmu {
     bool rf;            /* #VMEXIT(NPF) saves RF = 1 */
     bool mov_ss;        /* no breakpoint right behind MOV SS */
     bool count_vmrun;   /* VMRUN counts as the guest's branch */
+    uint32_t tsc_shift; /* a scaled guest's TSC is slower by 2^this */
     uint64_t seed;      /* of all the randomness above */
 
     uint64_t overflows; /* atomic; of all vCPUs, so far */

@@ -2,6 +2,7 @@
 /* The lab's PMU: counting, overflow and MSRs. See pmu.h. */
 
 #include "qemu/osdep.h"
+#include "qemu/host-utils.h"
 #include "qemu/main-loop.h"
 #include "cpu.h"
 #include "exec/helper-proto.h"
@@ -345,6 +346,22 @@ bool pbkvm_pmu_holds_breakpoint(CPUX86State *env)
            (env->hflags & HF_GUEST_MASK) &&
            (env->hflags & HF_INHIBIT_IRQ_MASK) &&
            env->eip == env->pbkvm_pmu.behind_mov_ss;
+}
+
+/* 8.32 fixed point (APM volume 2, 15.30.5). */
+uint64_t pbkvm_guest_tsc(CPUX86State *env, uint64_t host)
+{
+    uint64_t ratio = env->amd_tsc_scale_msr, low, high;
+    unsigned shift = 32;
+
+    if (ratio == MSR_AMD64_TSC_RATIO_DEFAULT) {
+        return host;
+    }
+    if (pbkvm_lab_pmu) {
+        shift += pbkvm_lab_pmu->tsc_shift;
+    }
+    mulu64(&low, &high, host, ratio);
+    return high << (64 - shift) | low >> shift;
 }
 
 void helper_pbkvm_pmu_branch(CPUX86State *env)
