@@ -52,6 +52,7 @@ typedef struct PbIdle {
 struct PbBackup {
     PbBackupConfig c;
     PbVcpu v;
+    PbTsc tsc;                /* v.tsc, if that is repeated */
     PbMem mem;
     PbState start;
     PbBackupStart at;

@@ -14,6 +14,7 @@
 #include "branch-counter.h"
 #include "divergence.h"
 #include "pb-state.h"
+#include "pb-tsc.h"
 #include "primary-spill.h"
 #include "ring/pb-ring.h"
 
@@ -38,6 +39,7 @@ typedef struct PbBackupStart {
     uint64_t time_ns;         /* Primary time of that event */
     uint32_t writes;
     uint32_t partials;
+    PbTscStart tsc;
     PbEvent question;         /* the exit it stands at, as the event that
                                  answers it, without answer; of the kind
                                  PB_EVENT_INVALID: at none */
@@ -68,6 +70,7 @@ typedef struct PbBackupConfig {
     PbCounterKind counter;
     const PbUarch *uarch;             /* for PB_COUNTER_PMU */
     uint32_t margin;                  /* branches */
+    const PbTscModel *tsc;            /* if @at says that it is repeated */
     PbLag lag;
     uint64_t lag_min_ns;              /* kept even when the ring is full */
     bool frozen;                      /* begins so: pb_backup_await_start() */
@@ -158,6 +161,7 @@ typedef struct PbBackupStats {
     uint64_t pass_ns;         /* and how long the last took the Primary */
     PbLag lag;                /* wanted */
     bool rdpmc;
+    uint64_t tsc_late;        /* pb_tsc_late() */
 } PbBackupStats;
 void pb_backup_stats(const PbBackup *b, PbBackupStats *s);
 

@@ -88,6 +88,8 @@ static bool where(PbBackup *b, Save *s, PbBackupStart *at)
     at->branches = pb_counter_read(b->v.counter);
     at->time_ns = b->stats.time_ns;
     at->writes = b->writes;
+    at->tsc = b->at.tsc;
+    at->tsc.value = b->v.tsc ? b->tsc.value : 0;
     if (b->asking) {
         at->question = question_of(b);
         at->partials = b->partials;

@@ -245,6 +245,7 @@ static void publish_stats(PbBackup *b, const PbEvent *e)
     b->stats.branches = pb_counter_read(b->v.counter);
     b->stats.writes = b->writes;
     b->stats.exits = b->v.exits;
+    b->stats.tsc_late = b->tsc.late;
 }
 
 static void consume(PbBackup *b, const PbEvent *e)
@@ -256,6 +257,9 @@ static void consume(PbBackup *b, const PbEvent *e)
     b->seq = e->seq;
     if (e->branches) {
         b->branches = e->branches;
+    }
+    if (b->v.tsc && pb_tsc_moves(e->kind)) {
+        pb_tsc_event(b->v.tsc, e->time_ns);
     }
     publish_stats(b, e);
     pb_ring_release(b->c.ring, 1 + pb_event_extra_slots(e));
@@ -366,6 +370,19 @@ static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
     return end;
 }
 
+static bool start_tsc(PbBackup *b)
+{
+    const char *what;
+    int ret = pb_tsc_start(&b->tsc, b->v.fd, b->c.tsc, &b->at.tsc, &what);
+
+    if (ret < 0) {
+        pb_backup_fail(b, what, ret);
+        return false;
+    }
+    b->v.tsc = &b->tsc;
+    return true;
+}
+
 static bool start(PbBackup *b)
 {
     char why[160];
@@ -377,6 +394,9 @@ static bool start(PbBackup *b)
     b->stats.rdpmc = pb_counter_uses_rdpmc(b->v.counter);
     if (pb_backup_put_state(b, &b->start, "setting the vCPU's first state") !=
         PB_REPLAY_DONE) {
+        return false;
+    }
+    if (b->at.tsc.on && !start_tsc(b)) {
         return false;
     }
     pb_counter_set(b->v.counter, b->at.branches);
@@ -424,6 +444,9 @@ void pb_backup_run(PbBackup *b)
         }
     }
     wait_for_quit(b);
+    if (b->v.tsc) {
+        pb_tsc_stop(b->v.tsc);
+    }
     if (b->v.counter) {
         pb_counter_free(b->v.counter);
         b->v.counter = NULL;

@@ -68,8 +68,13 @@ static const char *check_question(const PbBackupStart *at)
 
 static const char *check_start(const PbBackupStart *at)
 {
+    const PbTscStart *tsc = &at->tsc;
     uint32_t i;
 
+    if (tsc->on > 1 || tsc->zero || tsc->value < tsc->base ||
+        (!tsc->on && tsc->value)) {
+        return "a time stamp counter that is none";
+    }
     if (at->partials > PB_MAX_PARTIAL) {
         return "too many answers for one instruction";
     }

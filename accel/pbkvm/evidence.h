@@ -32,7 +32,7 @@
 #include "pb-state.h"
 #include "ring/pb-event.h"
 
-#define PB_EVIDENCE_VERSION 2
+#define PB_EVIDENCE_VERSION 3
 
 /* The high bit and the line ends show what a transfer as text has done. */
 #define PB_EVIDENCE_MAGIC "\x89PBKVM\r\n"

@@ -55,6 +55,22 @@ static const struct {
         0x49,                          /* dec ecx */
         0x75, 0xfb,                    /* jnz 1b */
         0xf4 } },                      /* hlt */
+    { PB_CALIB_RDTSC, {
+        0x0f, 0x31,                    /* 1: rdtsc */
+        0xe7, 0x10,                    /* out 0x10, eax */
+        0x49,                          /* dec ecx */
+        0x75, 0xf9,                    /* jnz 1b */
+        0xf4 } },                      /* hlt */
+    { PB_CALIB_STILL, {
+        0x0f, 0x31,                    /* rdtsc */
+        0x89, 0xc3,                    /* mov ebx, eax */
+        0x0f, 0x31,                    /* 1: rdtsc */
+        0x39, 0xd8,                    /* cmp eax, ebx */
+        0x75, 0x04,                    /* jne 2f */
+        0x49,                          /* dec ecx */
+        0x75, 0xf7,                    /* jnz 1b */
+        0xf4,                          /* hlt */
+        0xe7, 0x10 } },                /* 2: out 0x10, eax */
     { HANDLER, {
         0x51,                          /* push ecx */
         0xb9, PB_CALIB_HANDLER_BRANCHES, 0x00, 0x00, 0x00,

@@ -18,12 +18,16 @@
  * MIXED:  forward and backward, taken and not taken: 3
  * PORTS:  out, in, dec, jnz: 1 branch and 2 exits
  * BREAKS: nop, nop, dec, jnz: 1; see PB_CALIB_BREAK2
+ * RDTSC:  tells the low half at a port, times ECX
+ * STILL:  ends early, at a port, when that is no longer what it was
  */
 #define PB_CALIB_LOOP   0x1000u
 #define PB_CALIB_LOCKED 0x1020u
 #define PB_CALIB_MIXED  0x1040u
 #define PB_CALIB_PORTS  0x1060u
 #define PB_CALIB_BREAKS 0x1080u
+#define PB_CALIB_RDTSC  0x10c0u
+#define PB_CALIB_STILL  0x10e0u
 
 /* The second nop of BREAKS. */
 #define PB_CALIB_BREAK2 (PB_CALIB_BREAKS + 1)

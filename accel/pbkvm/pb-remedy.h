@@ -32,6 +32,7 @@ typedef enum PbRemedy {
     PB_REMEDY_UNSEEN,     /* nothing is recorded in a shadow */
     PB_REMEDY_TASK,       /* TF leaves the TSS of a task that is left */
     PB_REMEDY_OWN_DB,     /* the guest gets a #DB of its own, near a position */
+    PB_REMEDY_TICK,       /* the guest does not run while its TSC ticks */
     /* Shown by unit tests: */
     PB_REMEDY_ONE_DB,     /* TF's trap goes before a breakpoint there */
     PB_REMEDY_MOV_DR,     /* the guest's MOV DR is stepped by TF alone */

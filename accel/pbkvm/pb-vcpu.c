@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "pb-tsc.h"
 #include "pb-vcpu.h"
 
 /* KVM looks for any value but 0; a kick writes 1. */
@@ -118,6 +119,22 @@ static bool exit_needs_completion(const struct kvm_run *run)
     }
 }
 
+/* KVM_RUN; with immediate_exit no guest runs, and its TSC does not matter. */
+static int run(PbVcpu *v)
+{
+    bool ticks = v->tsc && !v->run->immediate_exit;
+    int ret = ticks ? pb_tsc_enter(v->tsc) : 0;
+
+    if (ret < 0) {
+        return ret;
+    }
+    ret = ioctl(v->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+    if (ticks) {
+        pb_tsc_left(v->tsc);
+    }
+    return ret;
+}
+
 int pb_vcpu_enter(PbVcpu *v)
 {
     struct kvm_sregs *sregs = &v->run->s.regs.sregs;
@@ -126,11 +143,10 @@ int pb_vcpu_enter(PbVcpu *v)
     /* KVM sets a bit there, and never takes it back (Linux 6.12). */
     memset(sregs->interrupt_bitmap, 0, sizeof(sregs->interrupt_bitmap));
     v->run->kvm_valid_regs = PB_VCPU_SYNC;
-    ret = ioctl(v->fd, KVM_RUN, 0);
+    ret = run(v);
     v->known = PB_VCPU_SYNC;
     v->exits++;
     if (ret < 0) {
-        ret = -errno;
         if (ret == -EINTR || ret == -EAGAIN) {
             v->io_pending = false;
             return -EINTR;

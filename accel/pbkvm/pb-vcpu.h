@@ -29,6 +29,7 @@ typedef enum PbRole {
 } PbRole;
 
 typedef struct PbCounter PbCounter;
+typedef struct PbTsc PbTsc;
 
 typedef struct PbVcpu {
     PbRole role;
@@ -38,6 +39,7 @@ typedef struct PbVcpu {
     unsigned run_size;      /* bytes mapped at run */
     PbMem *mem;
     PbCounter *counter;     /* how its branches are counted */
+    PbTsc *tsc;             /* what its RDTSC returns; NULL: what it likes */
     bool io_pending;        /* the last exit (PIO, MMIO, MSR) is completed by
                                KVM at the next KVM_RUN; registers are stale */
     uint64_t known;         /* parts of run->s.regs that hold: KVM_SYNC_X86_*,

@@ -74,6 +74,7 @@ static void report_divergence(void *opaque)
     d = pb_backup_divergence(s->backup);
     pb_divergence_print(d, line, 640);
     error_report("pbkvm: %s", line);
+    pbkvm_tsc_explain(s);
     pb_position_print(&d->at, at, 160);
     qapi_event_send_pbkvm_diverged(d->event.seq,
                                    pb_event_kind_name(d->event.kind),
@@ -132,6 +133,7 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
     c->counter = s->counter;
     c->uarch = s->check.uarch;
     c->margin = s->check.margin;
+    c->tsc = &s->tsc_model;
     c->diverged = diverged;
     c->stopped = pbkvm_walk_stopped;
     c->wrote = wrote;
@@ -194,6 +196,9 @@ static bool start_recorder(PbkvmState *s, Error **errp)
         error_setg(errp, "pbkvm: %s", why);
         return false;
     }
+    if (s->tsc_wanted && !pbkvm_tsc_start(s, errp)) {
+        return false;
+    }
     s->ring = pb_ring_new(s->ring_events);
     if (!s->ring) {
         error_setg_errno(errp, errno, "pbkvm: a ring of %" PRIu32 " events",
@@ -216,11 +221,13 @@ static void process_ends(Notifier *n, void *unused)
 bool pbkvm_start(PbkvmState *s, Error **errp)
 {
     g_autofree PbState *state = g_new(PbState, 1);
+    PbBackupStart first = { .digest = PB_DIGEST_START };
     int ret;
 
     if (!pbkvm_memory_start(s, errp) || !start_recorder(s, errp)) {
         return false;
     }
+    first.tsc = pbkvm_tsc_here(s);
     if (s->cpu->vcpu_dirty) {
         ret = kvm_arch_put_registers(s->cpu, KVM_PUT_FULL_STATE, errp);
         if (ret < 0) {
@@ -233,7 +240,7 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
         error_setg_errno(errp, -ret, "pbkvm: reading the vCPU's state");
         return false;
     }
-    if (s->with_backup && !pbkvm_backup_follow(s, state, NULL, errp)) {
+    if (s->with_backup && !pbkvm_backup_follow(s, state, &first, errp)) {
         return false;
     }
     pbkvm_panic_start(s);

@@ -10,6 +10,7 @@
 
 #include "branch-counter.h"
 #include "pb-host.h"
+#include "pb-tsc.h"
 
 static int refused(const char *what, const char *why)
 {
@@ -34,6 +35,19 @@ static void print_result(const PbSelfCheck *r)
     }
     printf("This host can run pbkvm with its own PMU (checked in %u ms).\n",
            r->took_ms);
+}
+
+/* For guests that need a time stamp counter; not all do. */
+static void print_tsc(int kvm)
+{
+    PbTscModel m;
+    char why[240];
+
+    if (pb_tsc_check(kvm, &m, why, sizeof(why))) {
+        printf("ok    %-10s a guest may have one (-cpu ...,+tsc)\n", "TSC");
+    } else {
+        printf("warn  %-10s %s\n", "TSC", why);
+    }
 }
 
 int main(int argc, char **argv)
@@ -62,6 +76,9 @@ int main(int argc, char **argv)
     printf("ok    %-10s %s: event 0x%llx\n", "CPU", uarch->name,
            (unsigned long long)uarch->config);
     ok = pb_self_check(kvm, &result, why, sizeof(why));
+    if (ok) {
+        print_tsc(kvm);
+    }
     close(kvm);
     if (!ok) {
         return refused("PMU", why);

@@ -90,7 +90,25 @@ static bool refuse_properties(const X86CPU *cpu, Error **errp)
         cpu->hyperv_spinlock_attempts != HYPERV_SPINLOCK_NEVER_NOTIFY) {
         return refuse(errp, "Hyper-V's enlightenments", PV);
     }
+    if (cpu->env.user_tsc_khz &&
+        cpu->env.user_tsc_khz * 1000 != PB_TSC_HZ) {
+        error_setg(errp, "pbkvm: -cpu asks for tsc-frequency=%" PRId64
+                   ": expected %u, or nothing", cpu->env.user_tsc_khz * 1000,
+                   PB_TSC_HZ);
+        return false;
+    }
     return true;
+}
+
+static bool wanted(const CPUX86State *env, const MaskedFeature *m)
+{
+    return env->features[m->word] & env->user_features[m->word] & m->bits;
+}
+
+/* The one that a Backup may repeat: pb-tsc.h. */
+static bool is_tsc(const MaskedFeature *m)
+{
+    return m->word == FEAT_1_EDX && m->bits == CPUID_TSC;
 }
 
 static bool refuse_wanted(const CPUX86State *env, Error **errp)
@@ -100,8 +118,14 @@ static bool refuse_wanted(const CPUX86State *env, Error **errp)
     for (i = 0; i < ARRAY_SIZE(masked); i++) {
         const MaskedFeature *m = &masked[i];
 
-        if (env->features[m->word] & env->user_features[m->word] & m->bits) {
+        if (!wanted(env, m)) {
+            continue;
+        }
+        if (!is_tsc(m)) {
             return refuse(errp, m->name, m->reason);
+        }
+        if (!pbkvm_tsc_want(pbkvm_state(), errp)) {
+            return false;
         }
     }
     return true;
@@ -116,7 +140,9 @@ static bool pbkvm_cpu_realize(CPUState *cs, Error **errp)
         return false;
     }
     for (i = 0; i < ARRAY_SIZE(masked); i++) {
-        env->features[masked[i].word] &= ~masked[i].bits;
+        if (!is_tsc(&masked[i]) || !wanted(env, &masked[i])) {
+            env->features[masked[i].word] &= ~masked[i].bits;
+        }
     }
     env->features[FEAT_XSAVE_XCR0_LO] = 0;
     env->features[FEAT_XSAVE_XCR0_HI] = 0;

@@ -252,7 +252,8 @@ bool pbkvm_replay_open(PbkvmState *s, MachineState *ms, Error **errp)
         error_setg(errp, "pbkvm: %s", why);
         return false;
     }
-    if (!check_host(s, errp) || !check_machine(s, ms, errp)) {
+    if (!check_host(s, errp) || !check_machine(s, ms, errp) ||
+        (p->evidence->info.at.tsc.on && !pbkvm_tsc_want(s, errp))) {
         return false;
     }
     if (p->evidence->cut[0]) {

@@ -64,6 +64,12 @@ void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
                    q->counter->kind, q->counter->microarchitecture ?: "-",
                    q->counter->rdpmc ? "rdpmc" : "read", q->counter->margin,
                    q->counter->skid_measured, q->counter->skid_seen);
+    if (q->tsc) {
+        monitor_printf(mon, "tsc:      %" PRIu64 " MHz, left too late %" PRIu64
+                       " times, by the Backup %" PRIu64 " times\n",
+                       q->tsc->frequency / 1000000, q->tsc->late,
+                       q->tsc->backup_late);
+    }
     monitor_printf(mon, "landings: %" PRIu64 ", exits each: median %" PRIu32
                    ", p99 %" PRIu32 ", most %" PRIu64 "\n",
                    q->landings->count, q->landings->exits_median,

@@ -180,6 +180,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->lag_max = s->lag.max_ms;
     q->lag_max_time = qatomic_read(&s->lag.held_ns);
     q->counter = get_counter(s, &b);
+    q->tsc = pbkvm_tsc_info(s, &b);
     q->landings = get_landings(&b);
     q->ring_full = qatomic_read(&s->full.count);
     q->ring_full_time = qatomic_read(&s->full.ns);

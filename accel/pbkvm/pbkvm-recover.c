@@ -106,6 +106,7 @@ static bool follow_from_here(PbkvmState *s, const PbState *state,
     at.branches = q->branches = r.branches;
     at.digest = r.digest;
     at.writes = r.writes;
+    at.tsc = pbkvm_tsc_here(s);
     s->with_backup = true;
     s->recovery.restarts++;
     return pbkvm_backup_follow(s, state, &at, errp);

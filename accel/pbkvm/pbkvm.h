@@ -57,6 +57,9 @@ struct PbkvmState {
 
     /* Recording, from the first entry into the guest on. */
     PbVcpu primary;
+    PbTscModel tsc_model;     /* how the guest's TSC is repeated, */
+    bool tsc_wanted;          /* if it is: -cpu has it */
+    PbTsc tsc;
     PbMem mem;                /* the Primary's RAM as QEMU has it */
     PbRing *ring;
     PbRecorder *rec;
@@ -99,6 +102,23 @@ bool pbkvm_not_yet_running(Error **errp);
 
 /* Primary time, ns: QEMU's virtual clock.  Any thread. */
 uint64_t pbkvm_now(void *opaque);
+
+/* ---- pbkvm-tsc.c ---- */
+
+/* The guest has a TSC, which is to be repeated.  Main thread. */
+bool pbkvm_tsc_want(PbkvmState *s, Error **errp);
+
+/* The Primary's, before its first entry.  vCPU thread. */
+bool pbkvm_tsc_start(PbkvmState *s, Error **errp);
+
+/* For query-pbkvm: NULL without one. */
+PbkvmTsc *pbkvm_tsc_info(const PbkvmState *s, const PbBackupStats *b);
+
+/* Print what may have to do with a divergence, if anything. */
+void pbkvm_tsc_explain(const PbkvmState *s);
+
+/* What it says where the Primary stands; all zero without one. */
+PbTscStart pbkvm_tsc_here(const PbkvmState *s);
 
 /* ---- pbkvm-primary.c, vCPU thread ---- */
 

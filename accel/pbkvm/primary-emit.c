@@ -82,6 +82,9 @@ void pb_emit(PbEmitter *m, const PbEvent *e, const void *payload)
         __atomic_store_n(&m->last_branches, e->branches, __ATOMIC_RELAXED);
     }
     m->by_kind[e->kind]++;
+    if (m->tsc && pb_tsc_moves(e->kind)) {
+        pb_tsc_event(m->tsc, now);
+    }
     to = place(m, 1 + extra, &staged);
     complete(m, e, to, seq, now);
     to->crc = pb_crc_event(to, payload);

@@ -10,11 +10,13 @@
 #define PRIMARY_EMIT_H
 
 #include "pb-clock.h"
+#include "pb-tsc.h"
 #include "primary-stage.h"
 
 typedef struct PbEmitter {
     PbStage stage;        /* the ring, and what it could not take */
     PbClock clock;
+    PbTsc *tsc;           /* the guest's, or NULL */
 
     uint64_t seq;         /* atomic, as the next two */
     uint64_t last_time;

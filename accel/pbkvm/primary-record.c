@@ -17,6 +17,7 @@ PbRecorder *pb_record_new(PbRing *ring, PbSpill *spill, PbVcpu *primary,
     if (r) {
         r->out.stage.ring = ring;
         r->out.stage.spill = spill;
+        r->out.tsc = primary->tsc;
         r->v = primary;
         pb_clock_init(&r->out.clock, now, opaque);
         r->out.digest = PB_DIGEST_START;

@@ -237,7 +237,7 @@ static void *check_thread(void *opaque)
 }
 
 /* The thread starts with all signals blocked: none is for it but its own. */
-static bool run_thread(PbCheck *k)
+int pb_check_thread(void *(*run)(void *opaque), void *opaque)
 {
     sigset_t all, old;
     pthread_t thread;
@@ -245,14 +245,20 @@ static bool run_thread(PbCheck *k)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    ret = pthread_create(&thread, NULL, check_thread, k);
+    ret = pthread_create(&thread, NULL, run, opaque);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (ret) {
-        return pb_check_fail(k, "cannot start a thread: %s",
-                             strerror(ret));
+    if (ret == 0) {
+        pthread_join(thread, NULL);
     }
-    pthread_join(thread, NULL);
-    return k->ok;
+    return ret;
+}
+
+static bool run_thread(PbCheck *k)
+{
+    int ret = pb_check_thread(check_thread, k);
+
+    return ret ? pb_check_fail(k, "cannot start a thread: %s", strerror(ret))
+               : k->ok;
 }
 
 bool pb_self_check(int kvm_fd, PbSelfCheck *result, char *why, size_t len)

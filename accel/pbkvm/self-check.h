@@ -30,6 +30,9 @@ typedef struct PbCheck {
 
 uint64_t pb_check_now_ns(void);
 
+/* Have @run run on a thread of its own, and wait: 0 or an errno. */
+int pb_check_thread(void *(*run)(void *opaque), void *opaque);
+
 /* Fill in why; always false. */
 bool pb_check_fail(PbCheck *k, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

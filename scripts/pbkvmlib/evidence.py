@@ -11,7 +11,7 @@ import struct
 from pbkvmlib.errors import FAILED, NOT_OFFERED, PbError
 
 MAGIC = b"\x89PBKVM\r\n"
-VERSION, EVENT_VERSION = 2, 4
+VERSION, EVENT_VERSION = 3, 4
 HEAD = struct.Struct("<8s6I")       # magic, version, event's, sizes
 HEAD_SIZE, BLOCK_SIZE = 64, 32
 BLOCK = struct.Struct("<IIQIIII")   # mark, kind, len, number, crc, zero, crc
@@ -19,8 +19,8 @@ MARK = 0x42454250
 INFO, MEMORY, START, EVENTS, END = 1, 3, 6, 7, 8
 MAX_EVENTS = 1 << 20                # bytes of a block of events, and more
 AT = struct.Struct("<QQQQ")         # seq, digest, branches, time_ns
-INFO_SIZE = 952
-TEXTS = {"cpu": (696, 64), "program": (824, 64), "machine": (888, 64)}
+INFO_SIZE = 976
+TEXTS = {"cpu": (720, 64), "program": (848, 64), "machine": (912, 64)}
 EVENT_SIZE, EVENT = 64, struct.Struct("<QQQIIBBHI")
 # PbEventKind, by number; a payload's length by kind.
 KINDS = ("invalid", "pio-in", "mmio-read", "rdmsr", "wrmsr", "hlt",

@@ -72,6 +72,7 @@ static bool replay_open(Replay *p, GuestRun *r, const char *file,
     PbBackupConfig c = {
         .kvm_fd = r->o->kvm_fd, .counter = r->o->backup_counter,
         .uarch = r->o->uarch, .margin = r->o->margin, .now = end_of_time,
+        .tsc = r->o->tsc,
     };
 
     *p = (Replay) { .r = r, .name = name };

@@ -40,6 +40,7 @@ DECLARE(nmi_int);
 DECLARE(nmi_shadow);
 DECLARE(own_steps);
 DECLARE(own_breaks);
+DECLARE(rdtsc);
 DECLARE(ring3);
 DECLARE(real_mode);
 DECLARE(task);
@@ -182,6 +183,11 @@ const Guest guests[] = {
         .name = "own-breaks", CODE(own_breaks),
         .claim = "a guest with breakpoints of its own", .sets_breaks = true,
         .step_length = 10, .pmu_length = 30000,
+    },
+    {
+        .name = "rdtsc", CODE(rdtsc),
+        .claim = "RDTSC, whose counter goes on with the events",
+        .has_tsc = true, .step_length = 20, .pmu_length = 5000,
     },
     {
         .name = "ring3", CODE(ring3),

@@ -56,6 +56,8 @@ static const Case cases[] = {
                          STEP, 30 },
     [PB_REMEDY_OWN_DB] = { "the guest gets a #DB of its own", "own-steps",
                            PMU, 100 },
+    [PB_REMEDY_TICK] = { "the guest does not run while its TSC ticks",
+                         "rdtsc", PMU, 30 },
     [PB_REMEDY_HIDE_RF] = { "RF is not set where EFLAGS is pushed", "int-n",
                             PMU, 100 },
 };

@@ -96,11 +96,14 @@ static bool start_backup(GuestRun *r, const struct kvm_cpuid2 *cpuid)
 {
     char why[200];
     PbState state;
+    PbBackupStart at = { .digest = PB_DIGEST_START,
+                         .tsc.on = r->v.tsc != NULL };
     PbBackupConfig c = {
         .kvm_fd = r->o->kvm_fd, .cpuid = cpuid, .primary_mem = &r->mem,
         .state = &state, .ring = r->backup_ring,
         .counter = r->o->backup_counter,
         .uarch = r->o->uarch, .margin = r->o->margin,
+        .at = &at, .tsc = r->o->tsc,
         .spill = r->spill, .lag = r->o->lag, .now = guest_now,
         .primary = guest_primary, .opaque = r,
     };
@@ -264,6 +267,15 @@ static int deliver_irq(GuestRun *r)
     return ret;
 }
 
+/* As in the accelerator: a guest that waits for its counter has no exit. */
+static int move_tsc(GuestRun *r)
+{
+    int ret = r->v.tsc && pb_tsc_is_old(r->v.tsc)
+              ? pb_record_point(r->rec, PB_EVENT_POINT) : 0;
+
+    return ret == -EAGAIN ? 0 : ret;
+}
+
 /*
  * Let what is due reach the guest.  0; or 1: KVM wants another exit answered
  * first.  At most one injection between two entries.
@@ -279,6 +291,9 @@ static int deliver(GuestRun *r)
     if (ret == 0 && r->o->slices) {
         ret = pb_record_slice(r->rec, GUEST_SLICE);
         ret = ret == -EAGAIN ? 0 : ret;
+    }
+    if (ret == 0) {
+        ret = move_tsc(r);
     }
     if (ret == 0 && (r->dmas || r->nmis || r->irqs)) {
         ret = deliver_dma(r);
@@ -384,7 +399,26 @@ static void note_end(GuestRun *r)
 
     pb_record_stats(r->rec, &s);
     r->result->events = s.events;
+    r->result->tsc_late = r->tsc.late + r->result->backup.tsc_late;
     r->result->ok = !r->failed;
+}
+
+static bool start_tsc(GuestRun *r)
+{
+    static const PbTscStart at = { .on = 1 };
+    const char *what;
+    int ret;
+
+    if (!r->guest->has_tsc) {
+        return true;
+    }
+    ret = pb_tsc_start(&r->tsc, r->v.fd, r->o->tsc, &at, &what);
+    if (ret < 0) {
+        guest_fail(r, "%s: %s", what, strerror(-ret));
+        return false;
+    }
+    r->v.tsc = &r->tsc;
+    return true;
 }
 
 static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
@@ -396,7 +430,9 @@ static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
         guest_fail(r, "%s", why);
         return;
     }
-    r->rec = pb_record_new(r->ring, r->spill, &r->v, guest_now, NULL);
+    if (start_tsc(r)) {
+        r->rec = pb_record_new(r->ring, r->spill, &r->v, guest_now, NULL);
+    }
     if (r->rec && start_backup(r, cpuid) && guest_fault_start(r) &&
         guest_source_start(r) && guest_kicks_start(r)) {
         guest_walk_start(r);
@@ -417,6 +453,9 @@ static void run_with_counter(GuestRun *r, const struct kvm_cpuid2 *cpuid)
         note_end(r);
     }
     pb_record_free(r->rec);
+    if (r->v.tsc) {
+        pb_tsc_stop(r->v.tsc);
+    }
     pb_counter_free(r->v.counter);
 }
 

@@ -59,6 +59,7 @@ typedef struct Guest {
     bool shuts_down;          /* it ends with a triple fault */
     bool no_branches;         /* its loop has none: CLOCK_BRANCHES stands */
     bool sets_breaks;         /* in DR7, where a debugger's would hide them */
+    bool has_tsc;             /* which is repeated */
     bool computes_code;       /* new instructions from old: an INT3 shows */
     GuestMode mode;           /* of the source, until the guest changes it */
     uint32_t step_length;     /* answer of PORT_LENGTH for counter=step */
@@ -80,6 +81,7 @@ typedef struct GuestOptions {
     PbCounterKind backup_counter;
     const PbUarch *uarch;
     uint32_t margin;
+    const PbTscModel *tsc;    /* this host's, for guests that have one */
     uint64_t seed;
     uint32_t rounds;          /* interrupts a guest waits for */
     uint32_t rate;            /* of the source, per second */
@@ -110,7 +112,7 @@ typedef struct GuestResult {
     bool ok;
     bool skipped;             /* this host's KVM cannot run the guest */
     char why[2048];           /* if not; may have several lines */
-    uint64_t events, ticks;
+    uint64_t events, ticks, tsc_late;
     unsigned verifies;
     unsigned walks[WALK_KINDS];   /* that found what they looked for */
     PbBackupStats backup;
@@ -152,6 +154,7 @@ struct GuestRun {
     GuestResult *result;
     PbMem mem;
     PbVcpu v;
+    PbTsc tsc;                /* v.tsc, if the guest has one */
     PbRing *ring;             /* the recorder's, */
     PbRing *backup_ring;      /* and the Backup's: the same, but for a fault */
     PbSpill *spill;

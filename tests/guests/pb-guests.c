@@ -57,13 +57,15 @@ typedef struct Wanted {
     const char *guest[32];
     unsigned guests;
     char emulates[200];       /* why this host runs real mode alone, or "" */
+    PbTscModel tsc;           /* or why there is none: */
+    char no_tsc[240];
 } Wanted;
 
 /* Sums over the runs of one guest. */
 typedef struct Sums {
     uint64_t events, landings, steps, verifies, exits_max;
     uint64_t saved_events, questions, partials;
-    uint64_t spills, spilled, lag_checks;
+    uint64_t spills, spilled, lag_checks, tsc_late;
     uint64_t by_exits[32];
     unsigned walks[WALK_KINDS];
     uint32_t skid_max;
@@ -275,7 +277,7 @@ static bool wanted(const Wanted *w, const Guest *g)
     if (g->mode == MODE_BURST && w->o.counter == PB_COUNTER_STEP) {
         return false;
     }
-    return w->guests == 0 &&
+    return w->guests == 0 && !g->has_tsc &&
            (w->slow || !g->slow || guest_is_stepped(&w->o));
 }
 
@@ -327,11 +329,29 @@ static void set_up_host(Wanted *w)
            check.step_ns, check.break_ns);
 }
 
+/* Guests that have a time stamp counter are asked for by name. */
+static void set_up_tsc(Wanted *w)
+{
+    bool wants = w->remedies;
+    unsigned i;
+
+    for (i = 0; i < guests_count; i++) {
+        wants |= guests[i].has_tsc && wanted(w, &guests[i]);
+    }
+    if (wants && pb_tsc_check(w->o.kvm_fd, &w->tsc, w->no_tsc,
+                              sizeof(w->no_tsc))) {
+        w->o.tsc = &w->tsc;
+        printf("# a guest's TSC ticks each %llu of the host's\n",
+               (unsigned long long)pb_tsc_when(&w->tsc, 1));
+    }
+}
+
 static void add(Sums *s, const GuestResult *r)
 {
     unsigned i;
 
     s->events += r->events;
+    s->tsc_late += r->tsc_late;
     s->verifies += r->verifies;
     s->saved_events += r->saved_events;
     s->questions += r->questions;
@@ -390,6 +410,10 @@ static void print_sums(const Guest *g, const Sums *s, unsigned runs)
            percentile(s, 50), percentile(s, 99),
            (unsigned long long)s->exits_max, (unsigned long long)s->steps,
            s->skid_max);
+    if (g->has_tsc) {
+        printf("# %s: %llu runs of a vCPU ended after their tick\n", g->name,
+               (unsigned long long)s->tsc_late);
+    }
     if (s->spilled || s->lag_checks) {
         printf("# %s: %llu events spilled, %llu times; the lag seen to hold "
                "%llu times\n", g->name, (unsigned long long)s->spilled,
@@ -426,6 +450,11 @@ static bool test_guest(const Wanted *w, const Guest *g, int number)
                w->emulates);
         return true;
     }
+    if (g->has_tsc && !o.tsc) {
+        printf("# %s\nnot ok %d %s: %s\n", w->no_tsc, number, g->name,
+               g->claim);
+        return false;
+    }
     for (run = 0; run < w->runs; run++) {
         o.seed = w->o.seed + run;
         guest_run(g, &o, &result);
@@ -454,6 +483,7 @@ int main(int argc, char **argv)
     pb_distrust = true;
     parse(&w, argc, argv);
     set_up_host(&w);
+    set_up_tsc(&w);
     if (w.faults) {
         printf("1..1\n# seed %llu\n", (unsigned long long)w.o.seed);
         failed = guest_fault_table(&w.o, w.faults,

@@ -98,9 +98,13 @@ static const Refusal refusals[] = {
     { "cpu-rdrand", "-accel pbkvm -nic none -cpu qemu32,+rdrand",
       "pbkvm: -cpu asks for rdrand, which a Backup cannot repeat: its "
       "value is random" },
-    { "cpu-tsc", "-accel pbkvm -nic none -cpu qemu32,+tsc",
-      "pbkvm: -cpu asks for tsc, which a Backup cannot repeat: its value "
+    { "cpu-rdtscp", "-accel pbkvm -nic none -cpu qemu32,+rdtscp",
+      "pbkvm: -cpu asks for rdtscp, which a Backup cannot repeat: its value "
       "is the host's time" },
+    { "cpu-tsc-frequency", "-accel pbkvm -nic none -cpu "
+      "qemu32,+tsc,tsc-frequency=2000000000",
+      "pbkvm: -cpu asks for tsc-frequency=2000000000: expected 1000000000, "
+      "or nothing" },
     { "cpu-pmu", "-accel pbkvm -nic none -cpu qemu32,pmu=on",
       "pbkvm: -cpu asks for pmu, which a Backup cannot repeat: its counts "
       "include the host's doing" },

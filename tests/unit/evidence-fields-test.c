@@ -55,7 +55,7 @@ static size_t body(uint32_t kind, size_t offset)
 static void test_other_version_is_named(void)
 {
     REFUSED(offsetof(PbEvidenceHead, version), uint32_t, 1,
-            "version 1 with events of version 4, expected 2 and 4");
+            "version 1 with events of version 4, expected 3 and 4");
     REFUSED(offsetof(PbEvidenceHead, event_version), uint32_t, 9,
             "events of version 9");
     REFUSED(offsetof(PbEvidenceHead, state_size), uint32_t, 1,
@@ -97,6 +97,10 @@ static void test_info_is_checked(void)
     REFUSED(INFO(cpu) + 63, uint8_t, 'x', "a text that is none");
     REFUSED(INFO(kernel), uint8_t, 27, "a text that is none");
     REFUSED(INFO(machine), uint8_t, 0xff, "a text that is none");
+    REFUSED(INFO(at.tsc.on), uint32_t, 2, "time stamp counter");
+    REFUSED(INFO(at.tsc.zero), uint32_t, 1, "time stamp counter");
+    REFUSED(INFO(at.tsc.value), uint64_t, 1, "time stamp counter");
+    REFUSED(INFO(at.tsc.base), uint64_t, 1, "time stamp counter");
     REFUSED(INFO(at.partials), uint32_t, 9, "too many answers");
     REFUSED(INFO(at.partials), uint32_t, UINT32_MAX, "too many answers");
     REFUSED(INFO(at.partials), uint32_t, 0, "an answer that is not counted");

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pb-tsc.c: a time stamp counter that stands still between two events. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <linux/kvm.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "branch-counter.h"
+#include "pb-remedy.h"
+#include "pb-tsc.h"
+
+/* KVM's least frequency. */
+#define GUEST_KHZ 1
+
+/*
+ * The part of a period in which the guest does not run, as it ends: at first,
+ * and at most, where threads are late.
+ */
+#define MARGIN_PART 16
+#define MARGIN_MOST 4
+
+/* Shorter waits are not worth a sleep. */
+#define SPIN_NS 100000
+
+uint64_t pb_tsc_scale(const PbTscModel *m, uint64_t host)
+{
+    return (unsigned __int128)host * m->ratio >> m->shift;
+}
+
+uint64_t pb_tsc_when(const PbTscModel *m, uint64_t tick)
+{
+    return (((unsigned __int128)tick << m->shift) + m->ratio - 1) / m->ratio;
+}
+
+static uint64_t to_ns(const PbTsc *t, uint64_t ticks)
+{
+    return (unsigned __int128)ticks * 1000000 / t->m.host_khz;
+}
+
+static struct timespec as_timespec(uint64_t ns)
+{
+    return (struct timespec) { ns / 1000000000, ns % 1000000000 };
+}
+
+static int make_timer(PbTsc *t)
+{
+    struct sigevent how = {
+        .sigev_notify = SIGEV_THREAD_ID,
+        .sigev_signo = PB_COUNTER_SIGNAL,
+        ._sigev_un._tid = gettid(),
+    };
+
+    return timer_create(CLOCK_MONOTONIC, &how, &t->timer) < 0 ? -errno : 0;
+}
+
+int pb_tsc_start(PbTsc *t, int fd, const PbTscModel *m, const PbTscStart *at,
+                 const char **what)
+{
+    memset(t, 0, sizeof(*t));
+    t->m = *m;
+    t->fd = fd;
+    t->base = at->base;
+    t->value = at->value;
+    t->since = pb_tsc_host();
+    t->period = pb_tsc_when(m, 1);
+    t->margin = t->period / MARGIN_PART;
+    *what = "KVM_SET_TSC_KHZ";
+    if (ioctl(fd, KVM_SET_TSC_KHZ, GUEST_KHZ) < 0) {
+        return -errno;
+    }
+    *what = "timer_create";
+    return make_timer(t);
+}
+
+void pb_tsc_stop(PbTsc *t)
+{
+    timer_delete(t->timer);
+}
+
+/* ---- entering ---- */
+
+/*
+ * Past the tick.  A signal ends no wait: whoever sent it has set
+ * immediate_exit, and it is short.
+ */
+static void wait_for_tick(const PbTsc *t)
+{
+    uint64_t now;
+
+    while ((now = pb_tsc_host()) < t->next) {
+        uint64_t ns = to_ns(t, t->next - now);
+        struct timespec nap = as_timespec(ns);
+
+        if (ns > SPIN_NS) {
+            clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+        } else {
+            __builtin_ia32_pause();
+        }
+    }
+}
+
+/* In the margin: were it a little early, the guest would be entered again. */
+static int plan_kick(const PbTsc *t, uint64_t now)
+{
+    uint64_t left = t->next - now, before = t->margin - t->margin / 4;
+    struct itimerspec when = {
+        .it_value = as_timespec(to_ns(t, left > before ? left - before : 1)),
+    };
+
+    return timer_settime(t->timer, 0, &when, NULL) < 0 ? -errno : 0;
+}
+
+static int note_tick(PbTsc *t)
+{
+    uint64_t now = pb_tsc_host();
+
+    t->tick = pb_tsc_scale(&t->m, now);
+    t->next = pb_tsc_when(&t->m, t->tick + 1);
+    t->known = false;
+    return plan_kick(t, now);
+}
+
+static int put(PbTsc *t)
+{
+    uint64_t offset = t->value - t->tick;
+    struct kvm_device_attr attr = {
+        .group = KVM_VCPU_TSC_CTRL,
+        .attr = KVM_VCPU_TSC_OFFSET,
+        .addr = (uintptr_t)&offset,
+    };
+
+    if (ioctl(t->fd, KVM_SET_DEVICE_ATTR, &attr) < 0) {
+        return -errno;
+    }
+    t->put = t->value;
+    t->known = true;
+    return 0;
+}
+
+int pb_tsc_enter(PbTsc *t)
+{
+    int ret = 0;
+
+    while (ret == 0) {
+        uint64_t margin = pb_remedy(PB_REMEDY_TICK) ? t->margin : 0;
+
+        if (pb_tsc_host() + margin >= t->next) {
+            wait_for_tick(t);
+            ret = note_tick(t);
+        } else if (!t->known || t->put != t->value) {
+            ret = put(t);
+        } else {
+            return 0;
+        }
+    }
+    return ret;
+}
+
+void pb_tsc_left(PbTsc *t)
+{
+    if (pb_tsc_host() >= t->next) {
+        __atomic_store_n(&t->late, t->late + 1, __ATOMIC_RELAXED);
+        t->slipped = true;
+        if (t->margin < t->period / MARGIN_MOST) {
+            t->margin *= 2;
+        }
+    }
+}
+
+uint64_t pb_tsc_late(const PbTsc *t)
+{
+    return __atomic_load_n(&t->late, __ATOMIC_RELAXED);
+}

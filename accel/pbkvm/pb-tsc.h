@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pb-tsc.h: a time stamp counter that stands still between two events.
+ *
+ * No KVM traps RDTSC, but KVM can slow a guest's counter down to one tick a
+ * millisecond, and set it whenever the guest does not run.  So it is set, at
+ * each event, to what the event's time says, and the guest does not run while
+ * the slow counter ticks: shortly before that a timer has it leave, and it goes
+ * on after, with the same value.  What RDTSC returns then follows from the
+ * history alone.
+ *
+ * The guest reads (host * ratio >> shift) + offset (SDM 3C 26.5.3, APM volume 2
+ * 15.30.5), at KVM's virtual frequency of 1 kHz, KVM's least: it ticks at times
+ * of the host's counter that can be computed.  Linux 5.16 or later
+ * (KVM_VCPU_TSC_OFFSET), and processors with TSC scaling.
+ *
+ * C11, Linux, x86.  All functions belong to the vCPU's thread, but where noted.
+ */
+#ifndef PB_TSC_H
+#define PB_TSC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "ring/pb-event.h"
+
+/* The guest's counter counts nanoseconds of Primary time. */
+#define PB_TSC_HZ 1000000000u
+
+/* How a host scales. */
+typedef struct PbTscModel {
+    uint64_t ratio;
+    uint32_t shift;
+    uint32_t host_khz;        /* of the host's counter, as KVM has it */
+} PbTscModel;
+
+/* What a history tells of it where a Backup starts; all zero: nothing. */
+typedef struct PbTscStart {
+    uint64_t base;            /* the guest's counter at Primary time 0, */
+    uint64_t value;           /* and there */
+    uint32_t on;              /* 1: it is repeated */
+    uint32_t zero;
+} PbTscStart;
+
+typedef struct PbTsc {
+    PbTscModel m;
+    int fd;                   /* the vCPU's */
+    timer_t timer;            /* has the vCPU leave the guest */
+    uint64_t base;            /* PbTscStart.base */
+    uint64_t value;           /* what the guest is to read, */
+    uint64_t since;           /* set at this time of the host's counter */
+    uint64_t put;             /* what it reads, while */
+    uint64_t tick;            /* the scaled counter says this, */
+    uint64_t next;            /* up to this time of the host's counter */
+    uint64_t period;          /* from tick to tick, in the host's, */
+    uint64_t margin;          /* and how long before one it has to leave */
+    bool slipped;             /* it did not: the guest may have seen more */
+    uint64_t late;            /* atomic: runs that a tick may have been in */
+    bool known;               /* @put is what KVM has */
+} PbTsc;
+
+/* Pure: the scaled counter at @host, and when it will say @tick. */
+uint64_t pb_tsc_scale(const PbTscModel *m, uint64_t host);
+uint64_t pb_tsc_when(const PbTscModel *m, uint64_t tick);
+
+static inline uint64_t pb_tsc_host(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+/*
+ * Slow the counter of vCPU @fd down; the calling thread is the one that gets
+ * PB_COUNTER_SIGNAL before it ticks.  0, or -errno with @what naming what KVM
+ * or Linux refused.
+ */
+int pb_tsc_start(PbTsc *t, int fd, const PbTscModel *m, const PbTscStart *at,
+                 const char **what);
+void pb_tsc_stop(PbTsc *t);
+
+/* Right before KVM_RUN, and after: 0 or -errno. */
+int pb_tsc_enter(PbTsc *t);
+void pb_tsc_left(PbTsc *t);
+
+/* Somebody else may have set the counter: put it again. */
+static inline void pb_tsc_forget(PbTsc *t)
+{
+    t->known = false;
+}
+
+/* Events that happen between two instructions of the guest which both know. */
+static inline bool pb_tsc_moves(PbEventKind kind)
+{
+    return kind != PB_EVENT_MARK && kind != PB_EVENT_PANIC &&
+           kind != PB_EVENT_END;
+}
+
+/* Such an event has @time_ns.  Who may record, or the vCPU's thread. */
+static inline void pb_tsc_event(PbTsc *t, uint64_t time_ns)
+{
+    t->value = t->base + time_ns;
+    t->since = pb_tsc_host();
+    t->slipped = false;
+}
+
+/*
+ * Whether a guest that waits for its counter has waited long enough, or would
+ * see it go back.
+ */
+static inline bool pb_tsc_is_old(const PbTsc *t)
+{
+    return t->slipped || pb_tsc_host() - t->since >= t->period / 2;
+}
+
+/* Any thread. */
+uint64_t pb_tsc_late(const PbTsc *t);
+
+/*
+ * Find out on a guest of its own how this host scales, and that the guest's
+ * counter stands still as it should.  Any thread; takes some ticks, below
+ * 50 ms.  False with @why: which requirement failed, and what to do.
+ */
+bool pb_tsc_check(int kvm_fd, PbTscModel *m, char *why, size_t len);
+
+#endif /* PB_TSC_H */

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pbkvm-tsc.c: a guest that has a time stamp counter. */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "cpu.h"
+
+#include "pb-host.h"
+#include "pbkvm.h"
+
+bool pbkvm_tsc_want(PbkvmState *s, Error **errp)
+{
+    char why[240];
+    int fd;
+
+    if (s->tsc_wanted) {
+        return true;
+    }
+    fd = pb_kvm_open(why, sizeof(why));
+    if (fd >= 0) {
+        s->tsc_wanted = pb_tsc_check(fd, &s->tsc_model, why, sizeof(why));
+        close(fd);
+    }
+    if (!s->tsc_wanted) {
+        error_setg(errp, "pbkvm cannot repeat the guest's TSC here: %s", why);
+        error_append_hint(errp, "Leave tsc out of -cpu, for a kernel without "
+                          "CONFIG_X86_TSC.\n");
+    }
+    return s->tsc_wanted;
+}
+
+bool pbkvm_tsc_start(PbkvmState *s, Error **errp)
+{
+    /* -loadvm brings one. */
+    uint64_t base = cpu_env(s->cpu)->tsc;
+    PbTscStart at = { .base = base, .value = base, .on = 1 };
+    const char *what;
+    int ret = pb_tsc_start(&s->tsc, s->primary.fd, &s->tsc_model, &at, &what);
+
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "pbkvm: %s", what);
+        return false;
+    }
+    s->primary.tsc = &s->tsc;
+    return true;
+}
+
+PbkvmTsc *pbkvm_tsc_info(const PbkvmState *s, const PbBackupStats *b)
+{
+    PbkvmTsc *q;
+
+    if (!s->tsc_wanted) {
+        return NULL;
+    }
+    q = g_new0(PbkvmTsc, 1);
+    q->frequency = PB_TSC_HZ;
+    q->late = pb_tsc_late(&s->tsc);
+    q->backup_late = b->tsc_late;
+    return q;
+}
+
+void pbkvm_tsc_explain(const PbkvmState *s)
+{
+    PbBackupStats b;
+
+    if (!s->tsc_wanted) {
+        return;
+    }
+    pb_backup_stats(s->backup, &b);
+    if (pb_tsc_late(&s->tsc) + b.tsc_late) {
+        error_printf("It may be the guest's TSC: the Primary left the guest "
+                     "after a tick %" PRIu64 " times, the Backup %" PRIu64
+                     " times.\n", pb_tsc_late(&s->tsc), b.tsc_late);
+    }
+}
+
+PbTscStart pbkvm_tsc_here(const PbkvmState *s)
+{
+    if (!s->primary.tsc) {
+        return (PbTscStart) { 0 };
+    }
+    return (PbTscStart) { .base = s->tsc.base, .value = s->tsc.value,
+                          .on = 1 };
+}
