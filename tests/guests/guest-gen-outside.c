@@ -162,6 +162,14 @@ static void mov_ss(Gen *g)
     gen_plain(g, 2);
 }
 
+/* For a guest that has a time stamp counter. */
+static void tsc(Gen *g)
+{
+    GEN(g, 0x0f, 0x31, 0xa3);                  /* rdtsc; mov %eax, ... */
+    gen_long(g, gen_data(g));
+    gen_plain(g, 3);
+}
+
 const GenItem gen_items_outside[] = {
     { "port", GEN_ANYWHERE, port },
     { "port-string", GEN_ANYWHERE, port_string },
@@ -174,5 +182,6 @@ const GenItem gen_items_outside[] = {
     { "cli", GEN_IN_MAIN | GEN_IN_RING3, cli },
     { "sti", GEN_IN_MAIN, sti },
     { "mov-ss", GEN_ANYWHERE, mov_ss },
+    { "tsc", GEN_ANYWHERE | GEN_IF_NAMED, tsc },
     { NULL },
 };

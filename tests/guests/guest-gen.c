@@ -89,7 +89,7 @@ void gen_recovered(Gen *g, uint32_t hole)
 }
 
 /* Whether @name is in the list, whose names are separated by commas. */
-static bool named(const char *list, const char *name)
+bool gen_named(const char *list, const char *name)
 {
     size_t len = strlen(name);
 
@@ -109,9 +109,9 @@ static bool is_wanted(const Gen *g, const GenItem *it)
 {
     if (!g->only || g->only[0] == '-') {
         return !(it->where & GEN_IF_NAMED) &&
-               !(g->only && named(g->only + 1, it->name));
+               !(g->only && gen_named(g->only + 1, it->name));
     }
-    return named(g->only, it->name);
+    return gen_named(g->only, it->name);
 }
 
 static const GenItem *pick_item(Gen *g)

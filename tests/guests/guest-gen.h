@@ -37,7 +37,8 @@ enum {
     GEN_IN_RING3 = 4,
     GEN_ANYWHERE = 7,
     GEN_IF_NAMED = 8,         /* and only if --items names it: pbkvm cannot
-                                 replay it yet (docs/caveats.md) */
+                                 replay it yet, or on some hosts alone
+                                 (docs/caveats.md) */
 };
 
 typedef struct Gen {
@@ -67,6 +68,9 @@ typedef struct GenItem {
  */
 void gen_guest(uint8_t *code, uint64_t seed, const char *only, char *list,
                size_t list_size);
+
+/* Whether @list, "a,b,c" or NULL, has @name in it. */
+bool gen_named(const char *list, const char *name);
 
 uint32_t gen_pick(Gen *g, uint32_t n);     /* 0..n - 1 */
 bool gen_chance(Gen *g, uint32_t n);       /* one in n */

@@ -43,6 +43,7 @@ static void one(const GuestOptions *o, const char *only, Total *t)
     Guest g = {
         .name = "random", .code = code,
         .code_end = code + base + GEN_END - GEN_BODY,
+        .has_tsc = o->tsc != NULL,
     };
     char list[LIST_SIZE];
     GuestResult r;

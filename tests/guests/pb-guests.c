@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "guest-fault.h"
+#include "guest-gen.h"
 #include "guests.h"
 #include "pb-remedy.h"
 #include "pb-uarch.h"
@@ -332,7 +333,7 @@ static void set_up_host(Wanted *w)
 /* Guests that have a time stamp counter are asked for by name. */
 static void set_up_tsc(Wanted *w)
 {
-    bool wants = w->remedies;
+    bool wants = w->remedies || gen_named(w->items, "tsc");
     unsigned i;
 
     for (i = 0; i < guests_count; i++) {
@@ -497,6 +498,10 @@ int main(int argc, char **argv)
     if (w.random) {
         if (w.emulates[0]) {
             skip_all(w.emulates);
+        }
+        if (gen_named(w.items, "tsc") && !w.o.tsc) {
+            printf("1..1\n# %s\nnot ok 1 generated guests\n", w.no_tsc);
+            return EXIT_FAILURE;
         }
         printf("1..1\n");
         failed = guest_random_runs(&w.o, w.random, w.runs, w.items) != 0;
