@@ -20,6 +20,7 @@ typedef enum Form {
     RM8, RMZ,             /* ModRM, then an immediate of 8; of 16 or 32 bits */
     I8, I16, IZ,          /* an immediate alone */
     MOFFS,                /* an address alone */
+    FAR,                  /* a selector and an offset */
 } Form;
 
 /* From 0x40 on; below there are but arithmetic and prefixes. */
@@ -27,13 +28,13 @@ static const uint8_t one_byte[256] = {
     [0x40 ... 0x61] = BARE, [0x63] = RM, [0x68] = IZ, [0x69] = RMZ,
     [0x6a] = I8, [0x6b] = RM8, [0x6c ... 0x6f] = BARE, [0x70 ... 0x7f] = I8,
     [0x80] = RM8, [0x81] = RMZ, [0x83] = RM8, [0x84 ... 0x8b] = RM,
-    [0x8d] = MEM, [0x90 ... 0x99] = BARE, [0x9c ... 0x9f] = BARE,
+    [0x8d] = MEM, [0x90 ... 0x99] = BARE, [0x9a] = FAR, [0x9c ... 0x9f] = BARE,
     [0xa0 ... 0xa3] = MOFFS, [0xa4 ... 0xa7] = BARE, [0xa8] = I8, [0xa9] = IZ,
     [0xaa ... 0xaf] = BARE, [0xb0 ... 0xb7] = I8, [0xb8 ... 0xbf] = IZ,
     [0xc0] = RM8, [0xc1] = RM8, [0xc2] = I16, [0xc3] = BARE, [0xc9] = BARE,
     [0xca] = I16, [0xcb] = BARE, [0xcc] = BARE, [0xcd] = I8,
     [0xcf] = BARE, [0xd0 ... 0xd3] = RM, [0xd7] = BARE,
-    [0xe0 ... 0xe7] = I8, [0xe8 ... 0xe9] = IZ, [0xeb] = I8,
+    [0xe0 ... 0xe7] = I8, [0xe8 ... 0xe9] = IZ, [0xea] = FAR, [0xeb] = I8,
     [0xec ... 0xef] = BARE, [0xf4 ... 0xf5] = BARE, [0xf8 ... 0xfd] = BARE,
 };
 
@@ -147,6 +148,8 @@ static int operands_length(Form form, const uint8_t *at, unsigned left,
         return n + z;
     case MOFFS:
         return addr16 ? 2 : 4;
+    case FAR:
+        return z + 2;
     default:
         return n;
     }
