@@ -119,31 +119,23 @@ static bool exit_needs_completion(const struct kvm_run *run)
     }
 }
 
-/* KVM_RUN; with immediate_exit no guest runs, and its TSC does not matter. */
-static int run(PbVcpu *v)
+int pb_vcpu_enter(PbVcpu *v)
 {
+    struct kvm_sregs *sregs = &v->run->s.regs.sregs;
+    /* With immediate_exit no guest runs, and its TSC does not matter. */
     bool ticks = v->tsc && !v->run->immediate_exit;
     int ret = ticks ? pb_tsc_enter(v->tsc) : 0;
 
     if (ret < 0) {
         return ret;
     }
+    /* KVM sets a bit there, and never takes it back (Linux 6.12). */
+    memset(sregs->interrupt_bitmap, 0, sizeof(sregs->interrupt_bitmap));
+    v->run->kvm_valid_regs = PB_VCPU_SYNC;
     ret = ioctl(v->fd, KVM_RUN, 0) < 0 ? -errno : 0;
     if (ticks) {
         pb_tsc_left(v->tsc);
     }
-    return ret;
-}
-
-int pb_vcpu_enter(PbVcpu *v)
-{
-    struct kvm_sregs *sregs = &v->run->s.regs.sregs;
-    int ret;
-
-    /* KVM sets a bit there, and never takes it back (Linux 6.12). */
-    memset(sregs->interrupt_bitmap, 0, sizeof(sregs->interrupt_bitmap));
-    v->run->kvm_valid_regs = PB_VCPU_SYNC;
-    ret = run(v);
     v->known = PB_VCPU_SYNC;
     v->exits++;
     if (ret < 0) {

@@ -17,7 +17,7 @@ from pbkvmlib.evidence import (BLOCK, BLOCK_SIZE, EVENT_VERSION,  # noqa: E402
 
 KINDS = {1: "info", 2: "cpuid", 3: "memory", 4: "state", 5: "pages",
          6: "start", 7: "events", 8: "end"}
-VENDOR = 632                  # PbEvidenceInfo.vendor
+VENDOR = 656                  # PbEvidenceInfo.vendor
 CPUID_ENTRY = 40              # struct kvm_cpuid_entry2: ECX is at 20
 DAMAGED = "damaged: wrong checksum"
 
