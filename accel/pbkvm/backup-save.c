@@ -89,7 +89,9 @@ static bool where(PbBackup *b, Save *s, PbBackupStart *at)
     at->time_ns = b->stats.time_ns;
     at->writes = b->writes;
     at->tsc = b->at.tsc;
-    at->tsc.value = b->v.tsc ? b->tsc.value : 0;
+    if (b->v.tsc) {
+        at->tsc.value = b->tsc.value;
+    }
     if (b->asking) {
         at->question = question_of(b);
         at->partials = b->partials;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "branch-counter.h"
+#include "pb-alarm.h"
 #include "pb-host.h"
 #include "pb-perf.h"
 #include "pb-remedy.h"
@@ -249,22 +250,15 @@ void pb_counter_kick(PbCounter *c)
 
 int pb_counter_kick_in(PbCounter *c, uint32_t us)
 {
-    struct itimerspec when = {
-        .it_value = { us / 1000000, us % 1000000 * 1000 },
-    };
-    struct sigevent how = {
-        .sigev_notify = SIGEV_THREAD_ID,
-        .sigev_signo = PB_COUNTER_SIGNAL,
-        ._sigev_un._tid = c->tid,
-    };
-
     if (!c->has_timer) {
-        if (timer_create(CLOCK_MONOTONIC, &how, &c->timer) < 0) {
-            return -errno;
+        int ret = pb_alarm_new(&c->timer);
+
+        if (ret < 0) {
+            return ret;
         }
         c->has_timer = true;
     }
-    return timer_settime(c->timer, 0, &when, NULL) < 0 ? -errno : 0;
+    return pb_alarm_set(c->timer, us * 1000ull);
 }
 
 const char *pb_counter_check(PbCounter *c)

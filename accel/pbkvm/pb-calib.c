@@ -56,10 +56,8 @@ static const struct {
         0x75, 0xfb,                    /* jnz 1b */
         0xf4 } },                      /* hlt */
     { PB_CALIB_RDTSC, {
-        0x0f, 0x31,                    /* 1: rdtsc */
+        0x0f, 0x31,                    /* rdtsc */
         0xe7, 0x10,                    /* out 0x10, eax */
-        0x49,                          /* dec ecx */
-        0x75, 0xf9,                    /* jnz 1b */
         0xf4 } },                      /* hlt */
     { PB_CALIB_STILL, {
         0x0f, 0x31,                    /* rdtsc */

@@ -12,13 +12,13 @@
 #include "pb-vcpu.h"
 
 /*
- * Where each loop begins; all run ECX times, then HLT.
+ * Where each loop begins; all run ECX times (RDTSC once), then HLT.
  * LOOP:   dec, jnz: 1 branch each time
  * LOCKED: lock add, dec, jnz: 1; catches AMD's SpecLockMap
  * MIXED:  forward and backward, taken and not taken: 3
  * PORTS:  out, in, dec, jnz: 1 branch and 2 exits
  * BREAKS: nop, nop, dec, jnz: 1; see PB_CALIB_BREAK2
- * RDTSC:  tells the low half at a port, times ECX
+ * RDTSC:  tells the low half at a port
  * STILL:  ends early, at a port, when that is no longer what it was
  */
 #define PB_CALIB_LOOP   0x1000u

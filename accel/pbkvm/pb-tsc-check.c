@@ -109,36 +109,40 @@ static int read_once(TscCheck *k, uint32_t *value, uint64_t *from,
     return pb_vcpu_complete(&k->g.v);
 }
 
-/* Slowed down, and set to the scaled counter itself. */
+/* With an offset of 0, what the scaled counter itself says; no waits. */
+static int read_scaled(TscCheck *k, uint32_t *value, uint64_t *from,
+                       uint64_t *to, const char **what)
+{
+    PbTscStart at = { .on = 1 };
+    PbTsc t;
+    int ret = pb_tsc_start(&t, k->g.v.fd, k->m, &at, what);
+
+    if (ret < 0) {
+        return ret;
+    }
+    t.next = UINT64_MAX;
+    *what = "setting the guest's counter";
+    ret = pb_tsc_enter(&t);
+    if (ret == 0) {
+        *what = "reading the guest's counter";
+        ret = read_once(k, value, from, to);
+    }
+    pb_tsc_stop(&t);
+    return ret;
+}
+
 static bool find_shift(TscCheck *k)
 {
-    unsigned extra;
+    PbTscModel m = *k->m;
+    const char *what;
+    uint64_t from, to;
+    uint32_t value;
+    int ret = read_scaled(k, &value, &from, &to, &what);
 
-    for (extra = 0; extra <= MOST_EXTRA; extra++) {
-        PbTscModel m = *k->m;
-        PbTscStart at = { .on = 1 };
-        uint64_t from, to;
-        const char *what;
-        uint32_t value;
-        PbTsc t;
-        int ret;
-
-        m.shift += extra;
-        ret = pb_tsc_start(&t, k->g.v.fd, &m, &at, &what);
-        if (ret < 0) {
-            return failed(k, what, ret);
-        }
-        t.next = UINT64_MAX;         /* with an offset of 0, and no waits */
-        ret = pb_tsc_enter(&t);
-        what = "setting the guest's counter";
-        if (ret == 0) {
-            what = "reading the guest's counter";
-            ret = read_once(k, &value, &from, &to);
-        }
-        pb_tsc_stop(&t);
-        if (ret) {
-            return failed(k, what, ret);
-        }
+    if (ret) {
+        return failed(k, what, ret);
+    }
+    for (; m.shift <= k->m->shift + MOST_EXTRA; m.shift++) {
         if (value - (uint32_t)pb_tsc_scale(&m, from) <=
             pb_tsc_scale(&m, to) - pb_tsc_scale(&m, from)) {
             k->m->shift = m.shift;

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-tsc.c: a time stamp counter that stands still between two events. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <linux/kvm.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
-#include "branch-counter.h"
+#include "pb-alarm.h"
 #include "pb-remedy.h"
 #include "pb-tsc.h"
 
@@ -42,22 +37,6 @@ static uint64_t to_ns(const PbTsc *t, uint64_t ticks)
     return (unsigned __int128)ticks * 1000000 / t->m.host_khz;
 }
 
-static struct timespec as_timespec(uint64_t ns)
-{
-    return (struct timespec) { ns / 1000000000, ns % 1000000000 };
-}
-
-static int make_timer(PbTsc *t)
-{
-    struct sigevent how = {
-        .sigev_notify = SIGEV_THREAD_ID,
-        .sigev_signo = PB_COUNTER_SIGNAL,
-        ._sigev_un._tid = gettid(),
-    };
-
-    return timer_create(CLOCK_MONOTONIC, &how, &t->timer) < 0 ? -errno : 0;
-}
-
 int pb_tsc_start(PbTsc *t, int fd, const PbTscModel *m, const PbTscStart *at,
                  const char **what)
 {
@@ -74,7 +53,7 @@ int pb_tsc_start(PbTsc *t, int fd, const PbTscModel *m, const PbTscStart *at,
         return -errno;
     }
     *what = "timer_create";
-    return make_timer(t);
+    return pb_alarm_new(&t->timer);
 }
 
 void pb_tsc_stop(PbTsc *t)
@@ -94,7 +73,7 @@ static void wait_for_tick(const PbTsc *t)
 
     while ((now = pb_tsc_host()) < t->next) {
         uint64_t ns = to_ns(t, t->next - now);
-        struct timespec nap = as_timespec(ns);
+        struct timespec nap = { ns / 1000000000, ns % 1000000000 };
 
         if (ns > SPIN_NS) {
             clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
@@ -108,11 +87,9 @@ static void wait_for_tick(const PbTsc *t)
 static int plan_kick(const PbTsc *t, uint64_t now)
 {
     uint64_t left = t->next - now, before = t->margin - t->margin / 4;
-    struct itimerspec when = {
-        .it_value = as_timespec(to_ns(t, left > before ? left - before : 1)),
-    };
 
-    return timer_settime(t->timer, 0, &when, NULL) < 0 ? -errno : 0;
+    return pb_alarm_set(t->timer,
+                        left > before ? 1 + to_ns(t, left - before) : 1);
 }
 
 static int note_tick(PbTsc *t)

@@ -118,8 +118,9 @@ uint64_t pb_tsc_late(const PbTsc *t);
 
 /*
  * Find out on a guest of its own how this host scales, and that the guest's
- * counter stands still as it should.  Any thread; takes some ticks, below
- * 50 ms.  False with @why: which requirement failed, and what to do.
+ * counter stands still as it should.  Any thread; takes five ticks, and up to
+ * three times that where threads are late.  False with @why: which requirement
+ * failed.
  */
 bool pb_tsc_check(int kvm_fd, PbTscModel *m, char *why, size_t len);
 

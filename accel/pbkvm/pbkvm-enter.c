@@ -130,25 +130,6 @@ static void mark(PbkvmState *s)
     }
 }
 
-/*
- * A guest that waits for its counter to go on has no exit: it is at each tick
- * that it leaves, and the counter goes on with an event.
- */
-static int move_tsc(PbkvmState *s)
-{
-    PbTsc *t = s->primary.tsc;
-    int ret = 0;
-
-    if (t && pb_tsc_is_old(t)) {
-        if (s->ended) {
-            pb_tsc_event(t, MAX(pbkvm_now(NULL), t->value - t->base));
-        } else {
-            ret = pb_record_point(s->rec, PB_EVENT_POINT);
-        }
-    }
-    return ret == -EAGAIN ? 0 : ret;
-}
-
 int pbkvm_before_run(PbkvmState *s, CPUState *cpu)
 {
     int ret;
@@ -164,7 +145,7 @@ int pbkvm_before_run(PbkvmState *s, CPUState *cpu)
         mark(s);
     }
     ret = pbkvm_slices_record(s);
-    ret = ret ? ret : move_tsc(s);
+    ret = ret ? ret : pb_record_tsc(s->rec);
     if (ret) {
         return ret;
     }

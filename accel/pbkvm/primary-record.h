@@ -125,6 +125,14 @@ int pb_record_nmi(PbRecorder *r);
 int pb_record_point(PbRecorder *r, PbEventKind kind);
 
 /*
+ * Before each entry: a guest that waits for its time stamp counter to go on has
+ * no exit; it is at each tick that it leaves, and an event moves the counter
+ * on, or the time alone once the history has ended.  0, 1 or -errno, as
+ * pb_record_nmi().
+ */
+int pb_record_tsc(PbRecorder *r);
+
+/*
  * Record where the Primary stands, and the checksum of the next @most bytes of
  * its RAM, so that pass follows pass over all of it; a slice ends with its
  * block.  @most is a multiple of 8.  Results as pb_record_nmi().

@@ -94,6 +94,21 @@ int pb_record_point(PbRecorder *r, PbEventKind kind)
     return ret ? ret : emit_here(r, kind, 0);
 }
 
+int pb_record_tsc(PbRecorder *r)
+{
+    PbTsc *t = r->out.tsc;
+    int ret = 0;
+
+    if (t && pb_tsc_is_old(t)) {
+        if (r->out.ended) {
+            pb_tsc_event(t, pb_clock_now(&r->out.clock));
+        } else {
+            ret = pb_record_point(r, PB_EVENT_POINT);
+        }
+    }
+    return ret == -EAGAIN ? 0 : ret;
+}
+
 int pb_record_stand(PbRecorder *r)
 {
     int ret = reach(r);

@@ -267,15 +267,6 @@ static int deliver_irq(GuestRun *r)
     return ret;
 }
 
-/* As in the accelerator: a guest that waits for its counter has no exit. */
-static int move_tsc(GuestRun *r)
-{
-    int ret = r->v.tsc && pb_tsc_is_old(r->v.tsc)
-              ? pb_record_point(r->rec, PB_EVENT_POINT) : 0;
-
-    return ret == -EAGAIN ? 0 : ret;
-}
-
 /*
  * Let what is due reach the guest.  0; or 1: KVM wants another exit answered
  * first.  At most one injection between two entries.
@@ -293,7 +284,7 @@ static int deliver(GuestRun *r)
         ret = ret == -EAGAIN ? 0 : ret;
     }
     if (ret == 0) {
-        ret = move_tsc(r);
+        ret = pb_record_tsc(r->rec);
     }
     if (ret == 0 && (r->dmas || r->nmis || r->irqs)) {
         ret = deliver_dma(r);
