@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pb-insn-length.c: an instruction's parts, and how long a common one is (SDM
- * 2A, appendix A).
+ * pb-insn-length.c: how long a common instruction is (SDM 2A, appendix A).
  *
  * What is not sure at a glance is left to the disassembler, which takes some
  * 6,000 instructions of ours, and pages for its tables.
  */
-#include <string.h>
-
 #include "pb-insn-parts.h"
 #include "pb-step.h"
 
@@ -41,8 +38,8 @@ static const uint8_t one_byte[256] = {
 /* Behind 0x0f. */
 static const uint8_t two_bytes[256] = {
     [0x06] = BARE, [0x08] = BARE, [0x09] = BARE, [0x0b] = BARE, [0x1f] = MEM,
-    [0x21] = REG, [0x23] = REG,
-    [0x30 ... 0x32] = BARE, [0x40 ... 0x4f] = RM, [0x80 ... 0x8f] = IZ,
+    [0x21] = REG, [0x23] = REG, [0x30 ... 0x32] = BARE,
+    [0x34 ... 0x35] = BARE, [0x40 ... 0x4f] = RM, [0x80 ... 0x8f] = IZ,
     [0x90 ... 0x9f] = RM,
     [0xa0 ... 0xa2] = BARE, [0xa3] = RM, [0xa4] = RM8, [0xa5] = RM,
     [0xa8] = BARE, [0xa9] = BARE, [0xab] = RM, [0xac] = RM8, [0xad] = RM,
@@ -51,15 +48,61 @@ static const uint8_t two_bytes[256] = {
     [0xc8 ... 0xcf] = BARE,
 };
 
+/* Prefixes that make an instruction another one. */
+enum { NONE = 1, X66 = 2, XF3 = 4, XF2 = 8, ANY = 15 };
+
+/*
+ * With which of them there is one with a ModRM behind 0x0f.  In 32-bit code:
+ * Capstone misses some of them in 16-bit code, where nobody has them.
+ */
+static const uint8_t with_prefix[256] = {
+    [0x10 ... 0x11] = ANY, [0x28 ... 0x29] = NONE | X66, [0x2a] = ANY,
+    [0x2c ... 0x2d] = ANY, [0x2e ... 0x2f] = NONE | X66, [0x51] = ANY,
+    [0x54 ... 0x57] = NONE | X66, [0x58 ... 0x5a] = ANY,
+    [0x5b] = NONE | X66 | XF3, [0x5c ... 0x5f] = ANY,
+    [0x60 ... 0x6b] = NONE | X66, [0x6c ... 0x6d] = X66, [0x6e] = NONE | X66,
+    [0x6f] = NONE | X66 | XF3, [0x70] = ANY, [0x74 ... 0x76] = NONE | X66,
+    [0x7e] = NONE | X66 | XF3, [0x7f] = NONE | X66 | XF3, [0xb8] = XF3,
+    [0xbc ... 0xbd] = XF3, [0xc6] = NONE | X66, [0xd1 ... 0xd5] = NONE | X66,
+    [0xd6] = X66, [0xd7 ... 0xe5] = NONE | X66, [0xe8 ... 0xef] = NONE | X66,
+    [0xf1 ... 0xf6] = NONE | X66, [0xf8 ... 0xfe] = NONE | X66,
+};
+
 static Form arithmetic(uint8_t op)
 {
     return (op & 7) < 4 ? RM : (op & 7) == 4 ? I8 : (op & 7) == 5 ? IZ : BARE;
 }
 
-/* Where ModRM's middle bits tell the instruction. */
-static Form in_group(uint8_t op, unsigned n)
+/* Of memory all but four, of registers those without holes. */
+static Form of_fpu(const PbInsnParts *p)
 {
-    switch (op) {
+    unsigned n = (p->op & 7) << 4 | p->reg;
+
+    if (p->mod != 3) {
+        return n == 0x11 || n == 0x34 || n == 0x36 || n == 0x55 ? ASK : MEM;
+    }
+    switch (n) {
+    case 0x00 ... 0x07:                              /* FADD ... FDIVR */
+    case 0x10: case 0x11: case 0x16: case 0x17:      /* FLD, FXCH, FSQRT */
+    case 0x20 ... 0x23: case 0x30 ... 0x33:          /* FCMOV */
+    case 0x35: case 0x36: case 0x75: case 0x76:      /* FUCOMI, FCOMI */
+    case 0x40: case 0x41: case 0x44 ... 0x47:
+    case 0x50: case 0x52 ... 0x55:                   /* FFREE, FST, FUCOM */
+    case 0x60: case 0x61: case 0x64 ... 0x67:
+        return REG;
+    case 0x15:                                       /* FLD1 ... FLDZ */
+        return p->rm < 7 ? REG : ASK;
+    default:
+        return ASK;
+    }
+}
+
+/* Where ModRM's middle bits tell the instruction. */
+static Form in_group(const PbInsnParts *p)
+{
+    unsigned n = p->reg;
+
+    switch (p->op) {
     case 0x8c:
         return n < 6 ? RM : ASK;
     case 0x8e:
@@ -78,20 +121,28 @@ static Form in_group(uint8_t op, unsigned n)
         return n < 2 ? RM : ASK;
     case 0xff:
         return n == 3 || n == 5 ? MEM : n < 7 ? RM : ASK;
+    case 0xd8 ... 0xdf:
+        return of_fpu(p);
     default:
         return ASK;
     }
 }
 
-static Form in_second_group(uint8_t op, unsigned n)
+static Form in_second_group(const PbInsnParts *p)
 {
-    switch (op) {
+    unsigned n = p->reg;
+
+    switch (p->op2) {
     case 0x00:
         return n < 6 ? RM : ASK;
     case 0x01:
         return n != 5 ? MEM : ASK;
+    case 0x0d:                                       /* PREFETCHW */
+        return n == 1 ? MEM : ASK;
     case 0x20: case 0x22:
         return n == 0 || (n >= 2 && n <= 4) ? REG : ASK;
+    case 0xae:                                       /* FXSAVE ...; fences */
+        return p->mod != 3 ? MEM : n >= 5 && p->rm == 0 ? REG : ASK;
     case 0xba:
         return n >= 4 ? RM8 : ASK;
     case 0xc7:
@@ -155,55 +206,8 @@ static int operands_length(Form form, const uint8_t *at, unsigned left,
     }
 }
 
-enum { SIZE = 1, ADDRESS = 2, SEGMENT = 4, REP = 8, LOCK = 16 };
-
-/* What sort of prefix; 0: none. */
-static unsigned prefix(uint8_t byte)
-{
-    switch (byte) {
-    case 0x66:
-        return SIZE;
-    case 0x67:
-        return ADDRESS;
-    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
-        return SEGMENT;
-    case 0xf2: case 0xf3:
-        return REP;
-    case 0xf0:
-        return LOCK;
-    default:
-        return 0;
-    }
-}
-
-bool pb_insn_take_apart(PbInsnParts *p, const uint8_t *code, unsigned len,
-                        unsigned bits)
-{
-    unsigned i, sort, seen = 0;
-
-    memset(p, 0, sizeof(*p));
-    for (i = 0; i < len && (sort = prefix(code[i])); i++) {
-        p->twice |= (seen & sort) != 0;
-        p->rep = sort == REP ? code[i] : p->rep;
-        seen |= sort;
-    }
-    if (i == len) {
-        return false;
-    }
-    p->op16 = (bits == 16) != !!(seen & SIZE);
-    p->addr16 = (bits == 16) != !!(seen & ADDRESS);
-    p->lock = seen & LOCK;
-    p->op = code[i++];
-    p->op2 = p->op == 0x0f && i < len ? code[i++] : 0;
-    p->opcode_end = i;
-    p->reg = i < len ? (code[i] >> 3) & 7 : 0;
-    p->mod = i < len ? code[i] >> 6 : 0;
-    p->rm = i < len ? code[i] & 7 : 0;
-    return true;
-}
-
 /* @left: bytes behind the opcode. */
-static Form form_of(const PbInsnParts *p, unsigned left)
+static Form form_without(const PbInsnParts *p, unsigned left)
 {
     Form form = p->op == 0x0f ? two_bytes[p->op2]
               : p->op < 0x40 ? arithmetic(p->op) : one_byte[p->op];
@@ -211,22 +215,73 @@ static Form form_of(const PbInsnParts *p, unsigned left)
     if (form != ASK || !left) {
         return form;
     }
-    return p->op == 0x0f ? in_second_group(p->op2, p->reg)
-                         : in_group(p->op, p->reg);
+    return p->op == 0x0f ? in_second_group(p) : in_group(p);
+}
+
+/* LOCK goes before what reads and writes memory, and nothing else. */
+static bool may_lock(const PbInsnParts *p)
+{
+    if (p->mod == 3) {
+        return false;
+    }
+    switch (p->op == 0x0f ? 0x100 | p->op2 : p->op) {
+    case 0x00: case 0x01: case 0x08: case 0x09: case 0x10: case 0x11:
+    case 0x18: case 0x19: case 0x20: case 0x21: case 0x28: case 0x29:
+    case 0x30: case 0x31:                            /* ADD ... XOR */
+    case 0x86: case 0x87:                            /* XCHG */
+    case 0x1ab: case 0x1b3: case 0x1bb:              /* BTS, BTR, BTC */
+    case 0x1b0: case 0x1b1: case 0x1c0: case 0x1c1:  /* CMPXCHG, XADD */
+        return true;
+    case 0x80: case 0x81: case 0x83:
+        return p->reg != 7;
+    case 0xf6: case 0xf7:
+        return p->reg == 2 || p->reg == 3;
+    case 0xfe: case 0xff:
+        return p->reg < 2;
+    case 0x1ba:
+        return p->reg > 4;
+    case 0x1c7:
+        return p->reg == 1;
+    default:
+        return false;
+    }
+}
+
+static Form form_of(const PbInsnParts *p, unsigned left, unsigned bits)
+{
+    bool size = p->op16 != (bits == 16);
+    unsigned sort = p->rep == 0xf2 ? XF2 : p->rep ? XF3 : size ? X66 : NONE;
+    bool string = pb_insn_is_string(p->op) || (p->op & 0xfc) == 0x6c;
+
+    if (p->lock) {
+        return !p->rep && left && may_lock(p) ? form_without(p, left) : ASK;
+    }
+    if (p->op == 0x0f && bits == 32 && with_prefix[p->op2] & sort) {
+        return p->opcode_end > 2 + (sort != NONE) ? ASK      /* more of them */
+             : p->op2 == 0x70 || p->op2 == 0xc6 ? RM8
+             : p->op2 == 0xd7 ? REG : RM;
+    }
+    if (p->op == 0x0f && p->op2 == 0xae && size) {
+        return ASK;
+    }
+    if (p->rep && !string) {
+        return sort == XF3 && p->op == 0x90 && !size ? BARE : ASK;   /* PAUSE */
+    }
+    return form_without(p, left);
 }
 
 unsigned pb_insn_length(const uint8_t *code, unsigned len, unsigned bits)
 {
     PbInsnParts p;
     unsigned at;
+    Form form;
     int n;
 
-    if (!pb_insn_take_apart(&p, code, len, bits) || p.lock || p.twice ||
-        (p.rep && !pb_insn_is_string(p.op) && (p.op & 0xfc) != 0x6c)) {
+    if (!pb_insn_take_apart(&p, code, len, bits) || p.twice) {
         return 0;
     }
     at = p.opcode_end;
-    n = operands_length(form_of(&p, len - at), code + at, len - at, p.op16,
-                        p.addr16);
+    form = form_of(&p, len - at, bits);
+    n = operands_length(form, code + at, len - at, p.op16, p.addr16);
     return n >= 0 && at + n <= len && at + n <= PB_INSN_MAX_LEN ? at + n : 0;
 }

@@ -359,7 +359,8 @@ static unsigned check_lengths(uint8_t *code, unsigned at, unsigned bits)
 /* Every opcode, with every ModRM and two SIBs, behind each prefix. */
 static void test_lengths_are_the_disassemblers(void)
 {
-    static const uint8_t prefixes[] = { 0, 0x66, 0x67, 0x2e, 0x64, 0xf3 };
+    static const uint8_t prefixes[] = { 0, 0x66, 0x67, 0x2e, 0x64, 0xf3,
+                                        0xf2, 0xf0 };
     unsigned i, op, known = 0, all = 0;
 
     for (i = 0; i < 4 * sizeof(prefixes); i++) {
