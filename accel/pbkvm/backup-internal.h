@@ -195,13 +195,20 @@ PbReplayEnd pb_backup_replay(PbBackup *b, const PbEvent *e,
                              const void *payload);
 
 /*
- * Move what was spilled into the ring, so that it holds what comes next:
- * PB_REPLAY_DONE, or it cannot be read, reported. backup-thread.c
+ * Events from the ring. backup-take.c
+ *
+ * Refill: move what was spilled into the ring, so that it holds what comes
+ * next; PB_REPLAY_DONE, or it cannot be read, reported.  Live: through the
+ * ring's first event, whatever the lag, and consume it.  Take: that, if it is
+ * due; if not, sleep no longer than a nap.  Each with @buf for
+ * PB_EVENT_MAX_PAYLOAD bytes.
  */
 PbReplayEnd pb_backup_refill(PbBackup *b);
-
-/* Live through the ring's first event and consume it. backup-thread.c */
 PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf);
+PbReplayEnd pb_backup_take(PbBackup *b, uint8_t *buf);
+
+/* What pb_backup_heading() says: an event's Primary time, or UINT64_MAX. */
+void pb_backup_head_for(PbBackup *b, uint64_t time_ns);
 
 /* The walk that was asked for. backup-inspect.c */
 PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf);

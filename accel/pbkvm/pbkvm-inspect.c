@@ -92,89 +92,9 @@ void pbkvm_detach(PbkvmState *s, const char *what)
 
 /* ---- its registers ---- */
 
-static SegmentCache segment(const struct kvm_segment *s)
-{
-    return (SegmentCache) {
-        .selector = s->selector, .base = s->base, .limit = s->limit,
-        .flags = s->type << DESC_TYPE_SHIFT |
-                 (s->present && !s->unusable ? DESC_P_MASK : 0) |
-                 s->dpl << DESC_DPL_SHIFT | s->db << DESC_B_SHIFT |
-                 (s->s ? DESC_S_MASK : 0) | (s->g ? DESC_G_MASK : 0) |
-                 (s->avl ? DESC_AVL_MASK : 0),
-    };
-}
-
-static void load_special(CPUX86State *env, const PbState *p)
-{
-    const struct kvm_sregs *s = &p->sregs;
-
-    env->segs[R_CS] = segment(&s->cs);
-    env->segs[R_DS] = segment(&s->ds);
-    env->segs[R_ES] = segment(&s->es);
-    env->segs[R_FS] = segment(&s->fs);
-    env->segs[R_GS] = segment(&s->gs);
-    env->segs[R_SS] = segment(&s->ss);
-    env->tr = segment(&s->tr);
-    env->ldt = segment(&s->ldt);
-    env->idt = (SegmentCache) { .base = s->idt.base, .limit = s->idt.limit };
-    env->gdt = (SegmentCache) { .base = s->gdt.base, .limit = s->gdt.limit };
-    env->cr[0] = s->cr0;
-    env->cr[2] = s->cr2;
-    env->cr[3] = s->cr3;
-    env->cr[4] = s->cr4;
-    env->efer = s->efer;
-    memcpy(env->dr, p->debugregs.db, sizeof(p->debugregs.db));
-    env->dr[6] = p->debugregs.dr6;
-    env->dr[7] = p->debugregs.dr7;
-}
-
-/* From the FXSAVE image (SDM 1, 10.5.1). */
-static void load_fpu(CPUX86State *env, const PbState *p)
-{
-    const uint8_t *x = (const uint8_t *)p->xsave.region;
-    uint16_t fsw = lduw_le_p(x + 2);
-    int i;
-
-    env->fpuc = lduw_le_p(x);
-    env->fpus = fsw & ~0x3800;
-    env->fpstt = fsw >> 11 & 7;
-    for (i = 0; i < 8; i++) {
-        env->fptags[i] = !(x[4] >> i & 1);
-        memcpy(&env->fpregs[(env->fpstt + i) & 7], x + 32 + 16 * i, 10);
-        memcpy(&env->xmm_regs[i], x + 160 + 16 * i, 16);
-    }
-    env->mxcsr = ldl_le_p(x + 24);
-}
-
-static void load_regs(CPUX86State *env, const struct kvm_regs *r)
-{
-    env->regs[R_EAX] = r->rax;
-    env->regs[R_EBX] = r->rbx;
-    env->regs[R_ECX] = r->rcx;
-    env->regs[R_EDX] = r->rdx;
-    env->regs[R_ESI] = r->rsi;
-    env->regs[R_EDI] = r->rdi;
-    env->regs[R_EBP] = r->rbp;
-    env->regs[R_ESP] = r->rsp;
-    env->eip = r->rip;
-    env->eflags = r->rflags;
-}
-
-static struct kvm_regs regs_of(const CPUX86State *env)
-{
-    return (struct kvm_regs) {
-        .rax = env->regs[R_EAX], .rbx = env->regs[R_EBX],
-        .rcx = env->regs[R_ECX], .rdx = env->regs[R_EDX],
-        .rsi = env->regs[R_ESI], .rdi = env->regs[R_EDI],
-        .rbp = env->regs[R_EBP], .rsp = env->regs[R_ESP],
-        .rip = env->eip, .rflags = env->eflags,
-    };
-}
-
 void pbkvm_inspect_synchronize(CPUState *cpu)
 {
     PbkvmState *s = pbkvm_state();
-    CPUX86State *env = cpu_env(cpu);
     g_autofree PbState *p = NULL;
 
     s->inspect->froze = false;
@@ -185,10 +105,7 @@ void pbkvm_inspect_synchronize(CPUState *cpu)
     p = g_new0(PbState, 1);
     s->inspect->froze = pb_backup_freeze(s->backup);
     if (pb_backup_get_state(s->backup, p) == 0) {
-        load_special(env, p);
-        load_fpu(env, p);
-        load_regs(env, &p->regs);
-        x86_update_hflags(env);
+        pbkvm_inspect_load(cpu, p);
         cpu->vcpu_dirty = true;
         s->inspect->loaded = p->regs;
     }
@@ -212,7 +129,7 @@ void pbkvm_inspect_post_reset(CPUState *cpu)
 /* What a debugger has changed goes into the Backup. */
 static void store(PbkvmState *s, CPUState *cpu)
 {
-    struct kvm_regs now = regs_of(cpu_env(cpu));
+    struct kvm_regs now = pbkvm_inspect_regs(cpu);
 
     if (cpu->vcpu_dirty && memcmp(&now, &s->inspect->loaded, sizeof(now))) {
         pbkvm_detach(s, "its registers");

@@ -11,6 +11,8 @@
 #include "exec/memory.h"
 #include "hw/core/cpu.h"
 
+#include "pb-state.h"
+
 typedef struct PbkvmInspect {
     MemoryRegion memory;      /* the Backup's, as its guest sees it */
     struct kvm_regs loaded;   /* what the CPU object was given last */
@@ -43,6 +45,10 @@ void pbkvm_inspect_meet(PbkvmState *s);
 
 /* This Backup goes: so does what was seen of it. */
 void pbkvm_inspect_forget(PbkvmState *s);
+
+/* What the CPU object shows, and what it shows now.  pbkvm-inspect-regs.c */
+void pbkvm_inspect_load(CPUState *cpu, const PbState *p);
+struct kvm_regs pbkvm_inspect_regs(CPUState *cpu);
 
 /* AccelOps */
 void pbkvm_inspect_start_thread(CPUState *cpu);
