@@ -19,6 +19,9 @@
 #define MARGIN_PART 16
 #define MARGIN_MOST 4
 
+/* From look to look at a guest that waits, if the host is as fast. */
+#define LOOK_NS 50000
+
 /* Shorter waits are not worth a sleep. */
 #define SPIN_NS 100000
 
@@ -40,6 +43,8 @@ static uint64_t to_ns(const PbTsc *t, uint64_t ticks)
 int pb_tsc_start(PbTsc *t, int fd, const PbTscModel *m, const PbTscStart *at,
                  const char **what)
 {
+    int ret;
+
     memset(t, 0, sizeof(*t));
     t->m = *m;
     t->fd = fd;
@@ -52,13 +57,22 @@ int pb_tsc_start(PbTsc *t, int fd, const PbTscModel *m, const PbTscStart *at,
     if (ioctl(fd, KVM_SET_TSC_KHZ, GUEST_KHZ) < 0) {
         return -errno;
     }
+    t->pause = t->period / 2;
     *what = "timer_create";
-    return pb_alarm_new(&t->timer);
+    ret = pb_alarm_new(&t->timer);
+    if (ret == 0) {
+        ret = pb_alarm_new(&t->looker);
+        if (ret < 0) {
+            timer_delete(t->timer);
+        }
+    }
+    return ret;
 }
 
 void pb_tsc_stop(PbTsc *t)
 {
     timer_delete(t->timer);
+    timer_delete(t->looker);
 }
 
 /* ---- entering ---- */
@@ -147,6 +161,39 @@ void pb_tsc_left(PbTsc *t)
             t->margin *= 2;
         }
     }
+}
+
+static uint64_t from_ns(const PbTsc *t, uint64_t ns)
+{
+    return ns * t->m.host_khz / 1000000;
+}
+
+static uint64_t between(uint64_t least, uint64_t x, uint64_t most)
+{
+    return x < least ? least : x > most ? most : x;
+}
+
+int pb_tsc_look_later(PbTsc *t)
+{
+    t->look = pb_tsc_host() + t->pause;
+    return t->pause < t->period / 2
+           ? pb_alarm_set(t->looker, 1 + to_ns(t, t->pause)) : 0;
+}
+
+int pb_tsc_looked(PbTsc *t, bool waits, uint64_t branches)
+{
+    uint64_t most = t->period / 2;
+    bool stays = branches == t->seen;
+    int ret;
+
+    t->seen = branches;
+    if (waits) {
+        t->least += stays ? t->least : -(t->least / 16);
+        t->least = between(from_ns(t, LOOK_NS), t->least, most);
+    }
+    t->pause = waits ? t->least : between(0, 2 * t->pause, most);
+    ret = pb_tsc_look_later(t);
+    return ret < 0 ? ret : stays;
 }
 
 uint64_t pb_tsc_late(const PbTsc *t)

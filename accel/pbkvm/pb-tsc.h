@@ -59,6 +59,13 @@ typedef struct PbTsc {
     bool slipped;             /* it did not: the guest may have seen more */
     uint64_t late;            /* atomic: runs that a tick may have been in */
     bool known;               /* @put is what KVM has */
+
+    /* The Primary's: whether its guest waits for the counter. */
+    timer_t looker;           /* has the vCPU leave the guest */
+    uint64_t look;            /* at this time of the host's counter, and */
+    uint64_t pause;           /* that long after; long: without the timer */
+    uint64_t least;           /* pause in which a guest gets anywhere, */
+    uint64_t seen;            /* and the branches it had when seen last */
 } PbTsc;
 
 /* Pure: the scaled counter at @host, and when it will say @tick. */
@@ -112,6 +119,21 @@ static inline bool pb_tsc_is_old(const PbTsc *t)
 {
     return t->slipped || pb_tsc_host() - t->since >= t->period / 2;
 }
+
+/*
+ * A guest that waits for its counter waits again soon, as a driver that shifts
+ * bits out.  Due: it is time to look at what it does.  Later: it cannot be seen
+ * now.  Looked: it waits, so look again soon, or not, so look in twice the time;
+ * 1: it is where it was before, for on this host that is too soon.  The last
+ * two: or -errno.
+ */
+static inline bool pb_tsc_look_is_due(const PbTsc *t)
+{
+    return pb_tsc_host() >= t->look;
+}
+
+int pb_tsc_look_later(PbTsc *t);
+int pb_tsc_looked(PbTsc *t, bool waits, uint64_t branches);
 
 /* Any thread. */
 uint64_t pb_tsc_late(const PbTsc *t);

@@ -126,9 +126,9 @@ int pb_record_point(PbRecorder *r, PbEventKind kind);
 
 /*
  * Before each entry: a guest that waits for its time stamp counter to go on has
- * no exit; it is at each tick that it leaves, and an event moves the counter
- * on, or the time alone once the history has ended.  0, 1 or -errno, as
- * pb_record_nmi().
+ * no exit; it leaves at each tick, and more often where it was seen to wait, and
+ * an event moves the counter on, or the time alone once the history has ended.
+ * 0, 1 or -errno, as pb_record_nmi().
  */
 int pb_record_tsc(PbRecorder *r);
 

@@ -5,7 +5,11 @@
 #include "pb-crc.h"
 #include "pb-inject.h"
 #include "pb-remedy.h"
+#include "pb-tables.h"
 #include "primary-internal.h"
+
+/* Bytes of code before and after RIP, where a loop may be. */
+#define NEARBY 96
 
 /* The vCPU stands where the history does not say yet. */
 static void emit_place(PbRecorder *r, PbEventKind kind, uint16_t arg)
@@ -94,12 +98,55 @@ int pb_record_point(PbRecorder *r, PbEventKind kind)
     return ret ? ret : emit_here(r, kind, 0);
 }
 
+/* A loop that waits for the counter reads it in every round. */
+static bool reads_tsc(PbVcpu *v)
+{
+    const struct kvm_sregs *sregs = &v->run->s.regs.sregs;
+    uint8_t code[2 * NEARBY];
+    uint32_t pc, from;
+    unsigned i, n;
+
+    if (pb_vcpu_know(v, PB_VCPU_SYNC) < 0) {
+        return false;
+    }
+    pc = sregs->cs.base + v->run->s.regs.regs.rip;
+    from = pc & ~0xfffu;
+    if (pc - from > NEARBY) {
+        from = pc - NEARBY;
+    }
+    n = pb_tables_read(v->mem, sregs, from, code, sizeof(code));
+    for (i = 1; i < n; i++) {
+        if (code[i - 1] == 0x0f && code[i] == 0x31) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* 1: the guest waits for its counter; 0 or -errno. */
+static int look(PbRecorder *r, PbTsc *t)
+{
+    bool waits;
+    int ret;
+
+    if (!pb_tsc_look_is_due(t)) {
+        return 0;
+    }
+    if (r->v->io_pending) {
+        return pb_tsc_look_later(t);
+    }
+    waits = reads_tsc(r->v);
+    ret = pb_tsc_looked(t, waits, pb_counter_read(r->v->counter));
+    return ret < 0 ? ret : waits && !ret;
+}
+
 int pb_record_tsc(PbRecorder *r)
 {
     PbTsc *t = r->out.tsc;
-    int ret = 0;
+    int ret = t ? look(r, t) : 0;
 
-    if (t && pb_tsc_is_old(t)) {
+    if (t && (ret == 1 || (ret == 0 && pb_tsc_is_old(t)))) {
+        ret = 0;
         if (r->out.ended) {
             pb_tsc_event(t, pb_clock_now(&r->out.clock));
         } else {

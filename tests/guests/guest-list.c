@@ -41,6 +41,7 @@ DECLARE(nmi_shadow);
 DECLARE(own_steps);
 DECLARE(own_breaks);
 DECLARE(rdtsc);
+DECLARE(rdtsc_wait);
 DECLARE(ring3);
 DECLARE(real_mode);
 DECLARE(task);
@@ -188,6 +189,11 @@ const Guest guests[] = {
         .name = "rdtsc", CODE(rdtsc),
         .claim = "RDTSC, whose counter goes on with the events",
         .has_tsc = true, .step_length = 20, .pmu_length = 5000,
+    },
+    {
+        .name = "rdtsc-wait", CODE(rdtsc_wait),
+        .claim = "short delays by RDTSC, which nothing else ends",
+        .has_tsc = true, .mode = MODE_OFF,
     },
     {
         .name = "ring3", CODE(ring3),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* tsc-test.c: when a scaled counter ticks, and this host's. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -81,6 +82,45 @@ static void test_events_that_move_it(void)
     pb_check_u64(t.value, 1005);
 }
 
+/* From then on, ns of this host's counter. */
+static uint64_t pause_ns(const PbTsc *t)
+{
+    return t->pause * 1000000 / t->m.host_khz;
+}
+
+/* Soon after a guest that waits, later and later after one that does not. */
+static void test_looks_at_who_waits(void)
+{
+    struct sigevent none = { .sigev_notify = SIGEV_NONE };
+    PbTsc t = { .m = model(0), .period = 3400000, .pause = 1700000 };
+    struct itimerspec left;
+    unsigned i;
+
+    pb_check_u64(timer_create(CLOCK_MONOTONIC, &none, &t.looker), 0);
+    pb_check(pb_tsc_look_is_due(&t));
+    pb_check_u64(pb_tsc_looked(&t, true, 7), 0);
+    pb_check_u64(pause_ns(&t), 50000);
+    timer_gettime(t.looker, &left);
+    pb_check(left.it_value.tv_nsec > 0 && left.it_value.tv_nsec <= 50001);
+    /* The host did not get there in that time. */
+    pb_check_u64(pb_tsc_looked(&t, true, 7), 1);
+    pb_check_u64(pb_tsc_looked(&t, true, 7), 1);
+    pb_check_u64(pause_ns(&t), 200000);
+    for (i = 0; i < 40; i++) {
+        pb_check_u64(pb_tsc_looked(&t, true, 8 + i), 0);
+    }
+    pb_check_u64(pause_ns(&t), 50000);
+    pb_check_u64(pb_tsc_looked(&t, false, 100), 0);
+    pb_check_u64(pb_tsc_looked(&t, false, 101), 0);
+    pb_check_u64(pause_ns(&t), 200000);
+    for (i = 0; i < 9; i++) {
+        pb_check_u64(pb_tsc_looked(&t, false, 102 + i), 0);
+    }
+    pb_check_u64(t.pause, t.period / 2);
+    pb_check(!pb_tsc_look_is_due(&t));
+    timer_delete(t.looker);
+}
+
 static bool must;             /* this host has to be able to */
 
 static void test_this_host(void)
@@ -113,6 +153,7 @@ int main(int argc, char **argv)
         PB_TEST(when_is_the_first_time),
         PB_TEST(period),
         PB_TEST(events_that_move_it),
+        PB_TEST(looks_at_who_waits),
         PB_TEST(this_host),
     };
 
