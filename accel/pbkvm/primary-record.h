@@ -125,10 +125,10 @@ int pb_record_nmi(PbRecorder *r);
 int pb_record_point(PbRecorder *r, PbEventKind kind);
 
 /*
- * Before each entry: a guest that waits for its time stamp counter to go on has
- * no exit; it leaves at each tick, and more often where it was seen to wait, and
- * an event moves the counter on, or the time alone once the history has ended.
- * 0, 1 or -errno, as pb_record_nmi().
+ * Before each entry: a guest that waits for its time stamp counter to go on
+ * has no exit; it leaves at each tick, and more often where it was seen to
+ * wait.  An event moves the counter on then, or the time alone once the
+ * history has ended.  0, 1 or -errno, as pb_record_nmi().
  */
 int pb_record_tsc(PbRecorder *r);
 

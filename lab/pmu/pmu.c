@@ -4,6 +4,7 @@
 #include "qemu/osdep.h"
 #include "qemu/host-utils.h"
 #include "qemu/main-loop.h"
+#include "qemu/timer.h"
 #include "cpu.h"
 #include "exec/helper-proto.h"
 #include "hw/core/cpu.h"
@@ -348,8 +349,25 @@ bool pbkvm_pmu_holds_breakpoint(CPUX86State *env)
            env->eip == env->pbkvm_pmu.behind_mov_ss;
 }
 
+/*
+ * A processor takes an interrupt of the host's between two instructions of the
+ * guest.  Here QEMU's main loop comes to its timers when it can, and a whole
+ * block is executed before a processor looks: the guest might see time go on
+ * that its host had meant to stop it for.
+ */
+static void interrupts_first(CPUX86State *env, uintptr_t ra)
+{
+    CPUState *cs = env_cpu(env);
+
+    if (qemu_clock_expired(QEMU_CLOCK_VIRTUAL) ||
+        (int16_t)qatomic_read(&cs->neg.icount_decr.u16.high) < 0) {
+        sched_yield();
+        cpu_loop_exit_restore(cs, ra);
+    }
+}
+
 /* 8.32 fixed point (APM volume 2, 15.30.5). */
-uint64_t pbkvm_guest_tsc(CPUX86State *env, uint64_t host)
+uint64_t pbkvm_guest_tsc(CPUX86State *env, uint64_t host, uintptr_t ra)
 {
     uint64_t ratio = env->amd_tsc_scale_msr, low, high;
     unsigned shift = 32;
@@ -357,6 +375,7 @@ uint64_t pbkvm_guest_tsc(CPUX86State *env, uint64_t host)
     if (ratio == MSR_AMD64_TSC_RATIO_DEFAULT) {
         return host;
     }
+    interrupts_first(env, ra);
     if (pbkvm_lab_pmu) {
         shift += pbkvm_lab_pmu->tsc_shift;
     }
