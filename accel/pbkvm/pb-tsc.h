@@ -122,10 +122,10 @@ static inline bool pb_tsc_is_old(const PbTsc *t)
 
 /*
  * A guest that waits for its counter waits again soon, as a driver that shifts
- * bits out.  Due: it is time to look at what it does.  Later: it cannot be seen
- * now.  Looked: it waits, so look again soon, or not, so look in twice the time;
- * 1: it is where it was before, for on this host that is too soon.  The last
- * two: or -errno.
+ * bits out.  Due: it is time to look at what it does.  Later: it cannot be
+ * seen now.  Looked: it waits, so look again soon, or not, so look in twice
+ * the time; 1: it is where it was before, for on this host that is too soon.
+ * The last two: or -errno.
  */
 static inline bool pb_tsc_look_is_due(const PbTsc *t)
 {

@@ -218,23 +218,31 @@ static void process_ends(Notifier *n, void *unused)
     pbkvm_shutdown(container_of(n, PbkvmState, exit));
 }
 
+/*
+ * What somebody has looked at before the start, or changed.  All of it: that
+ * also sets the speed of the guest's TSC, which only then is ours to set.
+ */
+static bool put_all(CPUState *cpu, Error **errp)
+{
+    if (cpu->vcpu_dirty &&
+        kvm_arch_put_registers(cpu, KVM_PUT_FULL_STATE, errp) < 0) {
+        return false;
+    }
+    cpu->vcpu_dirty = false;
+    return true;
+}
+
 bool pbkvm_start(PbkvmState *s, Error **errp)
 {
     g_autofree PbState *state = g_new(PbState, 1);
     PbBackupStart first = { .digest = PB_DIGEST_START };
     int ret;
 
-    if (!pbkvm_memory_start(s, errp) || !start_recorder(s, errp)) {
+    if (!pbkvm_memory_start(s, errp) || !put_all(s->cpu, errp) ||
+        !start_recorder(s, errp)) {
         return false;
     }
     first.tsc = pbkvm_tsc_here(s);
-    if (s->cpu->vcpu_dirty) {
-        ret = kvm_arch_put_registers(s->cpu, KVM_PUT_FULL_STATE, errp);
-        if (ret < 0) {
-            return false;
-        }
-        s->cpu->vcpu_dirty = false;
-    }
     ret = pb_state_get(&s->primary, state);
     if (ret < 0) {
         error_setg_errno(errp, -ret, "pbkvm: reading the vCPU's state");

@@ -144,6 +144,9 @@ static bool pbkvm_cpu_realize(CPUState *cs, Error **errp)
             env->features[masked[i].word] &= ~masked[i].bits;
         }
     }
+    if (pbkvm_state()->tsc_wanted) {
+        env->tsc_khz = PB_TSC_HZ / 1000;      /* -loadvm may bring another */
+    }
     env->features[FEAT_XSAVE_XCR0_LO] = 0;
     env->features[FEAT_XSAVE_XCR0_HI] = 0;
     env->features[FEAT_XSAVE_XSS_LO] = 0;

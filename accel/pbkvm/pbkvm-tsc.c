@@ -33,9 +33,18 @@ bool pbkvm_tsc_start(PbkvmState *s, Error **errp)
     /* -loadvm brings one. */
     uint64_t base = cpu_env(s->cpu)->tsc;
     PbTscStart at = { .base = base, .value = base, .on = 1 };
+    int64_t khz = cpu_env(s->cpu)->tsc_khz;
     const char *what;
-    int ret = pb_tsc_start(&s->tsc, s->primary.fd, &s->tsc_model, &at, &what);
+    int ret;
 
+    if (khz != PB_TSC_HZ / 1000) {
+        error_setg(errp, "pbkvm: the snapshot's guest has a TSC of %" PRId64
+                   " kHz: expected %u", khz, PB_TSC_HZ / 1000);
+        error_append_hint(errp, "Save it from a machine with "
+                          "-cpu ...,tsc-frequency=%u.\n", PB_TSC_HZ);
+        return false;
+    }
+    ret = pb_tsc_start(&s->tsc, s->primary.fd, &s->tsc_model, &at, &what);
     if (ret < 0) {
         error_setg_errno(errp, -ret, "pbkvm: %s", what);
         return false;

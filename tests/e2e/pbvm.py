@@ -53,6 +53,14 @@ def host_can():
         [str(check)], capture_output=True, check=False).returncode == 0
 
 
+def lab_for_tsc():
+    """Options of the lab, where this host cannot repeat a guest's TSC."""
+    check = BUILD / "native" / "pbkvm-check"
+    done = subprocess.run([str(check)], capture_output=True, text=True,
+                          check=False)
+    return [] if "ok    TSC" in done.stdout else ["--seed", "1"]
+
+
 class Console:
     """A serial line as a person sees it, through a unix socket."""
 
