@@ -130,6 +130,10 @@ class Machine(Guest):
         """QEMU's share of the memory: shared pages count in part."""
         return self._ask_meter("share")["share_kib"] / 1024
 
+    def merge_scans(self):
+        """How often Linux has looked at all pages for equal ones."""
+        return self._ask_meter("share")["scans"]
+
     def merge_pages(self):
         """Equal pages become one from now on; in the lab only."""
         if self.native:
