@@ -200,7 +200,7 @@ PbReplayEnd pb_backup_replay(PbBackup *b, const PbEvent *e,
  * Refill: move what was spilled into the ring, so that it holds what comes
  * next; PB_REPLAY_DONE, or it cannot be read, reported.  Live: through the
  * ring's first event, whatever the lag, and consume it.  Take: that, if it is
- * due; if not, sleep no longer than a nap.  Each with @buf for
+ * due; if not, sleep no longer than a nap.  @buf has room for
  * PB_EVENT_MAX_PAYLOAD bytes.
  */
 PbReplayEnd pb_backup_refill(PbBackup *b);

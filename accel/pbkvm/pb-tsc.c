@@ -40,6 +40,11 @@ static uint64_t to_ns(const PbTsc *t, uint64_t ticks)
     return (unsigned __int128)ticks * 1000000 / t->m.host_khz;
 }
 
+static uint64_t from_ns(const PbTsc *t, uint64_t ns)
+{
+    return ns * t->m.host_khz / 1000000;
+}
+
 int pb_tsc_start(PbTsc *t, int fd, const PbTscModel *m, const PbTscStart *at,
                  const char **what)
 {
@@ -161,11 +166,6 @@ void pb_tsc_left(PbTsc *t)
             t->margin *= 2;
         }
     }
-}
-
-static uint64_t from_ns(const PbTsc *t, uint64_t ns)
-{
-    return ns * t->m.host_khz / 1000000;
 }
 
 static uint64_t between(uint64_t least, uint64_t x, uint64_t most)

@@ -8,7 +8,6 @@
 #include "qemu/config-file.h"
 #include "qemu/option.h"
 #include "exec/address-spaces.h"
-#include "exec/cpu-common.h"
 #include "hw/boards.h"
 #include "migration/blocker.h"
 #include "migration/snapshot.h"

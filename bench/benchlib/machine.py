@@ -22,7 +22,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "e2e"))
 
 from pbvm import (BUILD, PACE, PATIENCE, PROMPT,        # noqa: E402
-                  Failure, Guest, host_can)
+                  Failure, Guest, host_can, plain_pc)
 
 OUT = BUILD / "bench"
 MEMORY = 128
@@ -31,8 +31,7 @@ INNER = "/run/lab/meter"          # where the meter listens in the lab
 COUNTER = BUILD / "native" / "bench" / "core" / "count-thread"
 FIFO = 8                          # a UART's, and room for other characters
 
-# A machine as pbkvm makes it, for the others.
-PC = ["-cpu", "qemu32,-tsc,-apic", "-machine", "pc,smm=off,vmport=off"]
+PC = plain_pc()
 RECORD = ["-icount", "shift=auto,rr=record,rrfile={file}"]
 
 # What is compared: QEMU's options, and what tables call it.
@@ -126,13 +125,11 @@ class Machine(Guest):
         if said != "counting":
             raise Failure(f"the guest's branches are not counted: {said}")
 
-    def share_mib(self):
-        """QEMU's share of the memory: shared pages count in part."""
-        return self._ask_meter("share")["share_kib"] / 1024
-
-    def merge_scans(self):
-        """How often Linux has looked at all pages for equal ones."""
-        return self._ask_meter("share")["scans"]
+    def share(self):
+        """QEMU's share of the memory, MiB: shared pages count in part; and
+        how often Linux has looked at all pages for equal ones."""
+        answer = self._ask_meter("share")
+        return answer["share_kib"] / 1024, answer["scans"]
 
     def merge_pages(self):
         """Equal pages become one from now on; in the lab only."""

@@ -11,6 +11,7 @@ console goes to LOG/console.log, QMP to LOG/qmp.log.
 """
 
 import asyncio
+import functools
 import os
 import pathlib
 import random
@@ -31,7 +32,12 @@ from qemu.qmp import (ConnectError, EventListener, QMPClient,  # noqa: E402
 PROMPT = "pbkvm# "
 PATIENCE = 120
 PACE = 0.05                       # seconds between two looks
-EVENTS = ("PBKVM_PANIC", "PBKVM_DIVERGED", "PBKVM_STARTED")
+EVENTS = ("PBKVM_PANIC", "PBKVM_DIVERGED", "PBKVM_STARTED",
+          "JOB_STATUS_CHANGE")
+# A guest with a TSC; what Linux finds in a lab by its i8254 is nothing:
+# accesses take too long.
+TSC_CPU = ["-cpu", "qemu32,+tsc"]
+TSC_APPEND = "tsc_early_khz=1000000 clocksource=tsc tsc=reliable"
 
 
 class Failure(Exception):
@@ -46,19 +52,30 @@ class Refused(Failure):
         self.said = said
 
 
+@functools.cache
+def check_host():
+    """What pbkvm-check says of this host, and whether all serves."""
+    check = BUILD / "native" / "pbkvm-check"
+    if not check.exists():
+        return "", False
+    done = subprocess.run([str(check)], capture_output=True, text=True,
+                          check=False)
+    return done.stdout, done.returncode == 0
+
+
 def host_can():
     """Whether this host's own KVM and PMU serve."""
-    check = BUILD / "native" / "pbkvm-check"
-    return check.exists() and subprocess.run(
-        [str(check)], capture_output=True, check=False).returncode == 0
+    return check_host()[1]
 
 
 def lab_for_tsc():
     """Options of the lab, where this host cannot repeat a guest's TSC."""
-    check = BUILD / "native" / "pbkvm-check"
-    done = subprocess.run([str(check)], capture_output=True, text=True,
-                          check=False)
-    return [] if "ok    TSC" in done.stdout else ["--seed", "1"]
+    return [] if "ok    TSC" in check_host()[0] else ["--seed", "1"]
+
+
+def plain_pc(cpu="-tsc"):
+    """A machine as pbkvm makes it, for others; CPU: more of its features."""
+    return ["-cpu", f"qemu32,-apic,{cpu}", "-machine", "pc,smm=off,vmport=off"]
 
 
 class Console:
