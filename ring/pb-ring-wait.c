@@ -166,6 +166,7 @@ bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
 {
     uint64_t wanted = pb_ring_head(r) + (uint64_t)n * r->size - r->bytes;
 
+    pb_ring_kick(r);
     if (pb_ring_reserve(r, n) || (reached(spin(&r->released, wanted),
                                           wanted) &&
                                   pb_ring_ask_room(r, n))) {
@@ -179,7 +180,7 @@ bool pb_ring_wait_room(PbRing *r, uint32_t n, int timeout_ms)
 
 bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
 {
-    uint64_t tail = pb_ring_tail(r), wanted = tail + (uint64_t)n * r->size;
+    uint64_t tail = pb_ring_settle(r), wanted = tail + (uint64_t)n * r->size;
     uint64_t seen = atomic_load_explicit(&r->published, memory_order_acquire);
 
     assert(n <= r->slots / 2);

@@ -27,7 +27,7 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
         return NULL;
     }
     r->slots = slots;
-    r->mask = r->at_mask = bytes - 1;
+    r->mask = bytes - 1;
     r->size = size;
     r->bytes = bytes;
     r->nap_ns = PB_RING_NAP_NS;
@@ -35,7 +35,7 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
     r->trimmed = index;
     r->head_seen = index;
     r->pauses = 1;
-    r->tell_at = index + bytes / 8;
+    r->tell_at = pb_ring_next_eighth(r, index);
     r->stop = r->limit = pb_ring_at(r, index);
     atomic_init(&r->at, r->stop);
     atomic_init(&r->done, r->stop);
@@ -69,17 +69,19 @@ uint32_t pb_ring_slots(const PbRing *r)
 /* The index of the consumer's slot at @place, which it may move on. */
 static uint64_t index_of(const PbRing *r, const PbRingPlace *place)
 {
-    uint64_t told, index;
+    uint64_t told;
+    int64_t more;
 
-    /* Untold are less than a lap: the place tells which index it is. */
     do {
-        uint64_t at;
-
         told = atomic_load_explicit(&r->released, memory_order_acquire);
-        at = atomic_load_explicit(place, memory_order_acquire) - r->slot;
-        index = told + ((at - told) & r->mask);
+        more = atomic_load_explicit(place, memory_order_acquire) -
+               (r->slot + (told & r->mask));
     } while (atomic_load_explicit(&r->released, memory_order_relaxed) != told);
-    return index;
+    /* The place is in the next lap already, told only in a moment. */
+    if (more < 0) {
+        more += r->bytes;
+    }
+    return told + more;
 }
 
 uint64_t pb_ring_tail(const PbRing *r)
@@ -106,12 +108,15 @@ uint32_t pb_ring_used(const PbRing *r)
 
 void pb_ring_take_room(PbRing *r, uint64_t done)
 {
-    uint64_t end = done + r->bytes;
+    uint64_t end = done + r->bytes, head = pb_ring_head(r);
 
     /* More may be known already. */
     if ((int64_t)(end - r->room_end) > 0) {
         r->room_end = end;
     }
+    /* A publish may have reached the ring's end: on from its begin. */
+    r->lap = (uintptr_t)r->slot - (head & ~r->mask);
+    r->stop_at = head + pb_ring_piece(r, head, r->room_end - head);
 }
 
 void *pb_ring_ask_room(PbRing *r, uint32_t n)
@@ -139,6 +144,7 @@ bool pb_ring_put(PbRing *r, const PbEvent *slots, uint32_t n)
         memcpy(to, slots + i, run * sizeof(*slots));
     }
     pb_ring_publish(r, n);
+    pb_ring_kick(r);
     return true;
 }
 
@@ -175,7 +181,7 @@ void pb_ring_trim(PbRing *r)
 
 /* ---- consumer ---- */
 
-/* Fast paths go on until nothing was seen, it is time to tell, or the end. */
+/* Fast paths go on until nothing was seen, or it is time to tell. */
 static void set_stop(PbRing *r, uint64_t tail)
 {
     uint8_t *at = pb_ring_at(r, tail);
@@ -184,24 +190,14 @@ static void set_stop(PbRing *r, uint64_t tail)
     if (r->tell_at - tail < bytes) {
         bytes = r->tell_at - tail;
     }
-    r->limit = at + pb_ring_piece(r, tail, bytes);
+    r->limit = at + bytes;
     r->stop = pb_ring_group_end(at, r->limit);
-}
-
-/* The slots before @tail, which all were read, are done with: on from there. */
-static void move_to(PbRing *r, uint64_t tail)
-{
-    uint8_t *at = pb_ring_at(r, tail);
-
-    /* From here on a producer that slept may overwrite these slots. */
-    atomic_store_explicit(&r->done, at, memory_order_release);
-    atomic_store_explicit(&r->at, at, memory_order_release);
 }
 
 /* Let the producer have the slots before @tail, with which all is done. */
 static void tell(PbRing *r, uint64_t tail)
 {
-    r->tell_at = tail + r->bytes / 8;
+    r->tell_at = pb_ring_next_eighth(r, tail);
     set_stop(r, tail);
     /* From here on the producer may overwrite these slots. */
     atomic_store_explicit(&r->released, tail, memory_order_release);
@@ -210,18 +206,41 @@ static void tell(PbRing *r, uint64_t tail)
     }
 }
 
+uint64_t pb_ring_settle(PbRing *r)
+{
+    uint64_t tail = pb_ring_tail(r), done = pb_ring_done(r);
+    uint64_t bytes = tail - done;
+    uint64_t piece = pb_ring_piece(r, done, bytes);
+    uint8_t *from = pb_ring_at(r, done), *at = pb_ring_at(r, tail);
+
+    assert((int64_t)(r->head_seen - tail) >= 0);
+    /* A few that were all there is may be answered at once. */
+    if (tail != r->head_seen || bytes >= PB_RING_GROUP) {
+        pb_ring_touch_run(from, from + piece, r->size);
+        pb_ring_touch_run(r->slot, r->slot + (bytes - piece), r->size);
+    }
+    /* From here on a producer that slept may overwrite these slots. */
+    atomic_store_explicit(&r->done, at, memory_order_release);
+    atomic_store_explicit(&r->at, at, memory_order_release);
+    if ((int64_t)(tail - r->tell_at) >= 0) {
+        tell(r, tail);
+    } else {
+        set_stop(r, tail);
+    }
+    return tail;
+}
+
 /* The producer is to have what was released, if it has not. */
 static void give_back(PbRing *r, uint64_t tail)
 {
     if (tail != atomic_load_explicit(&r->released, memory_order_relaxed)) {
-        move_to(r, tail);
         tell(r, tail);
     }
 }
 
 void pb_ring_flush(PbRing *r)
 {
-    give_back(r, pb_ring_tail(r));
+    give_back(r, pb_ring_settle(r));
 }
 
 void pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published)
@@ -232,7 +251,7 @@ void pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published)
 
 const void *pb_ring_look(PbRing *r, uint32_t i)
 {
-    uint64_t tail = pb_ring_tail(r), at = (uint64_t)i * r->size;
+    uint64_t tail = pb_ring_settle(r), at = (uint64_t)i * r->size;
 
     if (at >= r->head_seen - tail) {
         /* Slots before this index are ours: the producer has filled them. */
@@ -257,25 +276,4 @@ const void *pb_ring_look_run(PbRing *r, uint32_t i, uint32_t *n)
     there = r->head_seen - at;
     *n = pb_ring_piece(r, at, wanted < there ? wanted : there) / r->size;
     return pb_ring_at(r, at);
-}
-
-void pb_ring_pass(PbRing *r, uint32_t n)
-{
-    uint64_t tail = pb_ring_tail(r), bytes = (uint64_t)n * r->size;
-    uint64_t to = tail + bytes, piece = pb_ring_piece(r, tail, bytes);
-    uint8_t *at = pb_ring_at(r, tail);
-
-    assert(bytes <= r->head_seen - tail);
-    /* One event that was all there is may be answered at once. */
-    if (n > 1 || to != r->head_seen) {
-        pb_ring_touch_run(atomic_load_explicit(&r->done, memory_order_relaxed),
-                          at + piece, r->size);
-        pb_ring_touch_run(r->slot, r->slot + (bytes - piece), r->size);
-    }
-    move_to(r, to);
-    if ((int64_t)(to - r->tell_at) >= 0) {
-        tell(r, to);
-    } else {
-        set_stop(r, to);
-    }
 }

@@ -12,17 +12,19 @@
  *
  * The ring never blocks and never drops: the caller decides what full means
  * (policy `block`: pb_ring_wait_room()).  No call makes a system call, except
- * a wait that finds too little, and what wakes a side that sleeps.  Broken
- * rules (releasing what was not peeked at, asking for more than half the ring,
- * publishing what was not reserved) are caught by assert(), the last one when
- * slots are reserved next: a test in each publish would cost a tenth of it.
+ * a wait that finds too little, and what wakes a side that sleeps (kick, flush,
+ * a peek).  Broken
+ * rules (asking for more than half the ring, publishing what was not reserved,
+ * releasing what was not published) are caught by assert(), the last two when
+ * slots are reserved or peeked at next: a test in each publish and each release
+ * would cost a tenth of it.
  *
  * Speed: publish and release many slots with one call where that is possible;
  * a producer that found the ring full does best to wait for room for slots / 8.
- * What the consumer releases reaches the producer slots / 8 at a time, or
- * sooner: with the first call that finds less published than it asked for, or
- * with pb_ring_flush(); a producer that sleeps finds by itself within 16 ms all
- * but the last few.
+ * What the consumer releases reaches the producer as it peeks on, slots / 8 at
+ * a time, or sooner: with the first call that finds less published than it asked
+ * for, or with pb_ring_flush(); a producer that sleeps finds by itself within
+ * 16 ms all but the last few.
  * So a consumer that polls or waits on the ring holds nothing back; one that
  * stops for anything else calls pb_ring_flush() first.
  */
@@ -75,16 +77,20 @@ static inline PbEvent *pb_ring_slot(PbRing *r, uint32_t i);
  */
 static inline PbEvent *pb_ring_slot_run(PbRing *r, uint32_t i, uint32_t *n);
 
-/*
- * Hand the first @n reserved slots to the consumer, and wake it if it waits
- * for no more than what is published now.
- */
+/* Hand the first @n reserved slots to the consumer. */
 static inline void pb_ring_publish(PbRing *r, uint32_t n);
 
 /*
+ * Wake the consumer if it sleeps and waits for no more than what is published
+ * now.  To be called after the last of some publishes, before the producer turns
+ * to anything else: without it a sleeper finds them by itself within 16 ms.
+ */
+static inline void pb_ring_kick(PbRing *r);
+
+/*
  * Publish a copy of the event with its payload that stands in the @n slots at
- * @slots, all of it at once.  False, and nothing has happened, when fewer are
- * free.  For events made elsewhere: what is made here is made in place.
+ * @slots, all of it at once, and kick.  False, and nothing has happened, when
+ * fewer are free.  For events made elsewhere: what is made here is made in place.
  */
 bool pb_ring_put(PbRing *r, const PbEvent *slots, uint32_t n);
 
@@ -121,8 +127,8 @@ static inline const PbEvent *pb_ring_peek_run(PbRing *r, uint32_t i,
 
 /*
  * Give the first @n slots back to the producer.  All of them must have been
- * seen by pb_ring_peek() or pb_ring_wait_events().  Less than slots / 8 of them
- * may be kept from it for a while: see pb_ring_flush().
+ * seen by pb_ring_peek() or pb_ring_wait_events().  They are kept from it until
+ * the next peek, and less than slots / 8 of them longer: see pb_ring_flush().
  */
 static inline void pb_ring_release(PbRing *r, uint32_t n);
 

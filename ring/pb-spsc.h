@@ -73,26 +73,30 @@ struct PbRing {
     alignas(PB_RING_APART) _Atomic uint64_t published;
 
     /*
-     * The producer's own, and what it reads at each publish.  Its index is
-     * @published: a copy here would cost one more store for each event.
+     * The producer's own.  Its index is @published: a copy here would cost one
+     * more store for each event.  The slot of an index below @stop_at lies @lap
+     * from it.
      */
     alignas(PB_RING_APART) uint64_t room_end;  /* <= what is free + @bytes */
-    uint64_t at_mask;                          /* @mask, near to the rest */
+    uint64_t stop_at;          /* @room_end, or the ring's end before it */
+    uintptr_t lap;
     uint64_t trimmed;          /* released, at the last pb_ring_trim() */
-    PbRingSleeper consumer;                    /* written as it goes to sleep */
+
+    alignas(PB_RING_APART) PbRingSleeper consumer;
 
     /*
      * The consumer's own; only @at and @done are read by others.  What lies
      * from @at to @limit was seen and has no end of the ring in it.  What lies
-     * from @done to @at was released, but waits for the end of its group,
-     * which is @stop if that comes before @limit.
+     * from @done to @at was released, but waits for a peek that reaches @stop:
+     * the end of its group, or @limit if that comes first.  Until then @at may
+     * lie beyond both, and beyond the end of the ring.
      */
     alignas(PB_RING_APART) PbRingPlace at;
     uint8_t *stop;
     uint8_t *limit;
     PbRingPlace done;
     uint64_t head_seen;                        /* <= published */
-    uint64_t tell_at;          /* released + @bytes / 8: an index to tell of */
+    uint64_t tell_at;          /* the next eighth's end: an index to tell of */
     uint32_t pauses;           /* of the next wait before its first look */
     uint32_t answers;          /* waits that are taken for waits for answers */
 
@@ -115,18 +119,22 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first);
 /*
  * What the fast paths below leave to others, far from their loops.  Producer:
  * reserve slots that the consumer is to be asked for; what lies up to @done +
- * @bytes is ours now.  Consumer: peeks at what lies beyond @stop or @limit, and
- * the release of what reaches them.
+ * @bytes is ours now.  Consumer: peeks at what lies beyond @limit.
  */
 #define PB_RING_COLD __attribute__((cold))
 PB_RING_COLD void *pb_ring_ask_room(PbRing *r, uint32_t n);
 PB_RING_COLD void pb_ring_take_room(PbRing *r, uint64_t done);
 PB_RING_COLD const void *pb_ring_look(PbRing *r, uint32_t i);
 PB_RING_COLD const void *pb_ring_look_run(PbRing *r, uint32_t i, uint32_t *n);
-PB_RING_COLD void pb_ring_pass(PbRing *r, uint32_t n);
 
 /*
- * Consumer, whose index is @tail: the producer's was seen to be @published,
+ * Consumer: do what remains to be done with what was released, and go on from
+ * there, its index.
+ */
+PB_RING_COLD uint64_t pb_ring_settle(PbRing *r);
+
+/*
+ * Consumer, settled at @tail: the producer's index was seen to be @published,
  * and slots before that are ours.
  */
 PB_RING_COLD void pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published);
@@ -191,6 +199,12 @@ static inline uint8_t *pb_ring_group_end(uint8_t *at, uint8_t *limit)
     return end < limit ? end : limit;
 }
 
+/* Where the eighth of the ring that @index is in ends. */
+static inline uint64_t pb_ring_next_eighth(const PbRing *r, uint64_t index)
+{
+    return (index | (r->mask >> 3)) + 1;
+}
+
 /* The producer's own index, which only it writes. */
 static inline uint64_t pb_ring_head(const PbRing *r)
 {
@@ -204,27 +218,32 @@ static inline uint64_t pb_ring_room_seen(const PbRing *r)
 }
 
 /*
- * True also where the index is about to wrap, and when more was published than
- * there was room for: pb_ring_ask_room() tells these apart.
+ * True also where the ring ends, where the index is about to wrap, and when more
+ * was published than there was room for: pb_ring_ask_room() tells these apart.
  */
 static inline bool pb_ring_lacks_room(const PbRing *r, uint64_t head,
                                       uint32_t n, size_t size)
 {
     /* Of whole slots one is missing when none is left: one instruction less. */
-    return __builtin_constant_p(n) && n == 1 ? head >= r->room_end
-                                             : head + n * size > r->room_end;
+    return __builtin_constant_p(n) && n == 1 ? head >= r->stop_at
+                                             : head + n * size > r->stop_at;
 }
 
 static inline void *pb_ring_reserve_of(PbRing *r, uint32_t n, size_t size)
 {
     PbRing *p = PB_RING_PRODUCER(r);
     uint64_t head = pb_ring_head(p);
+    void *slot;
 
     assert(n <= PB_RING_MIN_SLOTS / 2 || n <= r->slots / 2);
     if (__builtin_expect(pb_ring_lacks_room(p, head, n, size), 0)) {
         return pb_ring_ask_room(r, n);
     }
-    return r->slot + (head & p->at_mask);
+    slot = (void *)(p->lap + head);
+    if (!slot) {
+        __builtin_unreachable();   /* spares the caller a test of it */
+    }
+    return slot;
 }
 
 static inline void *pb_ring_slot_of(PbRing *r, uint32_t i, size_t size)
@@ -252,6 +271,16 @@ static inline void *pb_ring_slot_run_of(PbRing *r, uint32_t i, uint32_t *n,
     return pb_ring_at(r, at);
 }
 
+/* That @n slots were reserved is asserted by the next reserve. */
+static inline void pb_ring_publish_of(PbRing *r, uint32_t n, size_t size)
+{
+    PbRing *p = PB_RING_PRODUCER(r);
+
+    /* From here on the consumer may read and overwrite these slots. */
+    atomic_store_explicit(&p->published, pb_ring_head(p) + n * size,
+                          memory_order_release);
+}
+
 /*
  * True if the other side sleeps, or is about to look at our index again.
  *
@@ -270,46 +299,11 @@ static inline bool pb_ring_sleeps(PbRingSleeper *s)
                                                  memory_order_acquire), 0);
 }
 
-/* That @n slots were reserved is asserted by the next reserve. */
-static inline void pb_ring_publish_of(PbRing *r, uint32_t n, size_t size)
+static inline void pb_ring_kick(PbRing *r)
 {
-    PbRing *p = PB_RING_PRODUCER(r);
-    uint64_t head = pb_ring_head(p) + n * size;
-
-    /* From here on the consumer may read and overwrite these slots. */
-    atomic_store_explicit(&p->published, head, memory_order_release);
-    if (pb_ring_sleeps(&p->consumer)) {
+    if (pb_ring_sleeps(&r->consumer)) {
         pb_ring_wake_consumer(r);
     }
-}
-
-static inline const void *pb_ring_peek_of(PbRing *r, uint32_t i, size_t size)
-{
-    PbRing *c = PB_RING_CONSUMER(r);
-    uint8_t *at = atomic_load_explicit(&c->at, memory_order_relaxed);
-
-    if (__builtin_expect((size_t)(c->stop - at) <= i * size, 0)) {
-        return pb_ring_look(r, i);
-    }
-    at += i * size;
-    if (!at) {
-        __builtin_unreachable();   /* spares the caller a test of it */
-    }
-    return at;
-}
-
-static inline const void *pb_ring_peek_run_of(PbRing *r, uint32_t i,
-                                              uint32_t *n, size_t size)
-{
-    PbRing *c = PB_RING_CONSUMER(r);
-    uint8_t *at = atomic_load_explicit(&c->at, memory_order_relaxed);
-    size_t there = (size_t)(c->limit - at) / size;
-
-    if (__builtin_expect(i >= there, 0)) {
-        return pb_ring_look_run(r, i, n);
-    }
-    *n = *n < there - i ? *n : there - i;
-    return at + i * size;
 }
 
 /* The store that PB_RING_TOUCH stands for; never a call, whatever @size. */
@@ -335,25 +329,53 @@ static inline void pb_ring_touch_run(uint8_t *at, uint8_t *end, size_t size)
     }
 }
 
+static inline const void *pb_ring_peek_of(PbRing *r, uint32_t i, size_t size)
+{
+    PbRing *c = PB_RING_CONSUMER(r);
+    uint8_t *at = atomic_load_explicit(&c->at, memory_order_relaxed);
+    uint8_t *slot = at + i * size;
+
+    if (__builtin_expect(slot >= c->stop, 0)) {
+        if (slot >= c->limit) {
+            return pb_ring_look(r, i);
+        }
+        pb_ring_touch_run(atomic_load_explicit(&c->done, memory_order_relaxed),
+                          at, size);
+        /* From here on a producer that slept may overwrite these slots. */
+        atomic_store_explicit(&c->done, at, memory_order_release);
+        c->stop = pb_ring_group_end(slot, c->limit);
+    }
+    if (!slot) {
+        __builtin_unreachable();   /* spares the caller a test of it */
+    }
+    return slot;
+}
+
+static inline const void *pb_ring_peek_run_of(PbRing *r, uint32_t i,
+                                              uint32_t *n, size_t size)
+{
+    PbRing *c = PB_RING_CONSUMER(r);
+    uint8_t *at = atomic_load_explicit(&c->at, memory_order_relaxed);
+    size_t there = (size_t)(c->limit - at) / size;
+
+    if (__builtin_expect(i >= there, 0)) {
+        return pb_ring_look_run(r, i, n);
+    }
+    *n = *n < there - i ? *n : there - i;
+    return at + i * size;
+}
+
+/*
+ * The next peek does what is to be done with them, and asserts that they had
+ * been published.
+ */
 static inline void pb_ring_release_of(PbRing *r, uint32_t n, size_t size)
 {
     PbRing *c = PB_RING_CONSUMER(r);
     uint8_t *at = atomic_load_explicit(&c->at, memory_order_relaxed);
-    uint8_t *to = at + n * size;
 
-    if (__builtin_expect(to >= c->stop, 0)) {
-        if (to >= c->limit) {
-            pb_ring_pass(r, n);
-            return;
-        }
-        pb_ring_touch_run(atomic_load_explicit(&c->done, memory_order_relaxed),
-                          to, size);
-        /* From here on a producer that slept may overwrite these slots. */
-        atomic_store_explicit(&c->done, to, memory_order_release);
-        c->stop = pb_ring_group_end(to, c->limit);
-    }
     /* Release: whoever sees this sees a @published that is not below it. */
-    atomic_store_explicit(&c->at, to, memory_order_release);
+    atomic_store_explicit(&c->at, at + n * size, memory_order_release);
 }
 
 #endif /* PB_SPSC_H */

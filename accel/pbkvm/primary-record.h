@@ -35,13 +35,16 @@ void pb_record_free(PbRecorder *r);
 /*
  * Move staged events to the ring, or to the spill if its file takes them;
  * else wait up to @timeout_ms for room.  True when nothing is staged any more.
+ * Before each entry, and when the vCPU is going to wait: a Backup that sleeps
+ * for want of events is woken.
  */
 bool pb_record_flush(PbRecorder *r, int timeout_ms);
 bool pb_record_staged(const PbRecorder *r);
 
 /*
  * The Primary rests, and nobody flushes: what is staged goes to the spill,
- * without a file too, so that the Backup gets all that was recorded.
+ * without a file too, so that the Backup gets all that was recorded, and is
+ * woken.
  */
 void pb_record_rest(PbRecorder *r);
 

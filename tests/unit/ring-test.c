@@ -156,7 +156,8 @@ static void test_sides_are_two_lines_apart(void)
 {
     static const size_t offsets[] = {
         offsetof(struct PbRing, mask), offsetof(struct PbRing, published),
-        offsetof(struct PbRing, room_end), offsetof(struct PbRing, at),
+        offsetof(struct PbRing, room_end), offsetof(struct PbRing, consumer),
+        offsetof(struct PbRing, at),
         offsetof(struct PbRing, released), offsetof(struct PbRing, producer),
         offsetof(struct PbRing, closed), offsetof(struct PbRing, slot),
     };
@@ -167,8 +168,6 @@ static void test_sides_are_two_lines_apart(void)
         pb_check_u64(offsets[i] % 128, 0);
         pb_check(offsets[i] >= offsets[i - 1] + 128);
     }
-    pb_check(offsetof(struct PbRing, consumer) <
-             offsetof(struct PbRing, room_end) + 64);
     pb_check(offsetof(struct PbRing, pauses) <
              offsetof(struct PbRing, at) + 64);
     pb_ring_free(r);
@@ -218,6 +217,7 @@ static void test_an_eighth_released_needs_no_flush(void)
     pop(r, 1, SLOTS / 8 - 1);
     pb_check(pb_ring_reserve(r, 1) == NULL);
     pop(r, SLOTS / 8, 1);
+    pb_check(pb_ring_peek(r, 0) != NULL);
     pb_check(pb_ring_reserve(r, SLOTS / 8) != NULL);
     pb_check(pb_ring_reserve(r, SLOTS / 8 + 1) == NULL);
     pb_ring_free(r);
@@ -226,7 +226,7 @@ static void test_an_eighth_released_needs_no_flush(void)
 static void test_looking_for_more_than_there_is_flushes(void)
 {
     for (int how = 0; how < 2; how++) {
-        PbRing *r = pb_ring_new_at(SLOTS, NEAR_WRAP);
+        PbRing *r = pb_ring_new(SLOTS);
 
         push(r, 1, SLOTS);
         pop(r, 1, 5);
@@ -276,6 +276,7 @@ static void test_lines_are_touched_a_group_at_a_time(void)
             uint32_t lines;
 
             pb_ring_release_of(r, n, size);
+            pb_check(pb_ring_peek_of(r, 0, size) != NULL);
             lines = touched(r->slot, size, SLOTS);
             pb_check(lines <= (i + n) / per_line);
             pb_check(lines >= (i + n) / group * (group / per_line));
@@ -369,13 +370,14 @@ static void test_released_slots_were_stored_to(void)
         pb_ring_release(r, GROUP - 1);
         pb_check_u64(e[0].seq, 1);
         pb_ring_release(r, 2);
+        pb_check(pb_ring_peek(r, 0) == e + GROUP + 1);
         pb_check_u64(touched((const uint8_t *)e, 64, GROUP + 2), GROUP + 1);
         pb_check_u64(e[GROUP + 1].seq, GROUP + 2);   /* still to be read */
     }
     pb_ring_free(r);
 }
 
-/* It may be answered at once: see pb_ring_pass(). */
+/* It may be answered at once: see pb_ring_settle(). */
 static void test_line_of_the_last_seen_event_is_left_alone(void)
 {
     for (int n = 1; n <= GROUP + 1; n++) {
@@ -385,10 +387,12 @@ static void test_line_of_the_last_seen_event_is_left_alone(void)
         push(r, 1, n);
         e = pb_ring_peek(r, 0);
         for (int i = 0; i < n; i++) {
+            pb_check(pb_ring_peek(r, 0) == e + i);
             pb_ring_release(r, 1);
         }
+        pb_check(pb_ring_peek(r, 0) == NULL);
         pb_check_u64(touched((const uint8_t *)e, 64, n),
-                     PB_RING_TOUCH && n > GROUP ? GROUP : 0);
+                     PB_RING_TOUCH && n >= GROUP ? GROUP : 0);
         pb_ring_free(r);
     }
 }
@@ -476,6 +480,25 @@ static void test_whole_ring_is_released_at_once(void)
     pb_ring_free(r);
 }
 
+/* Beyond the end of the ring, and of what the producer was told. */
+static void test_many_are_released_one_by_one_without_a_peek(void)
+{
+    PbRing *r = pb_ring_new_at(SLOTS, NEAR_WRAP);
+
+    for (int i = 0; i < 2; i++) {
+        push(r, 1, SLOTS);
+        pb_check(pb_ring_peek(r, SLOTS - 1) != NULL);
+        for (uint32_t n = 0; n < SLOTS - 3; n++) {
+            pb_ring_release(r, 1);
+            pb_check_u64(pb_ring_used(r), SLOTS - 1 - n);
+        }
+        pop(r, SLOTS - 2, 3);
+        pb_check(pb_ring_peek(r, 0) == NULL);
+        pb_check_u64(pb_ring_used(r), 0);
+    }
+    pb_ring_free(r);
+}
+
 static void test_order_survives_index_wrap(void)
 {
     PbRing *r = pb_ring_new_at(SLOTS, NEAR_WRAP);
@@ -502,6 +525,7 @@ static void test_one_slot_is_found_across_index_wrap(void)
         pb_check(pb_ring_reserve(r, 1) == NULL);
         pb_check(pb_ring_peek(r, SLOTS - 1) != NULL);
         pb_ring_release(r, SLOTS);
+        pb_check(pb_ring_peek(r, 0) == NULL);
     }
     pb_check(pb_ring_head(r) < 2 * SLOTS * PB_EVENT_SIZE);        /* it did */
     pb_ring_free(r);
@@ -641,6 +665,16 @@ static void release_unseen(PbRing *r)
     push(r, 1, 2);
     pb_ring_peek(r, 0);
     pb_ring_release(r, 3);
+    pb_ring_peek(r, 0);
+}
+
+static void release_more_than_there_is(PbRing *r)
+{
+    push(r, 1, 1);
+    pb_ring_peek(r, 0);
+    pb_ring_release(r, 1);
+    pb_ring_release(r, 1);
+    pb_ring_flush(r);
 }
 
 static void reserve_too_much(PbRing *r)
@@ -683,6 +717,7 @@ static void test_broken_rules_abort(void)
     pb_check(aborts(publish_unreserved));
     pb_check(aborts(publish_many_unreserved));
     pb_check(aborts(release_unseen));
+    pb_check(aborts(release_more_than_there_is));
     pb_check(aborts(reserve_too_much));
     pb_check(aborts(use_slot_of_the_consumer));
     pb_check(aborts(wait_for_too_much));
@@ -716,6 +751,7 @@ int main(void)
         PB_TEST(stream_is_waited_for_longer_than_an_answer),
         PB_TEST(release_of_nothing_changes_nothing),
         PB_TEST(whole_ring_is_released_at_once),
+        PB_TEST(many_are_released_one_by_one_without_a_peek),
         PB_TEST(order_survives_index_wrap),
         PB_TEST(one_slot_is_found_across_index_wrap),
         PB_TEST(full_and_empty_hold_across_index_wrap),
