@@ -10,8 +10,8 @@
  * matters: all of this is inlined (a call per event halves the throughput).
  * pb-ring-impl.h gives it the size of an event.
  *
- * An index here counts bytes, not slots: so a slot's address is one AND and
- * one addition away from it.
+ * An index here counts bytes, not slots: so a slot's address is one addition
+ * away from it, up to the ring's end.
  */
 #ifndef PB_SPSC_H
 #define PB_SPSC_H
