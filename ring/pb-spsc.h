@@ -355,14 +355,16 @@ static inline const void *pb_ring_peek_run_of(PbRing *r, uint32_t i,
                                               uint32_t *n, size_t size)
 {
     PbRing *c = PB_RING_CONSUMER(r);
-    uint8_t *at = atomic_load_explicit(&c->at, memory_order_relaxed);
-    size_t there = (size_t)(c->limit - at) / size;
+    uint8_t *slot = atomic_load_explicit(&c->at, memory_order_relaxed) +
+                    i * size;
+    size_t there;
 
-    if (__builtin_expect(i >= there, 0)) {
+    if (__builtin_expect(slot >= c->limit, 0)) {
         return pb_ring_look_run(r, i, n);
     }
-    *n = *n < there - i ? *n : there - i;
-    return at + i * size;
+    there = (size_t)(c->limit - slot) / size;
+    *n = *n < there ? *n : there;
+    return slot;
 }
 
 /*

@@ -608,6 +608,10 @@ static void test_runs_end_at_the_end_and_begin_again(void)
     pb_check(pb_ring_peek_run(r, 12, &n) == NULL);
     n = 100;
     pb_check(pb_ring_peek_run(r, 12, &n) == NULL);
+    n = 100;
+    pb_ring_release(r, 6);               /* beyond the ring's end */
+    pb_check(pb_ring_peek_run(r, 0, &n) == (PbEvent *)r->slot + 1);
+    pb_check_u64(n, 6);
     pb_ring_free(r);
 }
 
