@@ -72,6 +72,9 @@ void pbkvm_rest_begin(PbkvmState *s)
 {
     s->in_exec = false;
     s->rest.tries = 0;
+    if (s->recording) {
+        pb_record_kick(s->rec);
+    }
     qatomic_store_release(&s->rest.moving, false);
 }
 

@@ -70,9 +70,13 @@ void pb_record_rest(PbRecorder *r)
 {
     if (r->out.stage.spill) {
         pb_stage_move(&r->out.stage, 0, true);
-    } else {
-        pb_ring_kick(r->out.stage.ring);
     }
+    pb_record_kick(r);
+}
+
+void pb_record_kick(PbRecorder *r)
+{
+    pb_ring_kick(r->out.stage.ring);
 }
 
 /*

@@ -35,8 +35,7 @@ void pb_record_free(PbRecorder *r);
 /*
  * Move staged events to the ring, or to the spill if its file takes them;
  * else wait up to @timeout_ms for room.  True when nothing is staged any more.
- * Before each entry, and when the vCPU is going to wait: a Backup that sleeps
- * for want of events is woken.
+ * Before each entry: a Backup that sleeps for want of events is woken.
  */
 bool pb_record_flush(PbRecorder *r, int timeout_ms);
 bool pb_record_staged(const PbRecorder *r);
@@ -47,6 +46,9 @@ bool pb_record_staged(const PbRecorder *r);
  * woken.
  */
 void pb_record_rest(PbRecorder *r);
+
+/* The vCPU is going to wait: wake a Backup that sleeps for want of events. */
+void pb_record_kick(PbRecorder *r);
 
 /*
  * How far the Primary has come: seq and branches of what it recorded last.
