@@ -22,9 +22,9 @@
  * Speed: publish and release many slots with one call where that is possible;
  * a producer that found the ring full does best to wait for room for slots / 8.
  * What the consumer releases reaches the producer as it peeks on, slots / 8 at
- * a time, or sooner: with the first call that finds less published than it asked
- * for, or with pb_ring_flush(); a producer that sleeps finds by itself within
- * 16 ms all but the last few.
+ * a time, or sooner: with the first call that finds less published than it
+ * asked for, or with pb_ring_flush(); a producer that sleeps finds by itself
+ * within 16 ms all but the last few.
  * So a consumer that polls or waits on the ring holds nothing back; one that
  * stops for anything else calls pb_ring_flush() first.
  */
@@ -82,15 +82,17 @@ static inline void pb_ring_publish(PbRing *r, uint32_t n);
 
 /*
  * Wake the consumer if it sleeps and waits for no more than what is published
- * now.  To be called after the last of some publishes, before the producer turns
- * to anything else: without it a sleeper finds them by itself within 16 ms.
+ * now.  To be called after the last of some publishes, before the producer
+ * turns to anything else: without it a sleeper finds them by itself, within
+ * 16 ms.
  */
 static inline void pb_ring_kick(PbRing *r);
 
 /*
  * Publish a copy of the event with its payload that stands in the @n slots at
  * @slots, all of it at once, and kick.  False, and nothing has happened, when
- * fewer are free.  For events made elsewhere: what is made here is made in place.
+ * fewer are free.  For events made elsewhere: what is made here is made in
+ * place.
  */
 bool pb_ring_put(PbRing *r, const PbEvent *slots, uint32_t n);
 

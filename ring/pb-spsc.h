@@ -218,8 +218,9 @@ static inline uint64_t pb_ring_room_seen(const PbRing *r)
 }
 
 /*
- * True also where the ring ends, where the index is about to wrap, and when more
- * was published than there was room for: pb_ring_ask_room() tells these apart.
+ * True also where the ring ends, where the index is about to wrap, and when
+ * more was published than there was room for: pb_ring_ask_room() tells these
+ * apart.
  */
 static inline bool pb_ring_lacks_room(const PbRing *r, uint64_t head,
                                       uint32_t n, size_t size)
