@@ -185,7 +185,7 @@ bool pb_ring_wait_events(PbRing *r, uint32_t n, int timeout_ms)
 
     assert(n <= r->slots / 2);
     if (!reached(seen, wanted)) {
-        pb_ring_flush(r);
+        pb_ring_give_back(r, tail);
         seen = spin_for_events(r, wanted);
         if (!reached(seen, wanted)) {
             sleep_until(r, &r->consumer, wanted, timeout_ms);

@@ -10,6 +10,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Where the eighth of the ring that @index is in ends. */
+static uint64_t next_eighth(const PbRing *r, uint64_t index)
+{
+    return (index | (r->mask >> 3)) + 1;
+}
+
 PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
 {
     uint64_t bytes = slots * size, index = first * size;
@@ -35,7 +41,7 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
     r->trimmed = index;
     r->head_seen = index;
     r->pauses = 1;
-    r->tell_at = pb_ring_next_eighth(r, index);
+    r->tell_at = next_eighth(r, index);
     r->stop = r->limit = pb_ring_at(r, index);
     atomic_init(&r->at, r->stop);
     atomic_init(&r->done, r->stop);
@@ -197,7 +203,7 @@ static void set_stop(PbRing *r, uint64_t tail)
 /* Let the producer have the slots before @tail, with which all is done. */
 static void tell(PbRing *r, uint64_t tail)
 {
-    r->tell_at = pb_ring_next_eighth(r, tail);
+    r->tell_at = next_eighth(r, tail);
     set_stop(r, tail);
     /* From here on the producer may overwrite these slots. */
     atomic_store_explicit(&r->released, tail, memory_order_release);
@@ -230,8 +236,7 @@ uint64_t pb_ring_settle(PbRing *r)
     return tail;
 }
 
-/* The producer is to have what was released, if it has not. */
-static void give_back(PbRing *r, uint64_t tail)
+void pb_ring_give_back(PbRing *r, uint64_t tail)
 {
     if (tail != atomic_load_explicit(&r->released, memory_order_relaxed)) {
         tell(r, tail);
@@ -240,7 +245,7 @@ static void give_back(PbRing *r, uint64_t tail)
 
 void pb_ring_flush(PbRing *r)
 {
-    give_back(r, pb_ring_settle(r));
+    pb_ring_give_back(r, pb_ring_settle(r));
 }
 
 void pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published)
@@ -258,7 +263,7 @@ const void *pb_ring_look(PbRing *r, uint32_t i)
         pb_ring_saw(r, tail, atomic_load_explicit(&r->published,
                                                   memory_order_acquire));
         if (at >= r->head_seen - tail) {
-            give_back(r, tail);
+            pb_ring_give_back(r, tail);
             return NULL;
         }
     }

@@ -134,9 +134,11 @@ PB_RING_COLD const void *pb_ring_look_run(PbRing *r, uint32_t i, uint32_t *n);
 PB_RING_COLD uint64_t pb_ring_settle(PbRing *r);
 
 /*
- * Consumer, settled at @tail: the producer's index was seen to be @published,
- * and slots before that are ours.
+ * Consumer, settled at @tail.  Give back: the producer is to have all before
+ * that, if it has not.  Saw: its index was seen to be @published, and slots
+ * before that are ours.
  */
+PB_RING_COLD void pb_ring_give_back(PbRing *r, uint64_t tail);
 PB_RING_COLD void pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published);
 
 /* The one that sleeps, if the other's index has reached what it waits for. */
@@ -197,12 +199,6 @@ static inline uint8_t *pb_ring_group_end(uint8_t *at, uint8_t *limit)
     uint8_t *end = (uint8_t *)((uintptr_t)at | (PB_RING_GROUP - 1)) + 1;
 
     return end < limit ? end : limit;
-}
-
-/* Where the eighth of the ring that @index is in ends. */
-static inline uint64_t pb_ring_next_eighth(const PbRing *r, uint64_t index)
-{
-    return (index | (r->mask >> 3)) + 1;
 }
 
 /* The producer's own index, which only it writes. */

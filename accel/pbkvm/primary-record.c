@@ -63,7 +63,10 @@ void pb_record_stats(const PbRecorder *r, PbRecordStats *s)
 
 bool pb_record_flush(PbRecorder *r, int timeout_ms)
 {
-    return pb_stage_move(&r->out.stage, timeout_ms, false);
+    bool moved = pb_stage_move(&r->out.stage, timeout_ms, false);
+
+    pb_record_kick(r);
+    return moved;
 }
 
 void pb_record_rest(PbRecorder *r)

@@ -41,7 +41,7 @@ static bool wait_room(PbStage *s, uint32_t n, int timeout_ms)
                               : pb_ring_wait_room(s->ring, n, timeout_ms);
 }
 
-static bool move(PbStage *s, int timeout_ms, bool must)
+bool pb_stage_move(PbStage *s, int timeout_ms, bool must)
 {
     while (s->out < s->used) {
         const PbEvent *e = s->slots + s->out;
@@ -56,12 +56,4 @@ static bool move(PbStage *s, int timeout_ms, bool must)
     }
     s->used = s->out = 0;
     return true;
-}
-
-bool pb_stage_move(PbStage *s, int timeout_ms, bool must)
-{
-    bool moved = move(s, timeout_ms, must);
-
-    pb_ring_kick(s->ring);
-    return moved;
 }

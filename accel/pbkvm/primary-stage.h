@@ -40,8 +40,7 @@ PbEvent *pb_stage_add(PbStage *s, uint32_t n);
 /*
  * Move what waits to the ring or the spill's file, waiting up to @timeout_ms
  * for room; with @must, what nobody else takes waits in the spill's memory.
- * Whoever sleeps on the ring is woken for what is there.  True when nothing is
- * left.
+ * True when nothing is left.
  */
 bool pb_stage_move(PbStage *s, int timeout_ms, bool must);
 

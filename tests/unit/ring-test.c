@@ -226,7 +226,7 @@ static void test_an_eighth_released_needs_no_flush(void)
 static void test_looking_for_more_than_there_is_flushes(void)
 {
     for (int how = 0; how < 2; how++) {
-        PbRing *r = pb_ring_new(SLOTS);
+        PbRing *r = pb_ring_new_at(SLOTS, 0 - (uint64_t)SLOTS / 2);
 
         push(r, 1, SLOTS);
         pop(r, 1, 5);

@@ -250,7 +250,7 @@ static void test_consumer_sleeps_until_there_are_n(void)
 
 static void test_producer_sleeps_until_n_are_free(void)
 {
-    PbRing *r = ring_without_naps(0);
+    PbRing *r = ring_without_naps(0 - (uint64_t)SLOTS / 8);
     Waiter w;
 
     publish_marks(r, SLOTS);
