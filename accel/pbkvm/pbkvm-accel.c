@@ -9,6 +9,8 @@
 #include "qemu/option.h"
 #include "exec/address-spaces.h"
 #include "hw/boards.h"
+#include "hw/i386/apic.h"
+#include "hw/qdev-properties.h"
 #include "migration/blocker.h"
 #include "migration/snapshot.h"
 #include "system/runstate-action.h"
@@ -138,6 +140,7 @@ static int pbkvm_init_machine(MachineState *ms)
         /* No falling back: another accelerator would not record. */
         exit(1);
     }
+    apic_beside_kvm = true;
     keep_panicked_machine();
     pbkvm_memory_init(s);
     pbkvm_rest_init(s);
@@ -284,6 +287,11 @@ static void pbkvm_instance_init(Object *obj)
     s->parent_obj.kernel_irqchip_split = ON_OFF_AUTO_OFF;
 }
 
+/* It would come with each local APIC. */
+static GlobalProperty no_vapic[] = {
+    { "apic-common", "vapic", "off" },
+};
+
 static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
 {
     AccelClass *ac = ACCEL_CLASS(oc);
@@ -291,6 +299,8 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     kvm_init_machine = ac->init_machine;
     ac->name = "pbkvm";
     ac->init_machine = pbkvm_init_machine;
+    ac->compat_props = g_ptr_array_new();
+    compat_props_add(ac->compat_props, no_vapic, ARRAY_SIZE(no_vapic));
 
     pbkvm_lag_class_init(oc);
     object_class_property_add(oc, "ring-size", "uint32", get_u32, set_ring,

@@ -12,6 +12,7 @@
 #include "cpu.h"
 #include "exec/address-spaces.h"
 #include "gdbstub/enums.h"
+#include "hw/i386/apic.h"
 #include "system/cpus.h"
 #include "system/runstate.h"
 #include "system/runstate-action.h"
@@ -110,13 +111,29 @@ static int handle_exit(PbkvmState *s, CPUState *cpu, MemTxAttrs attrs)
     return s->panic.stop ? EXCP_INTERRUPT : ret;
 }
 
-/* What QEMU knows of the vCPU without asking; there is no APIC. */
-static MemTxAttrs after_run(CPUState *cpu, const struct kvm_run *run)
+/* The guest has moved its local APIC, or switched it on or off. */
+static void move_apic(PbkvmState *s, CPUState *cpu, uint64_t base)
 {
+    bql_lock();
+    cpu_set_apic_base(X86_CPU(cpu)->apic_state, base);
+    bql_unlock();
+    s->apic_base = base;
+}
+
+/*
+ * What QEMU knows of the vCPU without asking.  The APIC's priority is not in
+ * it: 32-bit code sets that by MMIO, never by CR8.
+ */
+static MemTxAttrs after_run(PbkvmState *s, CPUState *cpu)
+{
+    const struct kvm_run *run = cpu->kvm_run;
     CPUX86State *env = cpu_env(cpu);
 
     env->eflags = run->if_flag ? env->eflags | IF_MASK
                                : env->eflags & ~IF_MASK;
+    if (unlikely(run->apic_base != s->apic_base)) {
+        move_apic(s, cpu, run->apic_base);
+    }
     return cpu_get_mem_attrs(env);
 }
 
@@ -143,7 +160,7 @@ static int run_once(PbkvmState *s, CPUState *cpu)
             qatomic_set(&run->immediate_exit, 1);
         }
         ret = pbkvm_enter(s, cpu);
-        attrs = after_run(cpu, run);
+        attrs = after_run(s, cpu);
         if (ret) {
             return ret == -EINTR ? EXCP_INTERRUPT : ret == 1 ? EXCP_DEBUG
                                                              : ret;

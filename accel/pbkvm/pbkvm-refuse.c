@@ -154,6 +154,7 @@ static const Refused refused[] = {
     { "amd-iommu", "an IOMMU" },
     { "virtio-iommu-device", "an IOMMU" },
     { TYPE_IOTHREAD, "a thread of devices" },
+    { "kvmvapic", "a ROM that patches the guest's code" },
 };
 
 /* A disk controller may do without. */

@@ -64,6 +64,7 @@ struct PbkvmState {
     PbRing *ring;
     PbRecorder *rec;
     QEMUTimer *ticker;        /* progress marks; main thread */
+    uint64_t apic_base;       /* as KVM last told it; its own thread */
     bool recording;
     bool in_exec;             /* the vCPU thread may enter the guest; BQL */
     bool at_exit;             /* it is answering an exit; its own thread, */

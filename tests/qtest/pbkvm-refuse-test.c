@@ -126,6 +126,9 @@ static const Refusal refusals[] = {
     { "ati", "-accel pbkvm -device ati-vga -nic none",
       "pbkvm: ati-vga is a display that writes memory unseen, which cannot be "
       "recorded yet" },
+    { "kvmvapic", "-accel pbkvm -global apic-common.vapic=on -nic none",
+      "pbkvm: kvmvapic is a ROM that patches the guest's code, which cannot be "
+      "recorded yet" },
     { "nvme-pmr", "-accel pbkvm -object memory-backend-ram,id=m,size=1M "
       "-device nvme,serial=1,pmrdev=m -nic none",
       "pbkvm: pmrdev=, of nvme, is memory that is written unseen, which "
