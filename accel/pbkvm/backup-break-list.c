@@ -82,6 +82,22 @@ int pb_backup_clear_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
     return ret;
 }
 
+unsigned pb_backup_get_breaks(PbBackup *b, PbBreakpoint at[PB_MAX_BREAKS])
+{
+    unsigned i, n;
+
+    pthread_mutex_lock(&b->lock);
+    n = b->breaks;
+    for (i = 0; i < n; i++) {
+        at[i] = (PbBreakpoint) {
+            .kind = b->brk[i].kind, .addr = b->brk[i].addr,
+            .len = b->brk[i].len,
+        };
+    }
+    pthread_mutex_unlock(&b->lock);
+    return n;
+}
+
 void pb_backup_clear_breaks(PbBackup *b)
 {
     pthread_mutex_lock(&b->lock);

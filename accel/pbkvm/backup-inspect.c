@@ -12,6 +12,7 @@ static const char *const stop_names[] = {
     [PB_STOP_ASKED] = "asked",
     [PB_STOP_STEPPED] = "stepped",
     [PB_STOP_REACHED] = "reached",
+    [PB_STOP_PAST] = "past",
     [PB_STOP_BREAK] = "breakpoint",
     [PB_STOP_WATCH] = "watchpoint",
     [PB_STOP_PANIC] = "panic",
@@ -85,7 +86,12 @@ static const PbEvent *next(PbBackup *b, PbReplayEnd *end)
         return NULL;
     }
     e = pb_ring_peek(b->c.ring, 0);
-    *end = e ? PB_REPLAY_DONE : stop(b, PB_STOP_HISTORY);
+    if (!e && b->c.fed) {
+        pb_ring_wait_events(b->c.ring, 1, PB_BACKUP_NAP_MS);
+        e = pb_ring_peek(b->c.ring, 0);
+    } else if (!e) {
+        *end = stop(b, PB_STOP_HISTORY);
+    }
     return e;
 }
 
@@ -122,6 +128,23 @@ static PbReplayEnd step_guest(PbBackup *b, bool *done)
     }
 }
 
+/* On the way to a place: whether this is it. */
+static PbReplayEnd look_for_place(PbBackup *b)
+{
+    const PbPlace *to = b->walk.place;
+    PbPlace now;
+    int ret = pb_backup_here(b, &now);
+
+    if (ret < 0) {
+        return pb_backup_fail(b, "reading where the Backup stands", ret);
+    }
+    if (pb_place_same(&now, to)) {
+        return stop(b, PB_STOP_REACHED);
+    }
+    return now.at.branches > to->at.branches || now.event > to->event
+         ? stop(b, PB_STOP_PAST) : PB_REPLAY_DONE;
+}
+
 /* One instruction, after whatever takes place before it. */
 static PbReplayEnd step(PbBackup *b, uint8_t *buf)
 {
@@ -134,6 +157,10 @@ static PbReplayEnd step(PbBackup *b, uint8_t *buf)
         bool asked = b->asking;
 
         if (!e) {
+            continue;
+        }
+        end = b->walk.place ? look_for_place(b) : end;
+        if (end != PB_REPLAY_DONE) {
             continue;
         }
         if (is_due(b, e, &end)) {
@@ -157,10 +184,30 @@ static PbReplayEnd to_branches(PbBackup *b, uint8_t *buf)
     PbEvent mark = { .kind = PB_EVENT_MARK, .branches = b->walk.branches };
     PbReplayEnd end = pb_backup_approach(b, &mark);
 
+    while (end == PB_REPLAY_DONE && !pb_backup_wanted(b) &&
+           pb_counter_read(b->v.counter) < b->walk.branches) {
+        end = step(b, buf);
+    }
+    return end;
+}
+
+/* On to the wanted place, a branch away or less; each step may be the last. */
+static PbReplayEnd to_place(PbBackup *b, uint8_t *buf)
+{
+    PbReplayEnd end = PB_REPLAY_DONE;
+    PbPlace now;
+    int ret;
+
     while (end == PB_REPLAY_DONE && !pb_backup_wanted(b)) {
-        if (pb_counter_read(b->v.counter) >= b->walk.branches) {
+        ret = pb_backup_here(b, &now);
+        if (ret < 0) {
+            return pb_backup_fail(b, "reading where the Backup stands", ret);
+        }
+        if (pb_place_same(&now, b->walk.place)) {
             return stop(b, PB_STOP_REACHED);
         }
+        b->stop.before = now;
+        b->stop.stepped = true;
         end = step(b, buf);
     }
     return end;
@@ -171,6 +218,9 @@ static bool at_limit(PbBackup *b, const PbEvent *e)
 {
     const PbWalk *w = &b->walk;
 
+    if (w->place) {
+        return pb_counter_read(b->v.counter) >= w->branches;
+    }
     return (w->event && b->seq >= w->event) ||
            (w->time_ns && e && e->time_ns > w->time_ns) ||
            (w->branches &&
@@ -211,7 +261,7 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
             break;
         }
         if (at_limit(b, e)) {
-            end = stop(b, PB_STOP_REACHED);
+            end = b->walk.place ? to_place(b, buf) : stop(b, PB_STOP_REACHED);
         } else if (e) {
             end = on(b, e, buf);
             if (left && end == PB_REPLAY_DONE && --left == 0) {
@@ -232,6 +282,9 @@ bool pb_backup_walk(PbBackup *b, const PbWalk *w)
     ok = b->status == PB_BACKUP_FROZEN && b->want_freeze;
     if (ok) {
         b->walk = *w;
+        if (w->place && w->place->at.branches) {
+            b->walk.branches = w->place->at.branches - 1;
+        }
         b->stop = (PbStop) { .reason = PB_STOP_NONE };
         b->halt = false;
         b->walking = true;

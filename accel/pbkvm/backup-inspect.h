@@ -40,19 +40,44 @@ int pb_backup_clear_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
                           unsigned len);
 void pb_backup_clear_breaks(PbBackup *b);
 
+/*
+ * Which are set; returns their number.  For another Backup that takes its
+ * place.
+ */
+typedef struct PbBreakpoint {
+    PbBreakKind kind;
+    uint64_t addr;
+    unsigned len;
+} PbBreakpoint;
+
+unsigned pb_backup_get_breaks(PbBackup *b, PbBreakpoint at[PB_MAX_BREAKS]);
+
+/* A moment in the Backup's life: between two instructions. */
+typedef struct PbPlace {
+    uint64_t event;         /* the last one before it, but for marks */
+    PbPosition at;
+} PbPlace;
+
+/* Where the frozen Backup stands; 0, or -errno: -EBUSY if it is not frozen. */
+int pb_backup_place(PbBackup *b, PbPlace *p);
+bool pb_place_same(const PbPlace *a, const PbPlace *b);
+
 /* Where a walk shall end, if nothing ends it before; 0: no such limit. */
 typedef struct PbWalk {
     uint64_t instructions;  /* after so many */
     uint64_t event;         /* once this event has happened */
     uint64_t branches;      /* where this many have retired */
     uint64_t time_ns;       /* before the first event later than that */
+    const PbPlace *place;   /* there: by steps, from the last branch before
+                               it on.  The caller's, until the walk's end */
 } PbWalk;
 
 typedef enum PbStopReason {
     PB_STOP_NONE,         /* has not walked yet, or is walking */
     PB_STOP_ASKED,        /* pb_backup_halt(), a freeze */
     PB_STOP_STEPPED,      /* PbWalk.instructions */
-    PB_STOP_REACHED,      /* PbWalk.event, .branches, .time_ns */
+    PB_STOP_REACHED,      /* PbWalk.event, .branches, .time_ns, .place */
+    PB_STOP_PAST,         /* PbWalk.place lies behind it */
     PB_STOP_BREAK,
     PB_STOP_WATCH,
     PB_STOP_PANIC,        /* the moment the Primary's guest panicked */
@@ -68,6 +93,8 @@ typedef struct PbStop {
     PbStopReason reason;
     PbBreakKind kind;     /* STOP_BREAK, STOP_WATCH: which one, */
     uint64_t addr;        /* and its address */
+    bool stepped;         /* by a step, on the way to PbWalk.place: */
+    PbPlace before;       /* from here */
 } PbStop;
 
 /*

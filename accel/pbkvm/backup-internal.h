@@ -61,6 +61,7 @@ struct PbBackup {
 
     /* Where it is in the history; the Backup's thread alone. */
     uint64_t seq;             /* last event consumed */
+    uint64_t noted;           /* the same, but for progress marks */
     uint64_t digest;
     uint32_t writes;
     bool asking;              /* stands at an exit that awaits its event */
@@ -209,6 +210,9 @@ PbReplayEnd pb_backup_take(PbBackup *b, uint8_t *buf);
 
 /* What pb_backup_heading() says: an event's Primary time, or UINT64_MAX. */
 void pb_backup_head_for(PbBackup *b, uint64_t time_ns);
+
+/* pb_backup_place(), on the Backup's thread. backup-place.c */
+int pb_backup_here(PbBackup *b, PbPlace *p);
 
 /* The walk that was asked for. backup-inspect.c */
 PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf);

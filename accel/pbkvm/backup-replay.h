@@ -74,6 +74,8 @@ typedef struct PbBackupConfig {
     PbLag lag;
     uint64_t lag_min_ns;              /* kept even when the ring is full */
     bool frozen;                      /* begins so: pb_backup_await_start() */
+    bool fed;                         /* the ring will get an END: a walk waits
+                                         for what is not in it yet */
     uint64_t (*now)(void *opaque);    /* Primary time, any thread */
     /* pb_record_last() of the Primary, for a lag in events or branches; or
        NULL: there is no such lag. Any thread. */

@@ -165,6 +165,9 @@ static void consume(PbBackup *b, const PbEvent *e)
         b->lasts = PB_LAST_EVENTS;
     }
     b->seq = e->seq;
+    if (e->kind != PB_EVENT_MARK) {
+        b->noted = e->seq;
+    }
     if (e->branches) {
         b->branches = e->branches;
     }

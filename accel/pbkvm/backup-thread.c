@@ -48,7 +48,7 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     if (c->at) {
         b->at = *c->at;
         b->branches = b->at.branches;
-        b->seq = b->stats.events = b->at.seq;
+        b->seq = b->noted = b->stats.events = b->at.seq;
         b->digest = b->at.digest;
         b->writes = b->at.writes;
         b->stats.time_ns = b->at.time_ns;

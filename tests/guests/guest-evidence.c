@@ -9,132 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backup-internal.h"
 #include "backup-save.h"
-#include "evidence-feed.h"
-#include "evidence-host.h"
-#include "guests.h"
-
-#define LOOK_NS 200000
-
-/* A Backup made from a file. */
-typedef struct Replay {
-    GuestRun *r;
-    PbEvidence *e;
-    PbRing *ring;
-    PbBackup *b;
-    pthread_t thread;
-    bool started;
-    const char *name;         /* in messages */
-} Replay;
-
-static uint64_t end_of_time(void *unused)
-{
-    (void)unused;
-    return UINT64_MAX / 2;
-}
-
-static void *replay_thread(void *opaque)
-{
-    Replay *p = opaque;
-
-    pb_backup_run(p->b);
-    return NULL;
-}
-
-static bool check_host(Replay *p)
-{
-    PbEvidenceHost host;
-    char text[300];
-    bool ok;
-
-    if (pb_evidence_host(p->r->o->kvm_fd, &host) < 0) {
-        guest_fail(p->r, "this host's CPUID cannot be read");
-        return false;
-    }
-    ok = pb_evidence_check_host(&p->e->info, p->e->cpuid, &host,
-                                p->r->o->uarch, text, sizeof(text));
-    if (!ok || text[0]) {
-        guest_fail(p->r, "%s: the host that wrote the file is refused: %s",
-                   p->name, text);
-    }
-    pb_evidence_host_free(&host);
-    return ok;
-}
-
-static bool replay_open(Replay *p, GuestRun *r, const char *file,
-                        const char *name)
-{
-    char why[400];
-    PbBackupConfig c = {
-        .kvm_fd = r->o->kvm_fd, .counter = r->o->backup_counter,
-        .uarch = r->o->uarch, .margin = r->o->margin, .now = end_of_time,
-        .tsc = r->o->tsc,
-    };
-
-    *p = (Replay) { .r = r, .name = name };
-    p->e = pb_evidence_open(file, why, sizeof(why));
-    if (!p->e) {
-        guest_fail(r, "%s: %s", name, why);
-        return false;
-    }
-    p->ring = c.ring = pb_ring_new(PB_RING_MIN_SLOTS);
-    if (!p->ring || !check_host(p)) {
-        guest_fail(r, "%s: no ring", name);
-        return false;
-    }
-    pb_evidence_config(p->e, &c);
-    p->b = pb_backup_new(&c, why, sizeof(why));
-    if (!p->b) {
-        guest_fail(r, "%s: %s", name, why);
-        return false;
-    }
-    p->started = pthread_create(&p->thread, NULL, replay_thread, p) == 0;
-    return p->started;
-}
-
-static void replay_close(Replay *p)
-{
-    if (p->started) {
-        pb_backup_quit(p->b);
-        pthread_join(p->thread, NULL);
-    }
-    pb_backup_free(p->b);
-    pb_ring_free(p->ring);
-    pb_evidence_close(p->e);
-}
-
-/* Let it come to event @seq; false with a reason. */
-static bool replay_wait(Replay *p, uint64_t seq)
-{
-    static const struct timespec nap = { .tv_nsec = LOOK_NS };
-    char text[600];
-
-    while (__atomic_load_n(&p->b->stats.events, __ATOMIC_ACQUIRE) < seq) {
-        PbBackupStatus s = pb_backup_status(p->b);
-
-        if (s == PB_BACKUP_DIVERGED || s == PB_BACKUP_FAILED) {
-            pb_divergence_print(pb_backup_divergence(p->b), text,
-                                sizeof(text));
-            guest_fail(p->r, "%s: %s", p->name, text);
-            return false;
-        }
-        if (guest_now(NULL) > p->r->deadline_ns) {
-            guest_fail(p->r, "%s: event %llu is not reached in time", p->name,
-                       (unsigned long long)seq);
-            return false;
-        }
-        pb_backup_poke(p->b);
-        nanosleep(&nap, NULL);
-    }
-    return true;
-}
+#include "guest-replay.h"
 
 /* Publish the events of @from after @after, up to @upto. */
-static bool feed_some(Replay *p, PbEvidence *from, uint64_t after,
+static bool feed_some(GuestReplay *p, PbEvidence *from, uint64_t after,
                       uint64_t upto)
 {
     const PbEvent *slots;
@@ -148,7 +30,8 @@ static bool feed_some(Replay *p, PbEvidence *from, uint64_t after,
             continue;
         }
         while (!pb_ring_wait_room(p->ring, n, 20)) {
-            if (!replay_wait(p, 0) || guest_now(NULL) > p->r->deadline_ns) {
+            if (!guest_replay_wait(p, 0) ||
+                guest_now(NULL) > p->r->deadline_ns) {
                 guest_fail(p->r, "%s: its ring stays full", p->name);
                 return false;
             }
@@ -162,17 +45,17 @@ static bool feed_some(Replay *p, PbEvidence *from, uint64_t after,
 }
 
 /* It has lived through everything: is it where the Primary was? */
-static bool same_as_primary(Replay *p)
+static bool same_as_primary(GuestReplay *p)
 {
     PbState mine;
     PbMemDiff diff;
     char what[160];
 
-    if (!replay_wait(p, p->r->last_seq)) {
+    if (!guest_replay_wait(p, p->r->last_seq)) {
         return false;
     }
     while (pb_backup_status(p->b) == PB_BACKUP_RUNNING) {
-        replay_wait(p, 0);
+        guest_replay_wait(p, 0);
     }
     if (pb_backup_status(p->b) != PB_BACKUP_ENDED ||
         pb_state_get(&p->b->v, &mine) < 0) {
@@ -198,22 +81,22 @@ static bool same_as_primary(Replay *p)
 
 static bool replay_file(GuestRun *r, const char *file, const char *name)
 {
-    Replay p;
+    GuestReplay p;
     PbFeed *feed = NULL;
-    bool ok = replay_open(&p, r, file, name);
+    bool ok = guest_replay_open(&p, r, file, name, false);
 
     if (ok) {
         feed = pb_evidence_feed(p.e, p.ring);
         ok = feed && same_as_primary(&p) && !pb_feed_error(feed);
         pb_feed_stop(feed);
     }
-    replay_close(&p);
+    guest_replay_close(&p);
     return ok;
 }
 
 /* ---- saved at any event ---- */
 
-static bool save(Replay *p, const char *file)
+static bool save(GuestReplay *p, const char *file)
 {
     PbEvidenceWritten written;
     char why[400];
@@ -229,7 +112,7 @@ static bool save(Replay *p, const char *file)
     return true;
 }
 
-static bool go_on(Replay *p, PbEvidence *all, uint64_t after)
+static bool go_on(GuestReplay *p, PbEvidence *all, uint64_t after)
 {
     return feed_some(p, all, after, UINT64_MAX) && same_as_primary(p);
 }
@@ -241,28 +124,28 @@ static bool go_on(Replay *p, PbEvidence *all, uint64_t after)
 static bool saved_at(GuestRun *r, const char *file, PbEvidence *all,
                      uint64_t seq)
 {
-    Replay first, second = { 0 };
+    GuestReplay first, second = { 0 };
     char name[80], other[300];
     bool ok;
 
     snprintf(name, sizeof(name), "the Backup to be saved at event %llu",
              (unsigned long long)seq);
     snprintf(other, sizeof(other), "%s-%llu", file, (unsigned long long)seq);
-    ok = replay_open(&first, r, file, name) &&
-         feed_some(&first, all, 0, seq) && replay_wait(&first, seq) &&
+    ok = guest_replay_open(&first, r, file, name, false) &&
+         feed_some(&first, all, 0, seq) && guest_replay_wait(&first, seq) &&
          save(&first, other) && pb_backup_thaw(first.b) &&
          go_on(&first, all, seq);
-    replay_close(&first);
+    guest_replay_close(&first);
     if (ok) {
         char again[80];
 
         snprintf(again, sizeof(again), "the Backup saved at event %llu",
                  (unsigned long long)seq);
-        ok = replay_open(&second, r, other, again);
+        ok = guest_replay_open(&second, r, other, again, false);
         r->result->questions += ok && second.e->info.at.question.kind != 0;
         r->result->partials += ok && second.e->info.at.partials != 0;
         ok = ok && go_on(&second, all, seq);
-        replay_close(&second);
+        guest_replay_close(&second);
     }
     unlink(other);
     return ok;
@@ -327,8 +210,9 @@ void guest_evidence(GuestRun *r)
                    (unsigned long long)written.last_seq,
                    (unsigned long long)r->last_seq);
     } else if (replay_file(r, file, "the file's first replay") &&
-               replay_file(r, file, "the file's second replay")) {
-        saved_at_some(r, file);
+               replay_file(r, file, "the file's second replay") &&
+               saved_at_some(r, file)) {
+        guest_back(r, file);
     }
     r->result->saved_events = written.events;
     unlink(file);

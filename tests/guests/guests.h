@@ -121,6 +121,7 @@ typedef struct GuestResult {
     uint64_t saved_events;    /* with `evidence`: in the first file, */
     unsigned questions;       /* files of a Backup at an exit, */
     unsigned partials;        /* and of these, in the middle of an access */
+    unsigned back;            /* places that were gone back to */
 } GuestResult;
 
 /* Xorshift; the state is never 0. */

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * guest-back.c: a replay steps a little way from somewhere on; others go to
+ * the places on that way, and must find the same registers there, and that
+ * they came from the place before.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "guest-replay.h"
+
+#define WAYS 2
+#define STEPS 8
+#define PATIENCE_MS 30000
+
+typedef struct Way {
+    unsigned n;
+    PbPlace place[STEPS];
+    PbState state[STEPS];
+} Way;
+
+/* A frozen one, with all events on their way to it. */
+static bool begin(GuestReplay *p, GuestRun *r, const char *file,
+                  const char *name, PbFeed **feed)
+{
+    bool ok = guest_replay_open(p, r, file, name, true) &&
+              pb_backup_await_start(p->b);
+
+    *feed = ok ? pb_evidence_feed(p->e, p->ring) : NULL;
+    if (!*feed) {
+        guest_fail(r, "%s: it does not begin", name);
+    }
+    return *feed;
+}
+
+static void end(GuestReplay *p, PbFeed *feed)
+{
+    pb_backup_quit(p->b);
+    pb_feed_stop(feed);
+    guest_replay_close(p);
+}
+
+static PbStopReason walk(GuestReplay *p, PbWalk w, PbStop *stop)
+{
+    *stop = (PbStop) { .reason = PB_STOP_NONE };
+    if (pb_backup_walk(p->b, &w) &&
+        !pb_backup_await(p->b, stop, PATIENCE_MS)) {
+        guest_fail(p->r, "%s: a walk takes too long", p->name);
+        pb_backup_halt(p->b);
+        pb_backup_await(p->b, stop, -1);
+    }
+    return stop->reason;
+}
+
+static bool look(GuestReplay *p, PbPlace *place, PbState *state)
+{
+    if (pb_backup_place(p->b, place) < 0 ||
+        pb_backup_get_state(p->b, state) < 0) {
+        guest_fail(p->r, "%s: it cannot be looked at", p->name);
+        return false;
+    }
+    return true;
+}
+
+/* Some steps from event @from on, as far as they go. */
+static bool step_along(GuestRun *r, const char *file, uint64_t from, Way *w)
+{
+    GuestReplay p;
+    PbFeed *feed;
+    PbStop stop;
+    bool ok = begin(&p, r, file, "the one that steps", &feed);
+
+    w->n = 0;
+    if (ok && walk(&p, (PbWalk) { .event = from }, &stop) ==
+        PB_STOP_REACHED) {
+        while (ok && w->n < STEPS &&
+               walk(&p, (PbWalk) { .instructions = 1 }, &stop) ==
+               PB_STOP_STEPPED) {
+            ok = look(&p, &w->place[w->n], &w->state[w->n]);
+            w->n += ok;
+        }
+    }
+    if (feed) {
+        end(&p, feed);
+    } else {
+        guest_replay_close(&p);
+    }
+    return ok;
+}
+
+static void wrong(GuestReplay *p, const Way *w, unsigned i, const PbStop *s,
+                  const char *what)
+{
+    char want[160], from[160];
+
+    pb_position_print(&w->place[i].at, want, sizeof(want));
+    pb_position_print(&s->before.at, from, sizeof(from));
+    guest_fail(p->r, "%s: %s: to event %llu %s: ended by %s, came from event "
+               "%llu %s", p->name, what, (unsigned long long)w->place[i].event,
+               want, pb_stop_reason_name(s->reason),
+               (unsigned long long)s->before.event, from);
+}
+
+/* A new one goes to place @i of @w, and past it to the end. */
+static bool go_back(GuestRun *r, const char *file, const Way *w, unsigned i)
+{
+    GuestReplay p;
+    PbState state;
+    PbPlace place;
+    PbFeed *feed;
+    PbStop stop;
+    char what[160];
+    bool ok = begin(&p, r, file, "the one that goes back", &feed);
+
+    if (ok && walk(&p, (PbWalk) { .place = &w->place[i] }, &stop) !=
+        PB_STOP_REACHED) {
+        wrong(&p, w, i, &stop, "not reached");
+        ok = false;
+    }
+    ok = ok && look(&p, &place, &state);
+    if (ok && !pb_state_equal(&w->state[i], &state, what, sizeof(what))) {
+        wrong(&p, w, i, &stop, what);
+        ok = false;
+    }
+    if (ok && i && !(stop.stepped &&
+                     pb_place_same(&stop.before, &w->place[i - 1]))) {
+        wrong(&p, w, i, &stop, "from elsewhere");
+        ok = false;
+    }
+    r->result->back += ok;
+    if (feed) {
+        end(&p, feed);
+    } else {
+        guest_replay_close(&p);
+    }
+    return ok;
+}
+
+bool guest_back(GuestRun *r, const char *file)
+{
+    Way *w = calloc(1, sizeof(*w));
+    char why[300];
+    PbEvidence *e = pb_evidence_open(file, why, sizeof(why));
+    bool ok = w && e;
+    unsigned i;
+
+    for (i = 0; ok && i < WAYS && e->events; i++) {
+        uint64_t from = e->info.at.seq + 1 +
+                        guest_random(&r->random) % e->events;
+
+        ok = step_along(r, file, from, w);
+        if (ok && w->n) {
+            ok = go_back(r, file, w, w->n - 1) &&
+                 go_back(r, file, w, guest_random(&r->random) % w->n);
+        }
+    }
+    pb_evidence_close(e);
+    free(w);
+    return ok;
+}
