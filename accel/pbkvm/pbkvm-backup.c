@@ -68,7 +68,7 @@ static void report_divergence(void *opaque)
     g_autofree char *line = g_malloc(640);
     const PbDivergence *d;
 
-    if (GPOINTER_TO_UINT(opaque) != s->recovery.restarts) {
+    if (GPOINTER_TO_UINT(opaque) != s->backups) {
         return;               /* another Backup is there by now */
     }
     d = pb_backup_divergence(s->backup);
@@ -88,7 +88,7 @@ static void diverged(void *opaque)
     PbkvmState *s = opaque;
 
     aio_bh_schedule_oneshot(qemu_get_aio_context(), report_divergence,
-                            GUINT_TO_POINTER(s->recovery.restarts));
+                            GUINT_TO_POINTER(s->backups));
 }
 
 /* Backup's thread. */
@@ -143,11 +143,23 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
         error_setg(errp, "pbkvm: %s", why);
         return false;
     }
+    s->backups++;
     pbkvm_backup_starts();
     pbkvm_inspect_meet(s);
     qemu_thread_create(&s->backup_thread, "Backup/pbkvm", backup_thread,
                        s->backup, QEMU_THREAD_JOINABLE);
     return true;
+}
+
+void pbkvm_backup_drop(PbkvmState *s)
+{
+    if (s->backup) {
+        pb_backup_quit(s->backup);
+        qemu_thread_join(&s->backup_thread);
+        pbkvm_inspect_forget(s);
+        pb_backup_free(s->backup);
+        s->backup = NULL;
+    }
 }
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-evidence.h: evidence files in QEMU: the live Backup is saved, a saved
- * one is opened (-accel pbkvm,replay=FILE).
+ * pbkvm-evidence.h: evidence files in QEMU: the live Backup is saved
+ * (pbkvm-evidence.c), a saved one is opened: -accel pbkvm,replay=FILE
+ * (pbkvm-replay.c).
  *
  * Main thread, BQL held.  In a replay the machine is made, but its CPU never
  * runs: there is a Backup and no Primary.
@@ -35,7 +36,14 @@ bool pbkvm_replay_open(PbkvmState *s, MachineState *ms, Error **errp);
 /* The machine is made: make the Backup, which then stands frozen. */
 bool pbkvm_replay_start(PbkvmState *s, Error **errp);
 
-/* The process ends; the Backup has ended. */
+/*
+ * The Backup, which does not run, is taken back to the beginning of the file,
+ * with the breakpoints it has.  False with no Backup left, or with the one
+ * there is unharmed.
+ */
+bool pbkvm_replay_rewind(PbkvmState *s, Error **errp);
+
+/* The process ends, or the Backup is rewound; it has ended. */
 void pbkvm_replay_end(PbkvmState *s);
 
 /* Save the frozen Backup, and what the Primary has recorded since. */

@@ -32,6 +32,7 @@
 #include "pbkvm.h"
 #include "pbkvm-dump.h"
 #include "pbkvm-inspect.h"
+#include "pbkvm-reverse.h"
 
 /* gdb's process numbers are these and one more. */
 enum { CLUSTER_PRIMARY, CLUSTER_BACKUP };
@@ -229,21 +230,34 @@ bool pbkvm_inspect_is_idle(CPUState *cpu)
     return !wanted(pbkvm_state(), cpu);
 }
 
-static void walk(PbkvmState *s, CPUState *cpu)
+static bool walk_forwards(PbkvmState *s, bool step, PbStop *stop)
 {
-    PbWalk w = { .instructions = cpu->singlestep_enabled ? 1 : 0 };
-    PbStop stop;
+    PbWalk w = { .instructions = step ? 1 : 0 };
 
-    store(s, cpu);
     pbkvm_hand_over(s);
     if (!pb_backup_walk(s->backup, &w)) {
-        return;
+        return false;
     }
     s->inspect->walking = true;
     bql_unlock();
-    pb_backup_await(s->backup, &stop, -1);
+    pb_backup_await(s->backup, stop, -1);
     bql_lock();
     s->inspect->walking = false;
+    return true;
+}
+
+static void walk(PbkvmState *s, CPUState *cpu)
+{
+    PbkvmBack back = s->inspect->back;
+    PbStop stop;
+
+    s->inspect->back = PBKVM_FORWARDS;
+    store(s, cpu);
+    if (back != PBKVM_FORWARDS) {
+        pbkvm_reverse(s, back, &stop);
+    } else if (!walk_forwards(s, cpu->singlestep_enabled, &stop)) {
+        return;
+    }
     stopped_at(s, cpu, &stop);
 }
 
@@ -354,4 +368,5 @@ void pbkvm_inspect_init(PbkvmState *s)
     cpu_list_add(cpu);
     qemu_init_vcpu(cpu);
     pbkvm_dump_init(s);
+    pbkvm_reverse_init(s);
 }

@@ -13,6 +13,13 @@
 
 #include "pb-state.h"
 
+/* Which way the Backup's CPU goes when it is resumed next. */
+typedef enum PbkvmBack {
+    PBKVM_FORWARDS,
+    PBKVM_BACK_STEP,
+    PBKVM_BACK_RUN,
+} PbkvmBack;
+
 typedef struct PbkvmInspect {
     MemoryRegion memory;      /* the Backup's, as its guest sees it */
     struct kvm_regs loaded;   /* what the CPU object was given last */
@@ -20,6 +27,7 @@ typedef struct PbkvmInspect {
     bool walking;             /* gdb has it resumed */
     bool machine_ran;         /* the Primary ran since what gdb, or the
                                  monitor, resumed last */
+    PbkvmBack back;           /* gdb has asked for it */
     CPUWatchpoint watch;      /* the one that was hit, for gdb */
 } PbkvmInspect;
 

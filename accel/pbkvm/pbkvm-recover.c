@@ -81,18 +81,6 @@ static bool may_start(PbkvmState *s, Error **errp)
     return false;
 }
 
-static void drop_backup(PbkvmState *s)
-{
-    if (s->backup) {
-        pb_backup_quit(s->backup);
-        qemu_thread_join(&s->backup_thread);
-        pbkvm_inspect_forget(s);
-        pb_backup_free(s->backup);
-        s->backup = NULL;
-    }
-    pbkvm_drop_history(s);
-}
-
 /* The Primary stands at its last event. */
 static bool follow_from_here(PbkvmState *s, const PbState *state,
                              PbkvmStarted *q, Error **errp)
@@ -122,7 +110,8 @@ static PbkvmStarted *restart(PbkvmState *s, Error **errp)
                                      state, errp);
 
     if (ok) {
-        drop_backup(s);
+        pbkvm_backup_drop(s);
+        pbkvm_drop_history(s);
         ok = follow_from_here(s, state, q, errp);
     }
     if (was_running) {

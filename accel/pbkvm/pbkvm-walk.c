@@ -50,6 +50,7 @@ static PbkvmStopReason reason_of(PbStopReason r)
         [PB_STOP_ASKED] = PBKVM_STOP_REASON_ASKED,
         [PB_STOP_STEPPED] = PBKVM_STOP_REASON_STEPPED,
         [PB_STOP_REACHED] = PBKVM_STOP_REASON_REACHED,
+        [PB_STOP_PAST] = PBKVM_STOP_REASON_FAILED,    /* no such walk here */
         [PB_STOP_BREAK] = PBKVM_STOP_REASON_BREAKPOINT,
         [PB_STOP_WATCH] = PBKVM_STOP_REASON_WATCHPOINT,
         [PB_STOP_PANIC] = PBKVM_STOP_REASON_PANIC,
@@ -110,16 +111,40 @@ PbkvmStop *coroutine_fn qmp_pbkvm_step(bool has_instructions,
     return walk(s, &w, errp);
 }
 
-static bool in_the_past(const char *what, uint64_t wanted, uint64_t now,
-                        Error **errp)
+/* Something that grows in a history. */
+typedef struct Along {
+    const char *what;
+    uint64_t to, now;
+    uint64_t first;           /* at the beginning of the file */
+} Along;
+
+/*
+ * To a place in its past only a new Backup gets, from the beginning of a file.
+ * False: there is none, or it begins later.
+ */
+static bool go_back(PbkvmState *s, const Along *a, Error **errp)
 {
-    if (wanted > now) {
+    if (a->to > a->now) {
+        return true;
+    }
+    if (!s->replay.file) {
+        error_setg(errp, "pbkvm-run-to: %s %" PRIu64 " lies in the Backup's "
+                   "past: it stands at %" PRIu64 " and cannot go back; "
+                   "saved as evidence and replayed it can", a->what, a->to,
+                   a->now);
         return false;
     }
-    error_setg(errp, "pbkvm-run-to: %s %" PRIu64 " lies in the Backup's past: "
-               "it stands at %" PRIu64 " and cannot go back", what, wanted,
-               now);
-    return true;
+    if (a->to < a->first || !a->to) {
+        error_setg(errp, "pbkvm-run-to: %s %" PRIu64 " lies before the "
+                   "history in %s, which begins at %" PRIu64, a->what, a->to,
+                   s->replay.file, a->first);
+        return false;
+    }
+    if (pb_backup_status(s->backup) == PB_BACKUP_RUNNING || s->walker) {
+        return true;          /* which the walk refuses */
+    }
+    pbkvm_inspect_flush(s);
+    return pbkvm_replay_rewind(s, errp);
 }
 
 PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
@@ -132,7 +157,9 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
     PbWalk w = { .event = has_event ? event : 0,
                  .branches = has_branches ? branches : 0,
                  .time_ns = has_time ? time : 0 };
+    PbBackupStart at = { 0 };
     PbBackupStats b;
+    bool ok = true;
 
     if (!s) {
         return NULL;
@@ -147,12 +174,18 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
         error_setg(errp, "pbkvm-run-to: no panic was detected");
         return NULL;
     }
-    pb_backup_stats(s->backup, &b);
-    if ((has_event && in_the_past("event", event, b.events, errp)) ||
-        (has_branches && in_the_past("branches", branches, b.branches,
-                                     errp)) ||
-        (has_time && in_the_past("time", time, b.time_ns, errp))) {
-        return NULL;
+    if (s->replay.evidence) {
+        at = s->replay.evidence->info.at;
     }
-    return walk(s, &w, errp);
+    pb_backup_stats(s->backup, &b);
+    if (has_event) {
+        ok = go_back(s, &(Along) { "event", event, b.events, at.seq }, errp);
+    } else if (has_branches) {
+        ok = go_back(s, &(Along) { "branches", branches, b.branches,
+                                   at.branches }, errp);
+    } else if (has_time) {
+        ok = go_back(s, &(Along) { "time", time, b.time_ns, at.time_ns },
+                     errp);
+    }
+    return ok ? walk(s, &w, errp) : NULL;
 }

@@ -81,6 +81,7 @@ struct PbkvmState {
     PbkvmSlices slices;       /* what is compared in the background */
 
     PbBackup *backup;
+    unsigned backups;         /* so many were made so far */
     QemuThread backup_thread;
     CPUState *backup_cpu;     /* what gdb and the monitor see of it */
     PbkvmInspect *inspect;
@@ -211,6 +212,9 @@ bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
  * caller has set, on the ring there is, and start its thread.
  */
 bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp);
+
+/* The Backup, if there is one, and its thread are gone.  Main thread. */
+void pbkvm_backup_drop(PbkvmState *s);
 
 /* End the history: nothing after this can be recorded. BQL held. */
 void pbkvm_end(PbkvmState *s, const char *why);

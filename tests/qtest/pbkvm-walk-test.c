@@ -247,7 +247,8 @@ static void assert_past(QTestState *qts, const char *member, const char *now)
 {
     g_autofree char *expected =
         g_strdup_printf("pbkvm-run-to: %s 1 lies in the Backup's past: it "
-                        "stands at %" PRId64 " and cannot go back", member,
+                        "stands at %" PRId64 " and cannot go back; saved as "
+                        "evidence and replayed it can", member,
                         query_number(qts, now));
     g_autofree char *command =
         g_strdup_printf("{ 'execute': 'pbkvm-run-to', 'arguments': { '%s': 1 "

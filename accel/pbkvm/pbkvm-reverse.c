@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-reverse.c: gdb's reverse-stepi and reverse-continue, in a replay.
+ *
+ * A Backup knows no way back.  A new one begins at the beginning of the file,
+ * and walks to where the last one stood: what it meets on the way, or comes
+ * from with its last step, is where a third one walks to.
+ */
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qapi/error.h"
+#include "exec/gdbstub.h"
+
+#include "pbkvm.h"
+#include "pbkvm-reverse.h"
+
+/* One more walk on the way to @to; false: nobody wants to go on. */
+static bool walk_on(PbkvmState *s, const PbPlace *to, PbStop *stop)
+{
+    PbWalk w = { .place = to };
+
+    if (!pb_backup_walk(s->backup, &w)) {
+        *stop = (PbStop) { .reason = PB_STOP_FAILED };
+        return false;
+    }
+    s->inspect->walking = true;
+    bql_unlock();
+    pb_backup_await(s->backup, stop, -1);
+    bql_lock();
+    s->inspect->walking = false;
+    return stop->reason != PB_STOP_ASKED && stop->reason != PB_STOP_FAILED;
+}
+
+static bool rewound(PbkvmState *s)
+{
+    Error *err = NULL;
+
+    if (!pbkvm_replay_rewind(s, &err)) {
+        error_report_err(err);
+        return false;
+    }
+    return true;
+}
+
+static bool stands_at(PbkvmState *s, const PbPlace *p)
+{
+    PbPlace now;
+
+    return pb_backup_place(s->backup, &now) == 0 && pb_place_same(&now, p);
+}
+
+/* From the beginning to @to, past all breakpoints; @stop tells of the step. */
+static bool go_to(PbkvmState *s, const PbPlace *to, PbStop *stop)
+{
+    *stop = (PbStop) { .reason = PB_STOP_FAILED };
+    if (!rewound(s)) {
+        return false;
+    }
+    pb_backup_clear_breaks(s->backup);
+    while (walk_on(s, to, stop)) {
+        if (stands_at(s, to)) {
+            return true;
+        }
+        if (stop->reason != PB_STOP_PANIC) {
+            return false;             /* it was on its way, and goes on */
+        }
+    }
+    return false;
+}
+
+/* One instruction back from @from. */
+static bool step_back(PbkvmState *s, const PbPlace *from, PbStop *stop)
+{
+    PbPlace to = *from;
+
+    do {
+        if (!go_to(s, &to, stop)) {
+            return false;
+        }
+        if (!stop->stepped) {
+            stop->reason = PB_STOP_HISTORY;
+            return true;
+        }
+        to = stop->before;
+        /* An event alone, the panic's, say, is no instruction. */
+    } while (pb_position_same(&to.at, &from->at));
+    if (!go_to(s, &to, stop)) {
+        return false;
+    }
+    stop->reason = PB_STOP_STEPPED;
+    return true;
+}
+
+/*
+ * The last thing met between the beginning and @from.  A watchpoint stops
+ * behind the instruction, so that one of @from itself counts: it is the first
+ * to be gone back over.
+ */
+static bool find_last(PbkvmState *s, const PbPlace *from, PbStop *hit,
+                      PbPlace *at)
+{
+    PbStop stop;
+    bool there = false;
+
+    *hit = (PbStop) { .reason = PB_STOP_NONE };
+    if (!rewound(s)) {
+        return false;
+    }
+    while (!there && walk_on(s, from, &stop)) {
+        there = stands_at(s, from);
+        if (stop.reason == PB_STOP_WATCH ||
+            (stop.reason == PB_STOP_BREAK && !there)) {
+            *hit = stop;
+            if (pb_backup_place(s->backup, at) < 0) {
+                return false;
+            }
+        } else if (!there && stop.reason != PB_STOP_PANIC) {
+            return false;
+        }
+    }
+    return there;
+}
+
+/* On to the last breakpoint, or to before what a watchpoint saw. */
+static bool run_back(PbkvmState *s, const PbPlace *from, PbStop *stop)
+{
+    PbStop hit;
+    PbPlace at;
+    bool ok;
+
+    if (!find_last(s, from, &hit, &at)) {
+        return false;
+    }
+    if (hit.reason == PB_STOP_NONE) {
+        *stop = (PbStop) { .reason = PB_STOP_HISTORY };
+        return rewound(s);
+    }
+    ok = hit.reason == PB_STOP_WATCH ? step_back(s, &at, stop)
+                                     : go_to(s, &at, stop);
+    if (ok) {
+        *stop = hit;
+    }
+    return ok;
+}
+
+void pbkvm_reverse(PbkvmState *s, PbkvmBack back, PbStop *stop)
+{
+    g_autofree PbBreakpoint *brk = g_new(PbBreakpoint, PB_MAX_BREAKS);
+    unsigned i, n = pb_backup_get_breaks(s->backup, brk);
+    PbPlace from;
+
+    *stop = (PbStop) { .reason = PB_STOP_NONE };
+    if (pb_backup_detached(s->backup)) {
+        warn_report("pbkvm: a debugger has changed the Backup, which has no "
+                    "way back on record; pbkvm-run-to an event in its past "
+                    "begins anew");
+        return;
+    }
+    if (pb_backup_place(s->backup, &from) < 0) {
+        return;
+    }
+    if (back == PBKVM_BACK_STEP ? !step_back(s, &from, stop)
+                                : !run_back(s, &from, stop)) {
+        warn_report("pbkvm: the Backup did not get all the way back (%s): "
+                    "it stands somewhere before",
+                    pb_stop_reason_name(stop->reason));
+    }
+    pb_backup_clear_breaks(s->backup);
+    for (i = 0; s->backup && i < n; i++) {
+        pb_backup_set_break(s->backup, brk[i].kind, brk[i].addr, brk[i].len);
+    }
+}
+
+/* gdb, in the main thread: what the Backup's CPU does when it is resumed. */
+static CPUState *wanted(bool step)
+{
+    PbkvmState *s = pbkvm_state();
+
+    if (!s->backup) {
+        return NULL;
+    }
+    s->inspect->back = step ? PBKVM_BACK_STEP : PBKVM_BACK_RUN;
+    return s->backup_cpu;
+}
+
+void pbkvm_reverse_init(PbkvmState *s)
+{
+    if (s->replay.file) {
+        gdb_reverse_hook = wanted;
+    }
+}
