@@ -148,7 +148,8 @@ static PbReplayEnd look_for_place(PbBackup *b)
 /* One instruction, after whatever takes place before it. */
 static PbReplayEnd step(PbBackup *b, uint8_t *buf)
 {
-    PbReplayEnd end = PB_REPLAY_DONE;
+    /* A run on the way here may have ended in the middle of an access. */
+    PbReplayEnd end = pb_backup_settle(b);
     bool done = false;
     int ret;
 
@@ -194,7 +195,7 @@ static PbReplayEnd to_branches(PbBackup *b, uint8_t *buf)
 /* On to the wanted place, a branch away or less; each step may be the last. */
 static PbReplayEnd to_place(PbBackup *b, uint8_t *buf)
 {
-    PbReplayEnd end = PB_REPLAY_DONE;
+    PbReplayEnd end = pb_backup_settle(b);
     PbPlace now;
     int ret;
 
