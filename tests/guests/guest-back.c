@@ -11,7 +11,7 @@
 
 #define WAYS 2
 #define STEPS 8
-#define PATIENCE_MS 30000
+#define PATIENCE_MS 120000
 
 typedef struct Way {
     unsigned n;
@@ -91,14 +91,19 @@ static bool step_along(GuestRun *r, const char *file, uint64_t from, Way *w)
 static void wrong(GuestReplay *p, const Way *w, unsigned i, const PbStop *s,
                   const char *what)
 {
-    char want[160], from[160];
+    char want[160], from[160], report[640] = "";
 
     pb_position_print(&w->place[i].at, want, sizeof(want));
     pb_position_print(&s->before.at, from, sizeof(from));
+    if (s->reason == PB_STOP_FAILED) {
+        pb_divergence_print(pb_backup_divergence(p->b), report,
+                            sizeof(report));
+    }
     guest_fail(p->r, "%s: %s: to event %llu %s: ended by %s, came from event "
-               "%llu %s", p->name, what, (unsigned long long)w->place[i].event,
-               want, pb_stop_reason_name(s->reason),
-               (unsigned long long)s->before.event, from);
+               "%llu %s; %s", p->name, what,
+               (unsigned long long)w->place[i].event, want,
+               pb_stop_reason_name(s->reason),
+               (unsigned long long)s->before.event, from, report);
 }
 
 /* A new one goes to place @i of @w, and past it to the end. */
