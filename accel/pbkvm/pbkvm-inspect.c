@@ -230,12 +230,9 @@ bool pbkvm_inspect_is_idle(CPUState *cpu)
     return !wanted(pbkvm_state(), cpu);
 }
 
-static bool walk_forwards(PbkvmState *s, bool step, PbStop *stop)
+bool pbkvm_inspect_walk(PbkvmState *s, const PbWalk *w, PbStop *stop)
 {
-    PbWalk w = { .instructions = step ? 1 : 0 };
-
-    pbkvm_hand_over(s);
-    if (!pb_backup_walk(s->backup, &w)) {
+    if (!pb_backup_walk(s->backup, w)) {
         return false;
     }
     s->inspect->walking = true;
@@ -248,17 +245,22 @@ static bool walk_forwards(PbkvmState *s, bool step, PbStop *stop)
 
 static void walk(PbkvmState *s, CPUState *cpu)
 {
+    PbWalk w = { .instructions = cpu->singlestep_enabled ? 1 : 0 };
     PbkvmBack back = s->inspect->back;
     PbStop stop;
+    bool ok = true;
 
     s->inspect->back = PBKVM_FORWARDS;
     store(s, cpu);
+    pbkvm_hand_over(s);
     if (back != PBKVM_FORWARDS) {
         pbkvm_reverse(s, back, &stop);
-    } else if (!walk_forwards(s, cpu->singlestep_enabled, &stop)) {
-        return;
+    } else {
+        ok = pbkvm_inspect_walk(s, &w, &stop);
     }
-    stopped_at(s, cpu, &stop);
+    if (ok) {
+        stopped_at(s, cpu, &stop);
+    }
 }
 
 static void *inspect_thread(void *opaque)

@@ -11,7 +11,7 @@
 #include "exec/memory.h"
 #include "hw/core/cpu.h"
 
-#include "pb-state.h"
+#include "backup-inspect.h"
 
 /* Which way the Backup's CPU goes when it is resumed next. */
 typedef enum PbkvmBack {
@@ -47,6 +47,12 @@ void pbkvm_detach(PbkvmState *s, const char *what);
  * somebody asks whether it is changed.
  */
 void pbkvm_inspect_flush(PbkvmState *s);
+
+/*
+ * Walk the frozen Backup for gdb, on its CPU's thread; the BQL is not held
+ * meanwhile.  False: it is not frozen.
+ */
+bool pbkvm_inspect_walk(PbkvmState *s, const PbWalk *w, PbStop *stop);
 
 /* This Backup is made, and its thread starts next: it is seen from now on. */
 void pbkvm_inspect_meet(PbkvmState *s);

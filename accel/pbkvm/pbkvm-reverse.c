@@ -8,7 +8,6 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
-#include "qemu/main-loop.h"
 #include "qapi/error.h"
 #include "exec/gdbstub.h"
 
@@ -20,16 +19,9 @@ static bool walk_on(PbkvmState *s, const PbPlace *to, PbStop *stop)
 {
     PbWalk w = { .place = to };
 
-    if (!pb_backup_walk(s->backup, &w)) {
-        *stop = (PbStop) { .reason = PB_STOP_FAILED };
-        return false;
-    }
-    s->inspect->walking = true;
-    bql_unlock();
-    pb_backup_await(s->backup, stop, -1);
-    bql_lock();
-    s->inspect->walking = false;
-    return stop->reason != PB_STOP_ASKED && stop->reason != PB_STOP_FAILED;
+    *stop = (PbStop) { .reason = PB_STOP_FAILED };
+    return pbkvm_inspect_walk(s, &w, stop) && stop->reason != PB_STOP_ASKED &&
+           stop->reason != PB_STOP_FAILED;
 }
 
 static bool rewound(PbkvmState *s)
@@ -177,7 +169,7 @@ static CPUState *wanted(bool step)
 {
     PbkvmState *s = pbkvm_state();
 
-    if (!s->backup) {
+    if (!s->backup || pb_backup_status(s->backup) != PB_BACKUP_FROZEN) {
         return NULL;
     }
     s->inspect->back = step ? PBKVM_BACK_STEP : PBKVM_BACK_RUN;

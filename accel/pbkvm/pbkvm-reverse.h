@@ -7,7 +7,6 @@
 #ifndef PBKVM_REVERSE_H
 #define PBKVM_REVERSE_H
 
-#include "backup-inspect.h"
 #include "pbkvm-inspect.h"
 
 /* gdb may ask for it from now on, if this is a replay.  Main thread. */
