@@ -260,6 +260,7 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
         error_setg_errno(errp, -ret, "pbkvm: reading the vCPU's state");
         return false;
     }
+    pbkvm_apic_check(s->cpu, state->regs.rip);
     if (s->with_backup && !pbkvm_backup_follow(s, state, &first, errp)) {
         return false;
     }

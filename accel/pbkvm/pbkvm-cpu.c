@@ -4,8 +4,10 @@
  * does not repeat are masked; asking for one by name is refused.
  */
 #include "qemu/osdep.h"
+#include "qemu/error-report.h"
 #include "qapi/error.h"
 #include "cpu.h"
+#include "hw/i386/apic_internal.h"
 #include "accel/accel-cpu-target.h"
 #include "qom/object.h"
 
@@ -151,6 +153,20 @@ static bool pbkvm_cpu_realize(CPUState *cs, Error **errp)
     env->features[FEAT_XSAVE_XSS_LO] = 0;
     env->features[FEAT_XSAVE_XSS_HI] = 0;
     return kvm_target_realize(cs, errp);
+}
+
+#define RESET_RIP 0xfff0
+
+void pbkvm_apic_check(CPUState *cs, uint64_t rip)
+{
+    APICCommonState *apic = APIC_COMMON(X86_CPU(cs)->apic_state);
+
+    if (apic && rip != RESET_RIP && (apic->lvt[APIC_LVT_LINT0] &
+        APIC_LVT_MASKED) && !(apic->spurious_vec & APIC_SV_ENABLE)) {
+        warn_report("pbkvm: the guest does not begin at its reset, but its "
+                    "local APIC does, and lets no interrupt through: a "
+                    "snapshot of a machine without one? Use -cpu ...,-apic");
+    }
 }
 
 static void pbkvm_cpu_init(CPUState *cs)

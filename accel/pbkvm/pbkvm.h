@@ -122,6 +122,12 @@ void pbkvm_tsc_explain(const PbkvmState *s);
 /* What it says where the Primary stands; all zero without one. */
 PbTscStart pbkvm_tsc_here(const PbkvmState *s);
 
+/*
+ * pbkvm-cpu.c: warn of a guest that begins at @rip with a local APIC that
+ * nobody has set up.  vCPU thread.
+ */
+void pbkvm_apic_check(CPUState *cs, uint64_t rip);
+
 /* ---- pbkvm-primary.c, vCPU thread ---- */
 
 /* AccelOps.create_vcpu_thread */
