@@ -82,20 +82,29 @@ int pb_backup_clear_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
     return ret;
 }
 
-unsigned pb_backup_get_breaks(PbBackup *b, PbBreakpoint at[PB_MAX_BREAKS])
+void pb_backup_get_breaks(PbBackup *b, PbBreakpoints *all)
 {
-    unsigned i, n;
+    unsigned i;
 
     pthread_mutex_lock(&b->lock);
-    n = b->breaks;
-    for (i = 0; i < n; i++) {
-        at[i] = (PbBreakpoint) {
-            .kind = b->brk[i].kind, .addr = b->brk[i].addr,
-            .len = b->brk[i].len,
-        };
+    all->n = b->breaks;
+    for (i = 0; i < all->n; i++) {
+        all->at[i].kind = b->brk[i].kind;
+        all->at[i].addr = b->brk[i].addr;
+        all->at[i].len = b->brk[i].len;
     }
     pthread_mutex_unlock(&b->lock);
-    return n;
+}
+
+void pb_backup_set_breaks(PbBackup *b, const PbBreakpoints *all)
+{
+    unsigned i;
+
+    pb_backup_clear_breaks(b);
+    for (i = 0; i < all->n; i++) {
+        pb_backup_set_break(b, all->at[i].kind, all->at[i].addr,
+                            all->at[i].len);
+    }
 }
 
 void pb_backup_clear_breaks(PbBackup *b)

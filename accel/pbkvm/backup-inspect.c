@@ -128,8 +128,8 @@ static PbReplayEnd step_guest(PbBackup *b, bool *done)
     }
 }
 
-/* On the way to a place: whether this is it. */
-static PbReplayEnd look_for_place(PbBackup *b)
+/* On the way to a place: whether this is it; @first: a step begins here. */
+static PbReplayEnd look_for_place(PbBackup *b, bool first)
 {
     const PbPlace *to = b->walk.place;
     PbPlace now;
@@ -141,8 +141,14 @@ static PbReplayEnd look_for_place(PbBackup *b)
     if (pb_place_same(&now, to)) {
         return stop(b, PB_STOP_REACHED);
     }
-    return now.at.branches > to->at.branches || now.event > to->event
-         ? stop(b, PB_STOP_PAST) : PB_REPLAY_DONE;
+    if (now.at.branches > to->at.branches || now.event > to->event) {
+        return stop(b, PB_STOP_PAST);
+    }
+    if (first) {
+        b->stop.before = now;
+        b->stop.stepped = true;
+    }
+    return PB_REPLAY_DONE;
 }
 
 /* One instruction, after whatever takes place before it. */
@@ -150,7 +156,7 @@ static PbReplayEnd step(PbBackup *b, uint8_t *buf)
 {
     /* A run on the way here may have ended in the middle of an access. */
     PbReplayEnd end = pb_backup_settle(b);
-    bool done = false;
+    bool done = false, first = true;
     int ret;
 
     while (end == PB_REPLAY_DONE && !done && !pb_backup_wanted(b)) {
@@ -160,7 +166,8 @@ static PbReplayEnd step(PbBackup *b, uint8_t *buf)
         if (!e) {
             continue;
         }
-        end = b->walk.place ? look_for_place(b) : end;
+        end = b->walk.place ? look_for_place(b, first) : end;
+        first = false;
         if (end != PB_REPLAY_DONE) {
             continue;
         }
@@ -187,28 +194,6 @@ static PbReplayEnd to_branches(PbBackup *b, uint8_t *buf)
 
     while (end == PB_REPLAY_DONE && !pb_backup_wanted(b) &&
            pb_counter_read(b->v.counter) < b->walk.branches) {
-        end = step(b, buf);
-    }
-    return end;
-}
-
-/* On to the wanted place, a branch away or less; each step may be the last. */
-static PbReplayEnd to_place(PbBackup *b, uint8_t *buf)
-{
-    PbReplayEnd end = pb_backup_settle(b);
-    PbPlace now;
-    int ret;
-
-    while (end == PB_REPLAY_DONE && !pb_backup_wanted(b)) {
-        ret = pb_backup_here(b, &now);
-        if (ret < 0) {
-            return pb_backup_fail(b, "reading where the Backup stands", ret);
-        }
-        if (pb_place_same(&now, b->walk.place)) {
-            return stop(b, PB_STOP_REACHED);
-        }
-        b->stop.before = now;
-        b->stop.stepped = true;
         end = step(b, buf);
     }
     return end;
@@ -262,7 +247,8 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
             break;
         }
         if (at_limit(b, e)) {
-            end = b->walk.place ? to_place(b, buf) : stop(b, PB_STOP_REACHED);
+            /* A place is a branch away or less: each step may be the last. */
+            end = b->walk.place ? step(b, buf) : stop(b, PB_STOP_REACHED);
         } else if (e) {
             end = on(b, e, buf);
             if (left && end == PB_REPLAY_DONE && --left == 0) {

@@ -41,16 +41,20 @@ int pb_backup_clear_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
 void pb_backup_clear_breaks(PbBackup *b);
 
 /*
- * Which are set; returns their number.  For another Backup that takes its
- * place.
+ * All of them, for another Backup that takes its place, where they are in the
+ * place of those it has.
  */
-typedef struct PbBreakpoint {
-    PbBreakKind kind;
-    uint64_t addr;
-    unsigned len;
-} PbBreakpoint;
+typedef struct PbBreakpoints {
+    unsigned n;
+    struct {
+        PbBreakKind kind;
+        uint64_t addr;
+        unsigned len;
+    } at[PB_MAX_BREAKS];
+} PbBreakpoints;
 
-unsigned pb_backup_get_breaks(PbBackup *b, PbBreakpoint at[PB_MAX_BREAKS]);
+void pb_backup_get_breaks(PbBackup *b, PbBreakpoints *all);
+void pb_backup_set_breaks(PbBackup *b, const PbBreakpoints *all);
 
 /* A moment in the Backup's life: between two instructions. */
 typedef struct PbPlace {

@@ -123,6 +123,17 @@ static struct kvm_cpuid2 *get_cpuid(PbkvmState *s, Error **errp)
     return c;
 }
 
+PbRing *pbkvm_ring_new(const PbkvmState *s, Error **errp)
+{
+    PbRing *ring = pb_ring_new(s->ring_events);
+
+    if (!ring) {
+        error_setg_errno(errp, errno, "pbkvm: a ring of %" PRIu32 " events",
+                         s->ring_events);
+    }
+    return ring;
+}
+
 bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
 {
     char why[200];
@@ -211,10 +222,8 @@ static bool start_recorder(PbkvmState *s, Error **errp)
     if (s->tsc_wanted && !pbkvm_tsc_start(s, errp)) {
         return false;
     }
-    s->ring = pb_ring_new(s->ring_events);
+    s->ring = pbkvm_ring_new(s, errp);
     if (!s->ring) {
-        error_setg_errno(errp, errno, "pbkvm: a ring of %" PRIu32 " events",
-                         s->ring_events);
         return false;
     }
     if (!pbkvm_spill_start(s, errp)) {

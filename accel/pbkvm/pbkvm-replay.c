@@ -181,17 +181,6 @@ static bool stand_frozen(PbkvmState *s, Error **errp)
     return false;
 }
 
-static PbRing *new_ring(PbkvmState *s, Error **errp)
-{
-    PbRing *ring = pb_ring_new(s->ring_events);
-
-    if (!ring) {
-        error_setg_errno(errp, errno, "pbkvm: a ring of %" PRIu32 " events",
-                         s->ring_events);
-    }
-    return ring;
-}
-
 /* A Backup that stands at the beginning of the file. */
 static bool begin(PbkvmState *s, Error **errp)
 {
@@ -219,19 +208,19 @@ bool pbkvm_replay_start(PbkvmState *s, Error **errp)
     }
     s->exit.notify = process_ends;
     qemu_add_exit_notifier(&s->exit);
-    s->ring = new_ring(s, errp);
+    s->ring = pbkvm_ring_new(s, errp);
     return s->ring && begin(s, errp);
 }
 
 bool pbkvm_replay_rewind(PbkvmState *s, Error **errp)
 {
-    g_autofree PbBreakpoint *brk = g_new(PbBreakpoint, PB_MAX_BREAKS);
-    unsigned i, n = pb_backup_get_breaks(s->backup, brk);
-    PbRing *ring = new_ring(s, errp);
+    g_autofree PbBreakpoints *all = g_new(PbBreakpoints, 1);
+    PbRing *ring = pbkvm_ring_new(s, errp);
 
     if (!ring) {
         return false;
     }
+    pb_backup_get_breaks(s->backup, all);
     pbkvm_backup_drop(s);
     pbkvm_replay_end(s);
     pb_ring_free(s->ring);
@@ -239,9 +228,7 @@ bool pbkvm_replay_rewind(PbkvmState *s, Error **errp)
     if (!begin(s, errp)) {
         return false;
     }
-    for (i = 0; i < n; i++) {
-        pb_backup_set_break(s->backup, brk[i].kind, brk[i].addr, brk[i].len);
-    }
+    pb_backup_set_breaks(s->backup, all);
     return true;
 }
 

@@ -138,8 +138,7 @@ static bool run_back(PbkvmState *s, const PbPlace *from, PbStop *stop)
 
 void pbkvm_reverse(PbkvmState *s, PbkvmBack back, PbStop *stop)
 {
-    g_autofree PbBreakpoint *brk = g_new(PbBreakpoint, PB_MAX_BREAKS);
-    unsigned i, n = pb_backup_get_breaks(s->backup, brk);
+    g_autofree PbBreakpoints *all = g_new(PbBreakpoints, 1);
     PbPlace from;
 
     *stop = (PbStop) { .reason = PB_STOP_NONE };
@@ -152,15 +151,15 @@ void pbkvm_reverse(PbkvmState *s, PbkvmBack back, PbStop *stop)
     if (pb_backup_place(s->backup, &from) < 0) {
         return;
     }
+    pb_backup_get_breaks(s->backup, all);
     if (back == PBKVM_BACK_STEP ? !step_back(s, &from, stop)
                                 : !run_back(s, &from, stop)) {
         warn_report("pbkvm: the Backup did not get all the way back (%s): "
                     "it stands somewhere before",
                     pb_stop_reason_name(stop->reason));
     }
-    pb_backup_clear_breaks(s->backup);
-    for (i = 0; s->backup && i < n; i++) {
-        pb_backup_set_break(s->backup, brk[i].kind, brk[i].addr, brk[i].len);
+    if (s->backup) {
+        pb_backup_set_breaks(s->backup, all);
     }
 }
 

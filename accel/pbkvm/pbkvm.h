@@ -213,6 +213,9 @@ bool pbkvm_start(PbkvmState *s, Error **errp);
 bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
                          const PbBackupStart *at, Error **errp);
 
+/* A ring of the wanted size, the caller's; NULL: no memory. */
+PbRing *pbkvm_ring_new(const PbkvmState *s, Error **errp);
+
 /*
  * Make the Backup of @c, whose cpuid, primary_mem, state, at, now and lag the
  * caller has set, on the ring there is, and start its thread.

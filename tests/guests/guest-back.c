@@ -35,7 +35,6 @@ static bool begin(GuestReplay *p, GuestRun *r, const char *file,
 
 static void end(GuestReplay *p, PbFeed *feed)
 {
-    pb_backup_quit(p->b);
     pb_feed_stop(feed);
     guest_replay_close(p);
 }
@@ -80,11 +79,7 @@ static bool step_along(GuestRun *r, const char *file, uint64_t from, Way *w)
             w->n += ok;
         }
     }
-    if (feed) {
-        end(&p, feed);
-    } else {
-        guest_replay_close(&p);
-    }
+    end(&p, feed);
     return ok;
 }
 
@@ -106,7 +101,7 @@ static void wrong(GuestReplay *p, const Way *w, unsigned i, const PbStop *s,
                (unsigned long long)s->before.event, from, report);
 }
 
-/* A new one goes to place @i of @w, and past it to the end. */
+/* A new one goes to place @i of @w. */
 static bool go_back(GuestRun *r, const char *file, const Way *w, unsigned i)
 {
     GuestReplay p;
@@ -133,11 +128,7 @@ static bool go_back(GuestRun *r, const char *file, const Way *w, unsigned i)
         ok = false;
     }
     r->result->back += ok;
-    if (feed) {
-        end(&p, feed);
-    } else {
-        guest_replay_close(&p);
-    }
+    end(&p, feed);
     return ok;
 }
 

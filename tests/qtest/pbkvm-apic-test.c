@@ -15,7 +15,6 @@
 #define BASE(address) 0x66, 0xbf, LE32(address)
 
 #define IO_APIC  0xfec00000u
-#define IO_WHICH 0u
 #define IO_DATA  0x10u
 #define IO_PIT   0x14u                  /* the low half of pin 2's entry */
 
