@@ -86,7 +86,7 @@ PbRunEnd pb_backup_note_exit(PbBackup *b)
 
 /*
  * An instruction may ask for more than one answer before any register
- * changes.  Who executes it again needs those it has got: backup-save.c.
+ * changes.  Who executes it again needs those it has got: backup-stand.c.
  */
 static void keep_answer(PbBackup *b, const struct kvm_regs *before)
 {

@@ -155,9 +155,13 @@ bool pb_backup_question_is(const PbBackup *b, const PbEvent *e);
 void pb_backup_answer(PbBackup *b, const PbEvent *e, const void *payload);
 
 /*
- * With the vCPU's state of @at put: stand at the exit that was saved, if it
- * was one. backup-save.c
+ * backup-stand.c.  Where: where the frozen Backup stands, for another to stand
+ * there; false with @why.  It finishes the instruction it is in, where the
+ * history has all it needs for that.  Stand: with the vCPU's state of @at put,
+ * at the exit that was told, if it was one.
  */
+bool pb_backup_where(PbBackup *b, PbBackupStart *at, PbState *state, char *why,
+                     size_t len);
 PbReplayEnd pb_backup_stand(PbBackup *b, const PbBackupStart *at);
 
 /* What an exit of a step or a run means; the digest is kept. */
