@@ -85,10 +85,10 @@ static const PbEvent *next(PbBackup *b, PbReplayEnd *end)
     if (*end != PB_REPLAY_DONE) {
         return NULL;
     }
-    e = pb_ring_peek(b->c.ring, 0);
+    e = pb_backup_peek(b, 0);
     if (!e && b->c.fed) {
         pb_ring_wait_events(b->c.ring, 1, PB_BACKUP_NAP_MS);
-        e = pb_ring_peek(b->c.ring, 0);
+        e = pb_backup_peek(b, 0);
     } else if (!e) {
         *end = stop(b, PB_STOP_HISTORY);
     }
@@ -237,7 +237,7 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
     PbReplayEnd end = PB_REPLAY_DONE;
 
     /* A breakpoint where it stands has been seen: off it first. */
-    if (!left && b->breaks && !at_limit(b, pb_ring_peek(b->c.ring, 0))) {
+    if (!left && b->breaks && !at_limit(b, pb_backup_peek(b, 0))) {
         end = step(b, buf);
     }
     while (end == PB_REPLAY_DONE && !pb_backup_wanted(b)) {

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "backup-checkpoint.h"
 #include "backup-inspect.h"
 #include "backup-replay.h"
 
@@ -49,6 +50,17 @@ typedef struct PbIdle {
     bool stuck;               /* for too long: report it */
 } PbIdle;
 
+/* backup-checkpoint.c */
+struct PbCheckpoint {
+    bool valid;               /* else only its unread events are of use */
+    PbBackupStart at;
+    PbState state;
+    PbMem ram;
+    struct kvm_cpuid2 *cpuid;
+    PbEvent *slot;            /* consumed since, payloads among them */
+    size_t used, room;
+};
+
 struct PbBackup {
     PbBackupConfig c;
     PbVcpu v;
@@ -76,6 +88,10 @@ struct PbBackup {
     uint64_t heading;         /* atomic: pb_backup_heading() */
 
     PbIdle idle;
+
+    PbCheckpoint *cp;         /* or NULL; changed under @lock unless running */
+    size_t cp_at;             /* its slots that it has lived through */
+    char cp_why[120];         /* why there is none, or "" */
 
     PbGuestDrs guest_drs;     /* the guest's own, armed beside ours */
 
@@ -200,7 +216,35 @@ PbReplayEnd pb_backup_replay(PbBackup *b, const PbEvent *e,
                              const void *payload);
 
 /*
- * Events from the ring. backup-take.c
+ * What comes next, from a checkpoint or else from the ring, as pb_ring_peek(),
+ * pb_ring_peek_run() and pb_ring_release() have it. backup-checkpoint.c
+ */
+static inline uint32_t pb_backup_left(const PbBackup *b)
+{
+    return b->cp ? b->cp->used - b->cp_at : 0;
+}
+
+static inline const PbEvent *pb_backup_peek(PbBackup *b, uint32_t i)
+{
+    uint32_t left = pb_backup_left(b);
+
+    return i < left ? &b->cp->slot[b->cp_at + i]
+                    : pb_ring_peek(b->c.ring, i - left);
+}
+
+const PbEvent *pb_backup_peek_run(PbBackup *b, uint32_t i, uint32_t *run);
+void pb_backup_release(PbBackup *b, uint32_t n);
+
+/*
+ * The Backup's thread: begin a checkpoint here, unless there is one; and keep
+ * none any more, but for what is to be read of it.
+ */
+void pb_backup_keep_here(PbBackup *b);
+void pb_backup_keep_no_more(PbBackup *b);
+void pb_checkpoint_free(PbCheckpoint *cp);
+
+/*
+ * Events, lived through. backup-take.c
  *
  * Refill: move what was spilled into the ring, so that it holds what comes
  * next; PB_REPLAY_DONE, or it cannot be read, reported.  Live: through the

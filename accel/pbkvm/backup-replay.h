@@ -19,6 +19,7 @@
 #include "ring/pb-ring.h"
 
 typedef struct PbBackup PbBackup;
+typedef struct PbCheckpoint PbCheckpoint;     /* backup-checkpoint.h */
 
 typedef enum PbBackupStatus {
     PB_BACKUP_RUNNING,    /* follows the Primary, or waits for the lag */
@@ -65,6 +66,10 @@ typedef struct PbBackupConfig {
     const PbState *state;             /* where the history starts */
     const PbBackupStart *at;          /* or where it goes on; else NULL.
                                          Used during _new() */
+    const PbMem *ram;                 /* copied instead, or NULL */
+    PbCheckpoint *checkpoint;         /* that it begins at, or NULL: the
+                                         Backup's from _new() on */
+    bool keeps;                       /* walks: pb_backup_keep() */
     PbRing *ring;
     PbSpill *spill;                   /* the ring's, or NULL */
     PbCounterKind counter;

@@ -15,7 +15,7 @@ typedef struct Save {
     const PbSaveOptions *o;
     PbEvidenceWriter *w;
     PbEvidenceWritten *written;
-    uint32_t slots;           /* in the ring, */
+    uint32_t slots;           /* that were taken back, and in the ring, */
     PbSpillMark spilled;      /* and after those */
     bool ok;
     char *why;
@@ -43,17 +43,17 @@ static bool fill_info(PbBackup *b, Save *s, PbEvidenceInfo *info)
     return true;
 }
 
-/* What of the ring comes next, and its payload. */
-typedef struct RingAt {
-    PbRing *ring;
+/* What comes next, and its payload. */
+typedef struct Ahead {
+    PbBackup *b;
     uint32_t at;
-} RingAt;
+} Ahead;
 
-static const PbEvent *ring_slot(void *opaque, uint32_t i)
+static const PbEvent *slot_ahead(void *opaque, uint32_t i)
 {
-    RingAt *a = opaque;
+    Ahead *a = opaque;
 
-    return pb_ring_peek(a->ring, a->at + i);
+    return pb_backup_peek(a->b, a->at + i);
 }
 
 static const PbEvent *spilled_slot(void *opaque, uint32_t i)
@@ -70,14 +70,14 @@ static bool write_spilled(void *opaque, const PbEvent *e, uint32_t n)
 
 static void write_history(PbBackup *b, Save *s)
 {
-    RingAt a = { .ring = b->c.ring };
+    Ahead a = { .b = b };
     bool ok = true;
     int ret;
 
     while (ok && a.at < s->slots) {
-        PbEvent e = *pb_ring_peek(a.ring, a.at);
+        PbEvent e = *slot_ahead(&a, 0);
 
-        ok = pb_evidence_write_event(s->w, &e, ring_slot, &a);
+        ok = pb_evidence_write_event(s->w, &e, slot_ahead, &a);
         a.at += 1 + pb_event_extra_slots(&e);
     }
     if (ok && b->c.spill) {
@@ -99,7 +99,7 @@ static bool note_history(PbBackup *b, Save *s)
         return false;
     }
     /* Whole events: they are published whole. */
-    s->slots = pb_ring_used(b->c.ring);
+    s->slots = pb_backup_left(b) + pb_ring_used(b->c.ring);
     return true;
 }
 

@@ -201,7 +201,7 @@ static int wait_for_verifier(PbBackup *b)
         }
         if (pb_backup_wanted(b)) {
             ret = -EAGAIN;
-        } else if (b->walking || pb_ring_peek(b->c.ring, 1)) {
+        } else if (b->walking || pb_backup_peek(b, 1)) {
             ret = -ENOENT;
         } else {
             pb_backup_nap(b, PB_BACKUP_NAP_MS * 1000000ull);

@@ -90,7 +90,7 @@ static const void *gather(PbBackup *b, const PbEvent *e,
         const PbEvent *from;
 
         run = slots - i;
-        from = pb_ring_peek_run(b->c.ring, i + 1, &run);
+        from = pb_backup_peek_run(b, i + 1, &run);
         if (!from) {
             return NULL;
         }
@@ -124,7 +124,7 @@ void pb_backup_head_for(PbBackup *b, uint64_t time_ns)
  */
 static const PbEvent *next_event(PbBackup *b, uint8_t *buf)
 {
-    const PbEvent *e = pb_ring_peek(b->c.ring, 0);
+    const PbEvent *e = pb_backup_peek(b, 0);
     uint64_t left;
 
     if (!e) {
@@ -175,7 +175,7 @@ static void consume(PbBackup *b, const PbEvent *e)
         pb_tsc_event(b->v.tsc, e->time_ns);
     }
     publish_stats(b, e);
-    pb_ring_release(b->c.ring, 1 + pb_event_extra_slots(e));
+    pb_backup_release(b, 1 + pb_event_extra_slots(e));
 }
 
 /*
@@ -185,7 +185,7 @@ static void consume(PbBackup *b, const PbEvent *e)
 static bool is_moot(PbBackup *b, const PbEvent *e, uint8_t *buf)
 {
     const PbEvent *after = e->kind == PB_EVENT_MARK
-                           ? pb_ring_peek(b->c.ring, 1) : NULL;
+                           ? pb_backup_peek(b, 1) : NULL;
 
     return after && lag_left(b, after) == 0 && !check(b, e, buf);
 }

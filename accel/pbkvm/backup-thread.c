@@ -10,18 +10,6 @@
 #include "backup-internal.h"
 #include "pb-vm.h"
 
-static int keep_cpuid(PbBackup *b, const struct kvm_cpuid2 *cpuid)
-{
-    size_t len = sizeof(*cpuid) + cpuid->nent * sizeof(cpuid->entries[0]);
-
-    b->cpuid = malloc(len);
-    if (!b->cpuid) {
-        return -ENOMEM;
-    }
-    memcpy(b->cpuid, cpuid, len);
-    return 0;
-}
-
 PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
 {
     PbBackup *b = calloc(1, sizeof(*b));
@@ -56,10 +44,10 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->v.role = PB_BACKUP;
     b->v.mem = &b->mem;
     b->v.vm_fd = b->v.fd = -1;
-    ret = keep_cpuid(b, c->cpuid);
-    if (ret == 0) {
-        ret = pb_mem_twin(&b->mem, c->primary_mem);
-    }
+    b->cp = c->checkpoint;
+    b->cpuid = pb_vm_copy_cpuid(c->cpuid);
+    ret = b->cpuid ? pb_mem_twin(&b->mem, c->ram ? c->ram : c->primary_mem)
+                   : -ENOMEM;
     if (ret < 0) {
         what = "memory for its RAM";
     } else {
@@ -79,6 +67,7 @@ void pb_backup_free(PbBackup *b)
     if (b) {
         pb_vm_destroy(&b->v);
         pb_mem_destroy(&b->mem);
+        pb_checkpoint_free(b->cp);
         free(b->cpuid);
         pthread_cond_destroy(&b->changed);
         pthread_mutex_destroy(&b->lock);
@@ -112,6 +101,9 @@ static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
     int ret;
 
     pthread_mutex_unlock(&b->lock);
+    if (b->c.keeps) {
+        pb_backup_keep_here(b);
+    }
     end = pb_backup_go(b, buf);
     if (end != PB_REPLAY_FAILED) {
         end = pb_backup_settle(b);
@@ -162,6 +154,7 @@ static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
     }
     b->work = NULL;           /* whoever waits for it is told: not done */
     if (end != PB_REPLAY_FAILED) {
+        pb_backup_keep_no_more(b);
         b->status = PB_BACKUP_RUNNING;
     }
     pthread_cond_broadcast(&b->changed);

@@ -69,6 +69,25 @@ static bool touched(Touched *t, uint64_t at)
     return t->fd < 0 || (t->entry[page & 511] & PAGEMAP_PRESENT_OR_SWAPPED);
 }
 
+uint64_t pb_mem_touched(const PbMem *m)
+{
+    uint64_t bytes = 0;
+    unsigned i;
+
+    for (i = 0; i < m->blocks; i++) {
+        const PbBlock *b = &m->block[i];
+        uint64_t at;
+        Touched t;
+
+        touched_open(&t, b);
+        for (at = 0; at < b->size; at += PAGE_SIZE) {
+            bytes += touched(&t, at) ? PAGE_SIZE : 0;
+        }
+        touched_close(&t);
+    }
+    return bytes;
+}
+
 static void copy_block(uint8_t *to, const PbBlock *from)
 {
     uint64_t at, size = from->size;

@@ -110,6 +110,9 @@ static inline void *pb_mem_at(const PbMem *m, uint64_t gpa, uint64_t len)
 int pb_mem_twin(PbMem *twin, const PbMem *m);
 void pb_mem_destroy(PbMem *m);
 
+/* Bytes of the pages that may hold anything: about what a twin takes. */
+uint64_t pb_mem_touched(const PbMem *m);
+
 /*
  * Tell @page of every page of @m (4096 bytes; blocks are whole pages)
  * that is not all zero, in order.  False when @page returned false, which

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-vm.c: a KVM VM with one vCPU that hides nothing from user space. */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -146,6 +148,17 @@ static int create_slots(PbVcpu *v, const char **what)
         }
     }
     return 0;
+}
+
+struct kvm_cpuid2 *pb_vm_copy_cpuid(const struct kvm_cpuid2 *cpuid)
+{
+    size_t len = sizeof(*cpuid) + cpuid->nent * sizeof(cpuid->entries[0]);
+    struct kvm_cpuid2 *copy = malloc(len);
+
+    if (copy) {
+        memcpy(copy, cpuid, len);
+    }
+    return copy;
 }
 
 static int create_vcpu(PbVcpu *v, int kvm_fd, const struct kvm_cpuid2 *cpuid,

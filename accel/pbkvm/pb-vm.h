@@ -35,4 +35,7 @@ int pb_vm_create(PbVcpu *v, int kvm_fd, const struct kvm_cpuid2 *cpuid,
                  const char **what);
 void pb_vm_destroy(PbVcpu *v);
 
+/* A copy for free(), or NULL. */
+struct kvm_cpuid2 *pb_vm_copy_cpuid(const struct kvm_cpuid2 *cpuid);
+
 #endif /* PB_VM_H */

@@ -25,6 +25,8 @@
 
 #define CPUID_ENTRIES 256
 
+#define ERROR_LEN 640
+
 static void tick(void *opaque)
 {
     static unsigned ticks;
@@ -134,6 +136,19 @@ PbRing *pbkvm_ring_new(const PbkvmState *s, Error **errp)
     return ring;
 }
 
+static bool stands_frozen(PbkvmState *s, Error **errp)
+{
+    g_autofree char *line = g_malloc0(ERROR_LEN);
+
+    if (pb_backup_await_start(s->backup)) {
+        return true;
+    }
+    pb_divergence_print(pb_backup_divergence(s->backup), line, ERROR_LEN);
+    error_setg(errp, "pbkvm: the Backup cannot stand where it was "
+               "left: %s", line);
+    return false;
+}
+
 bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
 {
     char why[200];
@@ -159,7 +174,7 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
     pbkvm_inspect_meet(s);
     qemu_thread_create(&s->backup_thread, "Backup/pbkvm", backup_thread,
                        s->backup, QEMU_THREAD_JOINABLE);
-    return true;
+    return !c->frozen || stands_frozen(s, errp);
 }
 
 void pbkvm_backup_drop(PbkvmState *s)
@@ -185,21 +200,27 @@ static uint64_t time_recorded(void *opaque)
     return now > last ? now : last;
 }
 
-bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
-                         const PbBackupStart *at, Error **errp)
+PbBackupConfig pbkvm_backup_config(const PbkvmState *s)
 {
-    g_autofree struct kvm_cpuid2 *cpuid = get_cpuid(s, errp);
-    PbBackupConfig c = {
-        .cpuid = cpuid,
+    return (PbBackupConfig) {
         .primary_mem = &s->mem,
-        .state = state,
-        .at = at,
+        .keeps = true,
         .lag = pbkvm_lag_wanted(s),
         .lag_min_ns = s->lag.min_ms * (uint64_t)SCALE_MS,
         .now = time_recorded,
         .primary = pbkvm_lag_primary,
     };
+}
 
+bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
+                         const PbBackupStart *at, Error **errp)
+{
+    g_autofree struct kvm_cpuid2 *cpuid = get_cpuid(s, errp);
+    PbBackupConfig c = pbkvm_backup_config(s);
+
+    c.cpuid = cpuid;
+    c.state = state;
+    c.at = at;
     return cpuid && pbkvm_backup_start(s, &c, errp);
 }
 

@@ -37,11 +37,10 @@ bool pbkvm_replay_open(PbkvmState *s, MachineState *ms, Error **errp);
 bool pbkvm_replay_start(PbkvmState *s, Error **errp);
 
 /*
- * The Backup, which does not run, is taken back to the beginning of the file,
- * with the breakpoints it has.  False with no Backup left, or with the one
- * there is unharmed.
+ * Another Backup, at the beginning of the file, takes the place of the one
+ * there is: pbkvm_rewind().
  */
-bool pbkvm_replay_rewind(PbkvmState *s, Error **errp);
+bool pbkvm_replay_again(PbkvmState *s, Error **errp);
 
 /* The process ends, or the Backup is rewound; it has ended. */
 void pbkvm_replay_end(PbkvmState *s);

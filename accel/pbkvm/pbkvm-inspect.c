@@ -27,6 +27,7 @@
 #include "system/memory_mapping.h"
 #include "system/runstate.h"
 
+#include "backup-checkpoint.h"
 #include "backup-inspect.h"
 #include "pb-vm.h"
 #include "pbkvm.h"
@@ -84,7 +85,11 @@ static const MemoryRegionOps memory_ops = {
 
 void pbkvm_detach(PbkvmState *s, const char *what)
 {
+    char why[160];
+
     if (!pb_backup_detached(s->backup)) {
+        /* If not, it has no way back, which is told when it is wanted. */
+        pb_backup_keep(s->backup, why, sizeof(why));
         pb_backup_detach(s->backup);
         warn_report("pbkvm: a debugger has changed %s: from here on the "
                     "Backup's life is not the recorded one", what);
@@ -370,5 +375,5 @@ void pbkvm_inspect_init(PbkvmState *s)
     cpu_list_add(cpu);
     qemu_init_vcpu(cpu);
     pbkvm_dump_init(s);
-    pbkvm_reverse_init(s);
+    pbkvm_reverse_init();
 }

@@ -10,6 +10,7 @@
 
 #include "backup-inspect.h"
 #include "pbkvm.h"
+#include "pbkvm-reverse.h"
 
 #define VERIFY_TIMEOUT_MS 120000
 
@@ -142,6 +143,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     PbBackupStats b = { .events = 0 };
     PbRecordStats r = { .events = 0 };
     uint64_t now = pbkvm_now(NULL);
+    PbBackupStart at = { .seq = 0 };
     PbkvmInfo *q;
 
     if (!s) {
@@ -188,6 +190,8 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->spill = pbkvm_spill_info(s);
     q->slices = pbkvm_slices_info(s, &b);
     q->detached = s->backup && pb_backup_detached(s->backup);
+    q->has_back_to = s->backup && pbkvm_way_back(s, &at, NULL);
+    q->back_to = at.seq;
     q->has_panic = s->panic.seen;
     q->panic = s->panic.source;
     q->restarts = s->recovery.restarts;

@@ -167,20 +167,6 @@ static void process_ends(Notifier *n, void *unused)
     pbkvm_shutdown(container_of(n, PbkvmState, exit));
 }
 
-static bool stand_frozen(PbkvmState *s, Error **errp)
-{
-    const PbDivergence *d = pb_backup_divergence(s->backup);
-    g_autofree char *line = g_malloc0(ERROR_LEN);
-
-    if (pb_backup_await_start(s->backup)) {
-        return true;
-    }
-    pb_divergence_print(d, line, ERROR_LEN);
-    error_setg(errp, "pbkvm: %s: the Backup cannot stand where it was saved: "
-               "%s", s->replay.file, line);
-    return false;
-}
-
 /* A Backup that stands at the beginning of the file. */
 static bool begin(PbkvmState *s, Error **errp)
 {
@@ -188,7 +174,8 @@ static bool begin(PbkvmState *s, Error **errp)
     PbBackupConfig c = { .now = end_of_time, .frozen = true, .fed = true };
 
     pb_evidence_config(p->evidence, &c);
-    if (!pbkvm_backup_start(s, &c, errp) || !stand_frozen(s, errp)) {
+    if (!pbkvm_backup_start(s, &c, errp)) {
+        error_prepend(errp, "%s: ", p->file);
         return false;
     }
     p->feed = pb_evidence_feed(p->evidence, s->ring);
@@ -212,24 +199,18 @@ bool pbkvm_replay_start(PbkvmState *s, Error **errp)
     return s->ring && begin(s, errp);
 }
 
-bool pbkvm_replay_rewind(PbkvmState *s, Error **errp)
+bool pbkvm_replay_again(PbkvmState *s, Error **errp)
 {
-    g_autofree PbBreakpoints *all = g_new(PbBreakpoints, 1);
     PbRing *ring = pbkvm_ring_new(s, errp);
 
     if (!ring) {
         return false;
     }
-    pb_backup_get_breaks(s->backup, all);
     pbkvm_backup_drop(s);
     pbkvm_replay_end(s);
     pb_ring_free(s->ring);
     s->ring = ring;
-    if (!begin(s, errp)) {
-        return false;
-    }
-    pb_backup_set_breaks(s->backup, all);
-    return true;
+    return begin(s, errp);
 }
 
 void pbkvm_replay_end(PbkvmState *s)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-reverse.c: gdb's reverse-stepi and reverse-continue, in a replay.
+ * pbkvm-reverse.c: gdb's reverse-stepi and reverse-continue.
  *
- * A Backup knows no way back.  A new one begins at the beginning of the file,
- * and walks to where the last one stood: what it meets on the way, or comes
- * from with its last step, is where a third one walks to.
+ * A Backup knows no way back.  A new one begins where the way back begins, and
+ * walks to where the last one stood: what it meets on the way, or comes from
+ * with its last step, is where a third one walks to.
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
@@ -28,7 +28,7 @@ static bool rewound(PbkvmState *s)
 {
     Error *err = NULL;
 
-    if (!pbkvm_replay_rewind(s, &err)) {
+    if (!pbkvm_rewind(s, &err)) {
         error_report_err(err);
         return false;
     }
@@ -139,6 +139,8 @@ static bool run_back(PbkvmState *s, const PbPlace *from, PbStop *stop)
 void pbkvm_reverse(PbkvmState *s, PbkvmBack back, PbStop *stop)
 {
     g_autofree PbBreakpoints *all = g_new(PbBreakpoints, 1);
+    PbBackupStart begins;
+    Error *err = NULL;
     PbPlace from;
 
     *stop = (PbStop) { .reason = PB_STOP_NONE };
@@ -146,6 +148,11 @@ void pbkvm_reverse(PbkvmState *s, PbkvmBack back, PbStop *stop)
         warn_report("pbkvm: a debugger has changed the Backup, which has no "
                     "way back on record; pbkvm-run-to an event in its past "
                     "begins anew");
+        return;
+    }
+    if (!pbkvm_way_back(s, &begins, &err)) {
+        warn_reportf_err(err, "pbkvm: ");
+        *stop = (PbStop) { .reason = PB_STOP_HISTORY };
         return;
     }
     if (pb_backup_place(s->backup, &from) < 0) {
@@ -164,20 +171,19 @@ void pbkvm_reverse(PbkvmState *s, PbkvmBack back, PbStop *stop)
 }
 
 /* gdb, in the main thread: what the Backup's CPU does when it is resumed. */
-static CPUState *wanted(bool step)
+static bool wanted(CPUState *cpu, bool step)
 {
     PbkvmState *s = pbkvm_state();
 
-    if (!s->backup || pb_backup_status(s->backup) != PB_BACKUP_FROZEN) {
-        return NULL;
+    if (cpu != s->backup_cpu || !s->backup ||
+        pb_backup_status(s->backup) != PB_BACKUP_FROZEN) {
+        return false;
     }
     s->inspect->back = step ? PBKVM_BACK_STEP : PBKVM_BACK_RUN;
-    return s->backup_cpu;
+    return true;
 }
 
-void pbkvm_reverse_init(PbkvmState *s)
+void pbkvm_reverse_init(void)
 {
-    if (s->replay.file) {
-        gdb_reverse_hook = wanted;
-    }
+    gdb_reverse_hook = wanted;
 }

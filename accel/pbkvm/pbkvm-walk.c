@@ -10,6 +10,7 @@
 
 #include "backup-inspect.h"
 #include "pbkvm.h"
+#include "pbkvm-reverse.h"
 
 void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *q)
 {
@@ -118,33 +119,23 @@ typedef struct Along {
     uint64_t first;           /* at the beginning of the file */
 } Along;
 
-/*
- * To a place in its past only a new Backup gets, from the beginning of a file.
- * False: there is none, or it begins later.
- */
+/* To a place in its past only a new Backup gets.  False: not that far. */
 static bool go_back(PbkvmState *s, const Along *a, Error **errp)
 {
-    if (a->to > a->now) {
-        return true;
-    }
-    if (!s->replay.file) {
-        error_setg(errp, "pbkvm-run-to: %s %" PRIu64 " lies in the Backup's "
-                   "past: it stands at %" PRIu64 " and cannot go back; "
-                   "saved as evidence and replayed it can", a->what, a->to,
-                   a->now);
-        return false;
+    if (a->to > a->now ||
+        pb_backup_status(s->backup) == PB_BACKUP_RUNNING || s->walker) {
+        return true;          /* the walk refuses one that is not frozen */
     }
     if (a->to < a->first || !a->to) {
-        error_setg(errp, "pbkvm-run-to: %s %" PRIu64 " lies before the "
-                   "history in %s, which begins at %" PRIu64, a->what, a->to,
-                   s->replay.file, a->first);
+        error_setg(errp, "pbkvm-run-to: %s %" PRIu64 " lies in the Backup's "
+                   "past, before %s%s: expected %" PRIu64 " or more", a->what,
+                   a->to, s->replay.file ? "the beginning of "
+                          : "where it was frozen",
+                   s->replay.file ?: "", a->first);
         return false;
     }
-    if (pb_backup_status(s->backup) == PB_BACKUP_RUNNING || s->walker) {
-        return true;          /* which the walk refuses */
-    }
     pbkvm_inspect_flush(s);
-    return pbkvm_replay_rewind(s, errp);
+    return pbkvm_rewind(s, errp);
 }
 
 PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
@@ -174,10 +165,11 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
         error_setg(errp, "pbkvm-run-to: no panic was detected");
         return NULL;
     }
-    if (s->replay.evidence) {
-        at = s->replay.evidence->info.at;
-    }
     pb_backup_stats(s->backup, &b);
+    if (!pbkvm_way_back(s, &at, NULL)) {
+        at = (PbBackupStart) { .seq = b.events, .branches = b.branches,
+                               .time_ns = b.time_ns };
+    }
     if (has_event) {
         ok = go_back(s, &(Along) { "event", event, b.events, at.seq }, errp);
     } else if (has_branches) {

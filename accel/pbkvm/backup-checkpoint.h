@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * backup-checkpoint.h: a moment in the Backup's life, and all that it has
+ * lived through since: another Backup can begin there, and live it again.
+ *
+ * No QEMU.  It holds a copy of the Backup's RAM, and 64 bytes for each event
+ * and each 64 bytes of payload.  A checkpoint belongs to the Backup that keeps
+ * it, which forgets it once it follows the Primary again.
+ */
+#ifndef BACKUP_CHECKPOINT_H
+#define BACKUP_CHECKPOINT_H
+
+#include "backup-replay.h"
+
+/*
+ * Any thread; the Backup frozen.  Keep what it lives through from here on, if
+ * it does not since an earlier moment.  Before each walk it does so by itself,
+ * with PbBackupConfig.keeps.  False with @why: it was changed by a debugger,
+ * stands where nobody else can, or there is no memory for another copy.
+ */
+bool pb_backup_keep(PbBackup *b, char *why, size_t len);
+
+/*
+ * Any thread: where what the frozen Backup keeps begins.  False: it is not
+ * frozen, or keeps nothing; @why then says why not, or is "": nobody has walked
+ * it.  Of one that has diverged, the ring does not go on where it stands.
+ */
+bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len);
+
+/*
+ * Any thread.  Have @c begin there: the checkpoint leaves @b, which then ends,
+ * for the one that pb_backup_new() makes next of @c.  False as above.
+ */
+bool pb_backup_config_again(PbBackup *b, PbBackupConfig *c);
+
+#endif /* BACKUP_CHECKPOINT_H */

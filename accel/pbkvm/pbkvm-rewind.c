@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-rewind.c: a Backup begins where another one once stood, and takes its
+ * place: at the beginning of an evidence file, or where the live one was
+ * frozen and then walked.
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "system/dump.h"
+
+#include "backup-checkpoint.h"
+#include "pbkvm.h"
+#include "pbkvm-reverse.h"
+
+bool pbkvm_way_back(PbkvmState *s, PbBackupStart *at, Error **errp)
+{
+    char why[160] = "";
+
+    if (s->replay.file) {
+        *at = s->replay.evidence->info.at;
+        return true;
+    }
+    if (pb_backup_kept(s->backup, at, why, sizeof(why))) {
+        return true;
+    }
+    error_setg(errp, "the Backup has no way back from here: %s",
+               why[0] ? why : "it has not moved since it was frozen");
+    return false;
+}
+
+/* The ring has what comes after what the Backup there is has kept. */
+static bool begin_again(PbkvmState *s, Error **errp)
+{
+    PbBackupConfig c = pbkvm_backup_config(s);
+    PbBackupStart at;
+
+    c.frozen = true;
+    if (!pbkvm_way_back(s, &at, errp) ||
+        !pb_backup_config_again(s->backup, &c)) {
+        return false;
+    }
+    pbkvm_make_rest(s);
+    pbkvm_backup_drop(s);
+    return pbkvm_backup_start(s, &c, errp);
+}
+
+bool pbkvm_rewind(PbkvmState *s, Error **errp)
+{
+    g_autofree PbBreakpoints *all = g_new(PbBreakpoints, 1);
+
+    if (qemu_system_dump_in_progress()) {
+        error_setg(errp, "the Backup is being dumped: expected that to end "
+                   "first");
+        return false;
+    }
+    pb_backup_get_breaks(s->backup, all);
+    if (!(s->replay.file ? pbkvm_replay_again(s, errp)
+                         : begin_again(s, errp))) {
+        return false;
+    }
+    pb_backup_set_breaks(s->backup, all);
+    return true;
+}
