@@ -17,6 +17,9 @@
 /* First room for events, in slots. */
 #define ROOM 1024u
 
+/* Longer, only a moment near a place that nobody comes back to is not kept. */
+#define NEAR_SLOTS (1u << 20)
+
 /* Of the memory that is free, what a copy of the RAM may not take. */
 #define SPARE (64ull << 20)
 
@@ -57,8 +60,13 @@ static void forget(PbBackup *b)
     b->cp_at = 0;
 }
 
-/* The ring's first @n slots. */
-static void append(PbBackup *b, uint32_t n)
+static bool keeps(const PbBackup *b)
+{
+    return b->cp && (b->cp->first.valid || b->cp->near.valid);
+}
+
+/* What the ring's first @n slots hold. */
+static bool append(PbBackup *b, uint32_t n)
 {
     PbCheckpoint *cp = b->cp;
     uint32_t i, run;
@@ -66,8 +74,7 @@ static void append(PbBackup *b, uint32_t n)
     if (!make_room(cp, cp->used + n)) {
         snprintf(b->cp_why, sizeof(b->cp_why), "no memory for %zu events",
                  cp->used + n);
-        forget(b);
-        return;
+        return false;
     }
     for (i = 0; i < n; i += run) {
         run = n - i;
@@ -76,19 +83,20 @@ static void append(PbBackup *b, uint32_t n)
     }
     cp->used += n;
     b->cp_at = cp->used;
+    return cp->first.valid || cp->used < NEAR_SLOTS;
 }
 
 void pb_backup_release(PbBackup *b, uint32_t n)
 {
+    bool keep = true;
+
     if (pb_backup_left(b)) {
         b->cp_at += n;
     } else {
-        if (b->cp && b->cp->valid) {
-            append(b, n);
-        }
+        keep = !keeps(b) || append(b, n);
         pb_ring_release(b->c.ring, n);
     }
-    if (b->cp && !b->cp->valid && !pb_backup_left(b)) {
+    if (!keep || (!keeps(b) && !pb_backup_left(b))) {
         forget(b);
     }
 }
@@ -98,7 +106,8 @@ void pb_backup_release(PbBackup *b, uint32_t n)
 void pb_checkpoint_free(PbCheckpoint *cp)
 {
     if (cp) {
-        pb_mem_destroy(&cp->ram);
+        pb_mem_destroy(&cp->first.ram);
+        pb_mem_destroy(&cp->near.ram);
         free(cp->cpuid);
         free(cp->slot);
         free(cp);
@@ -123,78 +132,114 @@ static uint64_t available(void)
     return kib << 10;
 }
 
-static bool copy_ram(PbBackup *b, PbCheckpoint *cp)
+static bool copy_ram(PbBackup *b, PbMem *ram, char *why, size_t len)
 {
     uint64_t has = available(), needs = pb_mem_touched(&b->mem) + SPARE;
     int ret;
 
     if (needs > has) {
-        snprintf(b->cp_why, sizeof(b->cp_why), "a copy of its RAM needs %"
-                 PRIu64 " MiB, %" PRIu64 " MiB are available", needs >> 20,
-                 has >> 20);
+        snprintf(why, len, "a copy of its RAM needs %" PRIu64 " MiB, %" PRIu64
+                 " MiB are available", needs >> 20, has >> 20);
         return false;
     }
-    ret = pb_mem_twin(&cp->ram, &b->mem);
+    ret = pb_mem_twin(ram, &b->mem);
     if (ret < 0) {
-        snprintf(b->cp_why, sizeof(b->cp_why), "a copy of its RAM: %s",
-                 strerror(-ret));
+        snprintf(why, len, "a copy of its RAM: %s", strerror(-ret));
     }
     return ret == 0;
 }
 
-/* What was left to be read from an earlier one stays so. */
+static void drop(PbMoment *m)
+{
+    if (m->valid) {
+        m->valid = false;
+        pb_mem_destroy(&m->ram);
+    }
+}
+
+static void note(PbBackup *b, PbMoment *m, char *why, size_t len)
+{
+    drop(m);
+    m->noted = b->noted;
+    m->slot = b->cp_at;
+    m->valid = pb_backup_where(b, &m->at, &m->state, why, len) &&
+               copy_ram(b, &m->ram, why, len);
+}
+
+/* What is to be read of an earlier one stays so.  NULL: no memory. */
 static PbCheckpoint *begin(PbBackup *b)
 {
     PbCheckpoint *cp = b->cp ? b->cp : calloc(1, sizeof(*cp));
 
+    b->cp = cp;
     if (cp && cp->used) {
+        drop(&cp->near);
         cp->used -= b->cp_at;
         memmove(cp->slot, cp->slot + b->cp_at, cp->used * sizeof(PbEvent));
         b->cp_at = 0;
     }
-    b->cp = cp;
-    return cp;
+    if (cp && !cp->cpuid) {
+        cp->cpuid = pb_vm_copy_cpuid(b->cpuid);
+    }
+    return cp && cp->cpuid ? cp : NULL;
+}
+
+static void keep_from_here(PbBackup *b, bool first, char *why, size_t len)
+{
+    PbCheckpoint *cp = b->cp;
+
+    if (!cp || !cp->first.valid) {
+        cp = begin(b);
+    }
+    if (cp) {
+        note(b, first ? &cp->first : &cp->near, why, len);
+    } else {
+        snprintf(why, len, "no memory");
+    }
+    if (!keeps(b) && !pb_backup_left(b)) {
+        forget(b);
+    }
 }
 
 void pb_backup_keep_here(PbBackup *b)
 {
-    PbCheckpoint *cp = b->cp;
+    if (!b->detached && !(b->cp && b->cp->first.valid)) {
+        b->cp_why[0] = '\0';
+        keep_from_here(b, true, b->cp_why, sizeof(b->cp_why));
+    }
+}
 
-    if (b->detached || (cp && cp->valid)) {
-        return;
-    }
-    b->cp_why[0] = '\0';
-    cp = begin(b);
-    if (!cp || (!cp->cpuid && !(cp->cpuid = pb_vm_copy_cpuid(b->cpuid)))) {
-        snprintf(b->cp_why, sizeof(b->cp_why), "no memory");
-    } else {
-        cp->valid = pb_backup_where(b, &cp->at, &cp->state, b->cp_why,
-                                    sizeof(b->cp_why)) && copy_ram(b, cp);
-    }
-    if (cp && !cp->valid && !cp->used) {
-        forget(b);
+static bool is_since(const PbMoment *m, uint64_t event)
+{
+    return m->valid && m->at.seq >= event;
+}
+
+void pb_backup_keep_near(PbBackup *b)
+{
+    uint64_t to = b->walk.place->event;
+    uint64_t from = to > b->walk.keep ? to - b->walk.keep : 0;
+    char why[sizeof(b->cp_why)];      /* if not, it takes longer */
+
+    if (!b->detached && b->seq >= from && b->seq < to &&
+        !(b->cp && (is_since(&b->cp->near, from) ||
+                    is_since(&b->cp->first, from)))) {
+        keep_from_here(b, false, why, sizeof(why));
     }
 }
 
 void pb_backup_keep_no_more(PbBackup *b)
 {
-    if (b->cp && b->cp->valid) {
-        b->cp->valid = false;
-        pb_mem_destroy(&b->cp->ram);
-    }
     b->cp_why[0] = '\0';
+    if (b->cp) {
+        drop(&b->cp->first);
+        drop(&b->cp->near);
+    }
     if (b->cp && !pb_backup_left(b)) {
         forget(b);
     }
 }
 
 /* ---- any thread ---- */
-
-/* Called locked. */
-static bool keeps(const PbBackup *b)
-{
-    return b->status == PB_BACKUP_FROZEN && b->cp && b->cp->valid;
-}
 
 static void keep(PbBackup *b, void *opaque)
 {
@@ -214,9 +259,9 @@ bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len)
     bool ok;
 
     pthread_mutex_lock(&b->lock);
-    ok = keeps(b);
+    ok = b->status == PB_BACKUP_FROZEN && b->cp && b->cp->first.valid;
     if (ok) {
-        *at = b->cp->at;
+        *at = b->cp->first.at;
     } else {
         snprintf(why, len, "%s", b->status == PB_BACKUP_FROZEN
                                  ? b->cp_why : "it is not frozen");
@@ -225,21 +270,44 @@ bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len)
     return ok;
 }
 
-bool pb_backup_config_again(PbBackup *b, PbBackupConfig *c)
+void pb_backup_adopt(PbBackup *b, const PbBackupConfig *c)
 {
-    PbCheckpoint *cp = NULL;
+    const PbMoment *m;
+
+    b->cp = c->checkpoint;
+    if (b->cp) {
+        m = c->at == &b->cp->near.at ? &b->cp->near : &b->cp->first;
+        b->cp_at = m->slot;
+        b->noted = m->noted;
+    }
+}
+
+/* Called locked. */
+static PbMoment *moment_before(PbBackup *b, const PbPlace *to)
+{
+    PbCheckpoint *cp = b->status == PB_BACKUP_FROZEN ? b->cp : NULL;
+
+    if (cp && to && cp->near.valid && cp->near.at.seq < to->event) {
+        return &cp->near;
+    }
+    return cp && cp->first.valid ? &cp->first : NULL;
+}
+
+bool pb_backup_config_again(PbBackup *b, const PbPlace *to, PbBackupConfig *c)
+{
+    PbMoment *m;
 
     pthread_mutex_lock(&b->lock);
-    if (keeps(b)) {
-        cp = b->cp;
+    m = moment_before(b, to);
+    if (m) {
+        c->checkpoint = b->cp;
+        c->cpuid = b->cp->cpuid;
+        c->ram = &m->ram;
+        c->state = &m->state;
+        c->at = &m->at;
         b->cp = NULL;
         b->cp_at = 0;
-        c->checkpoint = cp;
-        c->cpuid = cp->cpuid;
-        c->ram = &cp->ram;
-        c->state = &cp->state;
-        c->at = &cp->at;
     }
     pthread_mutex_unlock(&b->lock);
-    return cp != NULL;
+    return m != NULL;
 }

@@ -10,7 +10,7 @@
 #ifndef BACKUP_CHECKPOINT_H
 #define BACKUP_CHECKPOINT_H
 
-#include "backup-replay.h"
+#include "backup-inspect.h"
 
 /*
  * Any thread; the Backup frozen.  Keep what it lives through from here on, if
@@ -28,9 +28,12 @@ bool pb_backup_keep(PbBackup *b, char *why, size_t len);
 bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len);
 
 /*
- * Any thread.  Have @c begin there: the checkpoint leaves @b, which then ends,
- * for the one that pb_backup_new() makes next of @c.  False as above.
+ * Any thread.  Have @c begin there, or, if @to is not NULL, at the moment near
+ * and before @to that a walk (PbWalk.keep) has noted: the checkpoint leaves
+ * @b, which then ends, for the one that pb_backup_new() makes next of @c.
+ * False: there is none.
  */
-bool pb_backup_config_again(PbBackup *b, PbBackupConfig *c);
+bool pb_backup_config_again(PbBackup *b, const PbPlace *to,
+                            PbBackupConfig *c);
 
 #endif /* BACKUP_CHECKPOINT_H */

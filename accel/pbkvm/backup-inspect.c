@@ -241,8 +241,12 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
         end = step(b, buf);
     }
     while (end == PB_REPLAY_DONE && !pb_backup_wanted(b)) {
-        const PbEvent *e = next(b, &end);
+        const PbEvent *e;
 
+        if (b->walk.place && b->walk.keep) {
+            pb_backup_keep_near(b);
+        }
+        e = next(b, &end);
         if (end == PB_REPLAY_FAILED) {
             break;
         }

@@ -74,6 +74,8 @@ typedef struct PbWalk {
     uint64_t time_ns;       /* before the first event later than that */
     const PbPlace *place;   /* there: by steps, from the last branch before
                                it on.  The caller's, until the walk's end */
+    uint64_t keep;          /* others may come to that place again: keep a
+                               moment at most so many events before it */
 } PbWalk;
 
 typedef enum PbStopReason {

@@ -51,11 +51,18 @@ typedef struct PbIdle {
 } PbIdle;
 
 /* backup-checkpoint.c */
-struct PbCheckpoint {
-    bool valid;               /* else only its unread events are of use */
+typedef struct PbMoment {
+    bool valid;
     PbBackupStart at;
     PbState state;
     PbMem ram;
+    uint64_t noted;           /* PbBackup.noted */
+    size_t slot;              /* the first that comes after it */
+} PbMoment;
+
+struct PbCheckpoint {
+    PbMoment first;           /* once not valid, only its unread events count */
+    PbMoment near;            /* a later one; valid by itself in a replay */
     struct kvm_cpuid2 *cpuid;
     PbEvent *slot;            /* consumed since, payloads among them */
     size_t used, room;
@@ -236,11 +243,16 @@ const PbEvent *pb_backup_peek_run(PbBackup *b, uint32_t i, uint32_t *run);
 void pb_backup_release(PbBackup *b, uint32_t n);
 
 /*
- * The Backup's thread: begin a checkpoint here, unless there is one; and keep
- * none any more, but for what is to be read of it.
+ * The Backup's thread: begin a checkpoint here, unless there is one; note this
+ * moment, too, on the way to PbWalk.place, as PbWalk.keep says; and keep
+ * nothing any more, but for what is to be read.
  */
-void pb_backup_keep_here(PbBackup *b);
+void pb_backup_keep_here(PbBackup *b);    /* what was peeked at has moved */
+void pb_backup_keep_near(PbBackup *b);
 void pb_backup_keep_no_more(PbBackup *b);
+
+/* The checkpoint that it begins at, by pb_backup_config_again(); and its end. */
+void pb_backup_adopt(PbBackup *b, const PbBackupConfig *c);
 void pb_checkpoint_free(PbCheckpoint *cp);
 
 /*

@@ -44,7 +44,7 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->v.role = PB_BACKUP;
     b->v.mem = &b->mem;
     b->v.vm_fd = b->v.fd = -1;
-    b->cp = c->checkpoint;
+    pb_backup_adopt(b, c);
     b->cpuid = pb_vm_copy_cpuid(c->cpuid);
     ret = b->cpuid ? pb_mem_twin(&b->mem, c->ram ? c->ram : c->primary_mem)
                    : -ENOMEM;

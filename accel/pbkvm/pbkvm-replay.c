@@ -157,7 +157,9 @@ static void poke(void *opaque)
 {
     PbkvmState *s = opaque;
 
-    pb_backup_poke(s->backup);
+    if (s->backup) {
+        pb_backup_poke(s->backup);
+    }
     timer_mod(s->replay.poker,
               qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + POKE_MS);
 }
@@ -167,13 +169,20 @@ static void process_ends(Notifier *n, void *unused)
     pbkvm_shutdown(container_of(n, PbkvmState, exit));
 }
 
+PbBackupConfig pbkvm_replay_config(const PbkvmState *s)
+{
+    PbBackupConfig c = { .now = end_of_time, .frozen = true, .fed = true };
+
+    pb_evidence_config(s->replay.evidence, &c);
+    return c;
+}
+
 /* A Backup that stands at the beginning of the file. */
 static bool begin(PbkvmState *s, Error **errp)
 {
     PbkvmReplay *p = &s->replay;
-    PbBackupConfig c = { .now = end_of_time, .frozen = true, .fed = true };
+    PbBackupConfig c = pbkvm_replay_config(s);
 
-    pb_evidence_config(p->evidence, &c);
     if (!pbkvm_backup_start(s, &c, errp)) {
         error_prepend(errp, "%s: ", p->file);
         return false;

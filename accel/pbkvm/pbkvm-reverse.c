@@ -14,25 +14,29 @@
 #include "pbkvm.h"
 #include "pbkvm-reverse.h"
 
+/* Before a place: what leads there from a moment kept so near is quick. */
+#define NEAR_EVENTS 16
+
 /* One more walk on the way to @to; false: nobody wants to go on. */
 static bool walk_on(PbkvmState *s, const PbPlace *to, PbStop *stop)
 {
-    PbWalk w = { .place = to };
+    PbWalk w = { .place = to, .keep = NEAR_EVENTS };
 
     *stop = (PbStop) { .reason = PB_STOP_FAILED };
     return pbkvm_inspect_walk(s, &w, stop) && stop->reason != PB_STOP_ASKED &&
            stop->reason != PB_STOP_FAILED;
 }
 
-static bool rewound(PbkvmState *s)
+/* Somewhere before @to, or at the beginning; *@place, if not NULL: where. */
+static bool rewound(PbkvmState *s, const PbPlace *to, PbPlace *place)
 {
     Error *err = NULL;
 
-    if (!pbkvm_rewind(s, &err)) {
+    if (!pbkvm_rewind(s, to, &err)) {
         error_report_err(err);
         return false;
     }
-    return true;
+    return !place || pb_backup_place(s->backup, place) == 0;
 }
 
 static bool stands_at(PbkvmState *s, const PbPlace *p)
@@ -42,11 +46,11 @@ static bool stands_at(PbkvmState *s, const PbPlace *p)
     return pb_backup_place(s->backup, &now) == 0 && pb_place_same(&now, p);
 }
 
-/* From the beginning to @to, past all breakpoints; @stop tells of the step. */
+/* From before @to there, past all breakpoints; @stop tells of the step. */
 static bool go_to(PbkvmState *s, const PbPlace *to, PbStop *stop)
 {
     *stop = (PbStop) { .reason = PB_STOP_FAILED };
-    if (!rewound(s)) {
+    if (!rewound(s, to, NULL)) {
         return false;
     }
     pb_backup_clear_breaks(s->backup);
@@ -61,13 +65,25 @@ static bool go_to(PbkvmState *s, const PbPlace *to, PbStop *stop)
     return false;
 }
 
+/* Find out where the Backup comes from to @to; or it is known from last time. */
+static bool look_before(PbkvmState *s, const PbPlace *to, PbStop *stop)
+{
+    PbkvmInspect *i = s->inspect;
+
+    if (i->came.stepped && pb_place_same(to, &i->came_to)) {
+        *stop = i->came;
+        return true;
+    }
+    return go_to(s, to, stop);
+}
+
 /* One instruction back from @from. */
 static bool step_back(PbkvmState *s, const PbPlace *from, PbStop *stop)
 {
     PbPlace to = *from;
 
     do {
-        if (!go_to(s, &to, stop)) {
+        if (!look_before(s, &to, stop)) {
             return false;
         }
         if (!stop->stepped) {
@@ -80,29 +96,28 @@ static bool step_back(PbkvmState *s, const PbPlace *from, PbStop *stop)
     if (!go_to(s, &to, stop)) {
         return false;
     }
+    s->inspect->came_to = to;
+    s->inspect->came = *stop;
     stop->reason = PB_STOP_STEPPED;
     return true;
 }
 
 /*
- * The last thing met between the beginning and @from.  A watchpoint stops
- * behind the instruction, so that one of @from itself counts: it is the first
- * to be gone back over.
+ * The last thing met from where the Backup stands, not counting what it stands
+ * at, to @end.  A watchpoint stops behind the instruction, so that one of @end
+ * itself counts: it is the first to be gone back over.  A breakpoint there
+ * counts if gdb does not stand at it: if @end is not where it comes from.
  */
-static bool find_last(PbkvmState *s, const PbPlace *from, PbStop *hit,
-                      PbPlace *at)
+static bool find_between(PbkvmState *s, const PbPlace *end, bool comes_from,
+                         PbStop *hit, PbPlace *at)
 {
     PbStop stop;
     bool there = false;
 
-    *hit = (PbStop) { .reason = PB_STOP_NONE };
-    if (!rewound(s)) {
-        return false;
-    }
-    while (!there && walk_on(s, from, &stop)) {
-        there = stands_at(s, from);
+    while (!there && walk_on(s, end, &stop)) {
+        there = stands_at(s, end);
         if (stop.reason == PB_STOP_WATCH ||
-            (stop.reason == PB_STOP_BREAK && !there)) {
+            (stop.reason == PB_STOP_BREAK && !(there && comes_from))) {
             *hit = stop;
             if (pb_backup_place(s->backup, at) < 0) {
                 return false;
@@ -112,6 +127,25 @@ static bool find_last(PbkvmState *s, const PbPlace *from, PbStop *hit,
         }
     }
     return there;
+}
+
+/* The last before @from: near it, or else from the beginning on. */
+static bool find_last(PbkvmState *s, const PbPlace *from, PbStop *hit,
+                      PbPlace *at)
+{
+    PbPlace begins, near;
+
+    *hit = (PbStop) { .reason = PB_STOP_NONE };
+    if (!rewound(s, from, &near) ||
+        !find_between(s, from, true, hit, at)) {
+        return false;
+    }
+    if (hit->reason != PB_STOP_NONE) {
+        return true;
+    }
+    return rewound(s, NULL, &begins) &&
+           (pb_place_same(&begins, &near) ||
+            find_between(s, &near, false, hit, at));
 }
 
 /* On to the last breakpoint, or to before what a watchpoint saw. */
@@ -126,7 +160,7 @@ static bool run_back(PbkvmState *s, const PbPlace *from, PbStop *stop)
     }
     if (hit.reason == PB_STOP_NONE) {
         *stop = (PbStop) { .reason = PB_STOP_HISTORY };
-        return rewound(s);
+        return rewound(s, NULL, NULL);
     }
     ok = hit.reason == PB_STOP_WATCH ? step_back(s, &at, stop)
                                      : go_to(s, &at, stop);

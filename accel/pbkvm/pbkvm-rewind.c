@@ -28,23 +28,26 @@ bool pbkvm_way_back(PbkvmState *s, PbBackupStart *at, Error **errp)
     return false;
 }
 
-/* The ring has what comes after what the Backup there is has kept. */
-static bool begin_again(PbkvmState *s, Error **errp)
+static bool begin_again(PbkvmState *s, const PbPlace *to, Error **errp)
 {
-    PbBackupConfig c = pbkvm_backup_config(s);
+    PbBackupConfig c = s->replay.file ? pbkvm_replay_config(s)
+                                      : pbkvm_backup_config(s);
     PbBackupStart at;
 
     c.frozen = true;
-    if (!pbkvm_way_back(s, &at, errp) ||
-        !pb_backup_config_again(s->backup, &c)) {
-        return false;
+    if (pb_backup_config_again(s->backup, to, &c)) {
+        pbkvm_make_rest(s);
+        pbkvm_backup_drop(s);
+        return pbkvm_backup_start(s, &c, errp);
     }
-    pbkvm_make_rest(s);
-    pbkvm_backup_drop(s);
-    return pbkvm_backup_start(s, &c, errp);
+    if (s->replay.file) {
+        return pbkvm_replay_again(s, errp);
+    }
+    pbkvm_way_back(s, &at, errp);         /* which says why there is none */
+    return false;
 }
 
-bool pbkvm_rewind(PbkvmState *s, Error **errp)
+bool pbkvm_rewind(PbkvmState *s, const PbPlace *to, Error **errp)
 {
     g_autofree PbBreakpoints *all = g_new(PbBreakpoints, 1);
 
@@ -54,8 +57,7 @@ bool pbkvm_rewind(PbkvmState *s, Error **errp)
         return false;
     }
     pb_backup_get_breaks(s->backup, all);
-    if (!(s->replay.file ? pbkvm_replay_again(s, errp)
-                         : begin_again(s, errp))) {
+    if (!begin_again(s, to, errp)) {
         return false;
     }
     pb_backup_set_breaks(s->backup, all);

@@ -135,7 +135,16 @@ static bool go_back(PbkvmState *s, const Along *a, Error **errp)
         return false;
     }
     pbkvm_inspect_flush(s);
-    return pbkvm_rewind(s, errp);
+    return pbkvm_rewind(s, NULL, errp);
+}
+
+/* Its number, 0: none was detected. */
+static uint64_t panic_event(const PbkvmState *s)
+{
+    if (s->replay.evidence) {
+        return s->replay.evidence->panic_seq;
+    }
+    return s->panic.seen ? s->panic.place.events : 0;
 }
 
 PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
@@ -148,9 +157,9 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
     PbWalk w = { .event = has_event ? event : 0,
                  .branches = has_branches ? branches : 0,
                  .time_ns = has_time ? time : 0 };
-    PbBackupStart at = { 0 };
+    PbBackupStart at;
     PbBackupStats b;
-    bool ok = true;
+    Along a;
 
     if (!s) {
         return NULL;
@@ -160,8 +169,7 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
                    "branches, time and panic");
         return NULL;
     }
-    if (has_panic && panic && !s->panic.seen &&
-        !(s->replay.evidence && s->replay.evidence->panic_seq)) {
+    if (has_panic && panic && !panic_event(s)) {
         error_setg(errp, "pbkvm-run-to: no panic was detected");
         return NULL;
     }
@@ -170,14 +178,10 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
         at = (PbBackupStart) { .seq = b.events, .branches = b.branches,
                                .time_ns = b.time_ns };
     }
-    if (has_event) {
-        ok = go_back(s, &(Along) { "event", event, b.events, at.seq }, errp);
-    } else if (has_branches) {
-        ok = go_back(s, &(Along) { "branches", branches, b.branches,
-                                   at.branches }, errp);
-    } else if (has_time) {
-        ok = go_back(s, &(Along) { "time", time, b.time_ns, at.time_ns },
-                     errp);
-    }
-    return ok ? walk(s, &w, errp) : NULL;
+    a = has_event ? (Along) { "event", event, b.events, at.seq }
+      : has_branches ? (Along) { "branches", branches, b.branches,
+                                 at.branches }
+      : has_time ? (Along) { "time", time, b.time_ns, at.time_ns }
+      : (Along) { "the panic's event", panic_event(s), b.events, at.seq };
+    return go_back(s, &a, errp) ? walk(s, &w, errp) : NULL;
 }

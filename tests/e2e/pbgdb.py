@@ -36,6 +36,47 @@ continue
 printf "=end %#x\\n", $pc
 info registers
 """
+# So many instructions forth and back.
+STEPS = 12
+FORTH_AND_BACK = """
+define place
+  printf "%#x %#x %#x %#x %#x\\n", $pc, $esp, $eax, $ecx, $eflags
+end
+printf "\\n=start "
+place
+""" + "stepi\nprintf \"\\n=step \"\nplace\n" * STEPS + \
+    "reverse-stepi\nprintf \"\\n=back \"\nplace\n" * STEPS + """
+hbreak sysrq_handle_crash
+continue
+printf "\\n=there "
+place
+delete
+continue
+printf "\\n=panic "
+place
+watch jiffies_64
+reverse-continue
+reverse-continue
+printf "\\n=old %d\\n", (int)jiffies_64
+continue
+continue
+printf "\\n=new %d\\n", (int)jiffies_64
+delete
+continue
+hbreak sysrq_handle_crash
+reverse-continue
+printf "\\n=again "
+place
+delete
+continue
+reverse-stepi
+stepi
+printf "\\n=beside "
+place
+reverse-continue
+printf "\\n=begin "
+place
+"""
 LEAVE = """
 detach
 quit
@@ -117,3 +158,21 @@ def into_the_panic(vm, log):
            "continuing did not end at the panic")
     said(text, "end")
     return text, panic
+
+
+def forth_and_back(vm, log):
+    """From before the panic there and back: by single instructions, to a
+    breakpoint, to what wrote a variable, to the beginning."""
+    text = on_the_backup(vm, log, FORTH_AND_BACK)
+    places = {}
+    for name, place in re.findall(r"^=(\w+) (.*)$", text, re.MULTILINE):
+        places.setdefault(name, []).append(place)
+    forth = places["start"] + places["step"]
+    expect(len(forth) == STEPS + 1 and places["back"] == forth[-2::-1],
+           f"forth {forth}, back {places['back']}")
+    expect(places["again"] == places["there"], f"the breakpoint: {places}")
+    expect(places["begin"] == places["start"], f"the beginning: {places}")
+    expect(places["beside"] == places["panic"], f"the panic: {places}")
+    expect(int(places["new"][0]) == int(places["old"][0]) + 2,
+           f"the clock's ticks: {places['old']}, {places['new']}")
+    return f"{STEPS} instructions, a breakpoint, two ticks of the clock"

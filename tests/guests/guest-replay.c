@@ -42,15 +42,45 @@ static bool check_host(GuestReplay *p)
     return ok;
 }
 
-bool guest_replay_open(GuestReplay *p, GuestRun *r, const char *file,
-                       const char *name, bool frozen)
+static PbBackupConfig config(const GuestRun *r, bool frozen)
 {
-    char why[400];
-    PbBackupConfig c = {
+    return (PbBackupConfig) {
         .kvm_fd = r->o->kvm_fd, .counter = r->o->backup_counter,
         .uarch = r->o->uarch, .margin = r->o->margin, .now = end_of_time,
         .tsc = r->o->tsc, .frozen = frozen, .fed = frozen,
     };
+}
+
+static bool start(GuestReplay *p, PbBackupConfig *c)
+{
+    char why[400];
+
+    c->ring = p->ring;
+    p->b = pb_backup_new(c, why, sizeof(why));
+    if (!p->b) {
+        guest_fail(p->r, "%s: %s", p->name, why);
+        return false;
+    }
+    p->started = pthread_create(&p->thread, NULL, replay_thread, p) == 0;
+    return p->started;
+}
+
+static void stop(GuestReplay *p)
+{
+    if (p->started) {
+        pb_backup_quit(p->b);
+        pthread_join(p->thread, NULL);
+        p->started = false;
+    }
+    pb_backup_free(p->b);
+    p->b = NULL;
+}
+
+bool guest_replay_open(GuestReplay *p, GuestRun *r, const char *file,
+                       const char *name, bool frozen)
+{
+    PbBackupConfig c = config(r, frozen);
+    char why[400];
 
     *p = (GuestReplay) { .r = r, .name = name };
     p->e = pb_evidence_open(file, why, sizeof(why));
@@ -58,28 +88,31 @@ bool guest_replay_open(GuestReplay *p, GuestRun *r, const char *file,
         guest_fail(r, "%s: %s", name, why);
         return false;
     }
-    p->ring = c.ring = pb_ring_new(PB_RING_MIN_SLOTS);
+    p->ring = pb_ring_new(PB_RING_MIN_SLOTS);
     if (!p->ring || !check_host(p)) {
         guest_fail(r, "%s: no ring", name);
         return false;
     }
     pb_evidence_config(p->e, &c);
-    p->b = pb_backup_new(&c, why, sizeof(why));
-    if (!p->b) {
-        guest_fail(r, "%s: %s", name, why);
+    return start(p, &c);
+}
+
+bool guest_replay_again(GuestReplay *p, const PbPlace *to, bool *ok)
+{
+    PbBackupConfig c = config(p->r, true);
+
+    if (!pb_backup_config_again(p->b, to, &c)) {
         return false;
     }
-    p->started = pthread_create(&p->thread, NULL, replay_thread, p) == 0;
-    return p->started;
+    c.primary_mem = &p->e->mem;
+    stop(p);
+    *ok = start(p, &c) && pb_backup_await_start(p->b);
+    return true;
 }
 
 void guest_replay_close(GuestReplay *p)
 {
-    if (p->started) {
-        pb_backup_quit(p->b);
-        pthread_join(p->thread, NULL);
-    }
-    pb_backup_free(p->b);
+    stop(p);
     pb_ring_free(p->ring);
     pb_evidence_close(p->e);
 }

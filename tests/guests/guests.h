@@ -121,7 +121,8 @@ typedef struct GuestResult {
     uint64_t saved_events;    /* with `evidence`: in the first file, */
     unsigned questions;       /* files of a Backup at an exit, */
     unsigned partials;        /* and of these, in the middle of an access */
-    unsigned back;            /* places that were gone back to */
+    unsigned back;            /* places that were gone back to, */
+    unsigned near;            /* and of these, from a moment kept near */
 } GuestResult;
 
 /* Xorshift; the state is never 0. */
