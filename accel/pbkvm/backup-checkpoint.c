@@ -69,6 +69,7 @@ static bool keeps(const PbBackup *b)
 static bool append(PbBackup *b, uint32_t n)
 {
     PbCheckpoint *cp = b->cp;
+    const PbEvent *from;
     uint32_t i, run;
 
     if (!make_room(cp, cp->used + n)) {
@@ -78,8 +79,8 @@ static bool append(PbBackup *b, uint32_t n)
     }
     for (i = 0; i < n; i += run) {
         run = n - i;
-        memcpy(cp->slot + cp->used + i, pb_ring_peek_run(b->c.ring, i, &run),
-               run * sizeof(PbEvent));
+        from = pb_ring_peek_run(b->c.ring, i, &run);
+        memcpy(cp->slot + cp->used + i, from, run * sizeof(PbEvent));
     }
     cp->used += n;
     b->cp_at = cp->used;

@@ -92,7 +92,6 @@ struct PbBackup {
     uint64_t now;             /* Primary time when it was looked at last */
     uint64_t branches;        /* of the last event that tells them */
     uint64_t pass_begun;      /* Primary time of this pass's first slice */
-    uint64_t heading;         /* atomic: pb_backup_heading() */
 
     PbIdle idle;
 
@@ -268,7 +267,7 @@ PbReplayEnd pb_backup_refill(PbBackup *b);
 PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf);
 PbReplayEnd pb_backup_take(PbBackup *b, uint8_t *buf);
 
-/* What pb_backup_heading() says: an event's Primary time, or UINT64_MAX. */
+/* PbBackupConfig.heading: an event's Primary time, or UINT64_MAX. */
 void pb_backup_head_for(PbBackup *b, uint64_t time_ns);
 
 /* pb_backup_place(), on the Backup's thread. backup-place.c */

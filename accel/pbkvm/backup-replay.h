@@ -81,6 +81,11 @@ typedef struct PbBackupConfig {
     bool frozen;                      /* begins so: pb_backup_await_start() */
     bool fed;                         /* the ring will get an END: a walk waits
                                          for what is not in it yet */
+    /* Or NULL; the caller's, atomic, written by the Backup's thread: Primary
+       time, ns, of the event that it is on its way to; UINT64_MAX while it has
+       nothing to do: it waits for the lag or for events, is frozen, walks, or
+       is over. */
+    uint64_t *heading;
     uint64_t (*now)(void *opaque);    /* Primary time, any thread */
     /* pb_record_last() of the Primary, for a lag in events or branches; or
        NULL: there is no such lag. Any thread. */
@@ -133,13 +138,6 @@ bool pb_backup_is_over(const PbBackup *b);
 const char *pb_backup_status_name(PbBackupStatus s);
 
 void pb_backup_set_lag(PbBackup *b, const PbLag *lag);
-
-/*
- * Primary time, ns, of the event that the Backup is on its way to; UINT64_MAX
- * while it has nothing to do: it waits for the lag or for events, is frozen,
- * walks, or is over.  Any thread; a moment's view.
- */
-uint64_t pb_backup_heading(const PbBackup *b);
 
 /* The report; only once the status is DIVERGED or FAILED. */
 const PbDivergence *pb_backup_divergence(const PbBackup *b);

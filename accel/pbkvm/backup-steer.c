@@ -169,11 +169,6 @@ void pb_backup_set_lag(PbBackup *b, const PbLag *lag)
     pthread_mutex_unlock(&b->lock);
 }
 
-uint64_t pb_backup_heading(const PbBackup *b)
-{
-    return __atomic_load_n(&b->heading, __ATOMIC_RELAXED);
-}
-
 void pb_backup_stats(const PbBackup *b, PbBackupStats *s)
 {
     *s = b->stats;

@@ -115,7 +115,9 @@ static const char *check(PbBackup *b, const PbEvent *e, uint8_t *buf)
 
 void pb_backup_head_for(PbBackup *b, uint64_t time_ns)
 {
-    __atomic_store_n(&b->heading, time_ns, __ATOMIC_RELAXED);
+    if (b->c.heading) {
+        __atomic_store_n(b->c.heading, time_ns, __ATOMIC_RELAXED);
+    }
 }
 
 /*

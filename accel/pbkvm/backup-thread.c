@@ -32,7 +32,6 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->want_freeze = c->frozen;
     b->margin = c->counter == PB_COUNTER_STEP ? 0 : c->margin;
     b->digest = PB_DIGEST_START;
-    b->heading = UINT64_MAX;
     if (c->at) {
         b->at = *c->at;
         b->branches = b->at.branches;

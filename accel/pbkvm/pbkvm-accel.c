@@ -278,6 +278,7 @@ static void pbkvm_instance_init(Object *obj)
     pbkvm_panic_set_text(&s->panic, PANIC_TEXT_DEFAULT);
 
     s->lag.ms = PBKVM_LAG_MS_DEFAULT;
+    s->lag.heading = UINT64_MAX;
     s->full.fd = -1;
     s->ring_events = RING_DEFAULT;
     s->with_backup = true;

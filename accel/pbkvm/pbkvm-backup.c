@@ -200,13 +200,14 @@ static uint64_t time_recorded(void *opaque)
     return now > last ? now : last;
 }
 
-PbBackupConfig pbkvm_backup_config(const PbkvmState *s)
+PbBackupConfig pbkvm_backup_config(PbkvmState *s)
 {
     return (PbBackupConfig) {
         .primary_mem = &s->mem,
         .keeps = true,
         .lag = pbkvm_lag_wanted(s),
         .lag_min_ns = s->lag.min_ms * (uint64_t)SCALE_MS,
+        .heading = &s->lag.heading,
         .now = time_recorded,
         .primary = pbkvm_lag_primary,
     };

@@ -78,6 +78,9 @@ void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
         monitor_printf(mon, "compared: %" PRIu64 " slices of RAM, %" PRIu64
                        " passes\n", q->slices->compared, q->slices->passes);
     }
+    if (q->has_back_to) {
+        monitor_printf(mon, "back to:  event %" PRIu64 "\n", q->back_to);
+    }
     if (q->history_ended) {
         monitor_printf(mon, "history:  ended: %s\n", q->history_ended);
     }

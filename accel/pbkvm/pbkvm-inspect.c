@@ -102,6 +102,7 @@ void pbkvm_inspect_synchronize(CPUState *cpu)
 {
     PbkvmState *s = pbkvm_state();
     g_autofree PbState *p = NULL;
+    bool walks;
 
     s->inspect->froze = false;
     if (cpu->vcpu_dirty || !s->backup ||
@@ -109,7 +110,9 @@ void pbkvm_inspect_synchronize(CPUState *cpu)
         return;
     }
     p = g_new0(PbState, 1);
-    s->inspect->froze = pb_backup_freeze(s->backup);
+    /* One that walks was frozen by somebody else, and stays so. */
+    walks = pb_backup_walks(s->backup);
+    s->inspect->froze = pb_backup_freeze(s->backup) && !walks;
     if (pb_backup_get_state(s->backup, p) == 0) {
         pbkvm_inspect_load(cpu, p);
         cpu->vcpu_dirty = true;

@@ -40,8 +40,7 @@ bool pbkvm_lag_primary(void *opaque, uint64_t *seq, uint64_t *branches)
 static bool is_later_than_max(PbkvmState *s, uint64_t now)
 {
     uint64_t max = qatomic_read(&s->lag.max_ms) * (uint64_t)SCALE_MS;
-    uint64_t heading = max && s->backup ? pb_backup_heading(s->backup)
-                                        : UINT64_MAX;
+    uint64_t heading = max ? qatomic_read(&s->lag.heading) : UINT64_MAX;
 
     return heading < now && now - heading > max;
 }

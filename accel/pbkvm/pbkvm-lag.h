@@ -23,6 +23,8 @@ typedef struct PbkvmLag {
     uint64_t events;
     uint64_t branches;
 
+    uint64_t heading;         /* PbBackupConfig.heading */
+
     /* The Primary's thread; held_ns is read by others. */
     uint64_t look_ns;         /* not before this Primary time */
     uint64_t held_ns;         /* how long the Primary waited for the Backup */

@@ -217,7 +217,7 @@ bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
 PbRing *pbkvm_ring_new(const PbkvmState *s, Error **errp);
 
 /* Of a Backup that follows the Primary: but for where it begins. */
-PbBackupConfig pbkvm_backup_config(const PbkvmState *s);
+PbBackupConfig pbkvm_backup_config(PbkvmState *s);
 
 /*
  * Make the Backup of @c, whose cpuid, primary_mem, state, at, now and lag the

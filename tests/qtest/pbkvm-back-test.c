@@ -5,6 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include "pbkvm-query.h"
+#include "pbkvm-rom.h"
 
 #define REST "-m 32 -nic none -vga none"
 
@@ -34,13 +35,15 @@ static QDict *run_to(QTestState *qts, const char *what, int64_t n)
 
 static Place place_of(QDict *reply)
 {
-    QDict *place;
+    QDict *stop, *place;
     Place p;
 
     if (!qdict_haskey(reply, "return")) {
         g_error("%s", qdict_get_str(qdict_get_qdict(reply, "error"), "desc"));
     }
-    place = qdict_get_qdict(qdict_get_qdict(reply, "return"), "place");
+    stop = qdict_get_qdict(reply, "return");
+    g_assert_cmpstr(qdict_get_str(stop, "reason"), ==, "reached");
+    place = qdict_get_qdict(stop, "place");
     p = (Place) { qdict_get_int(place, "event"),
                   qdict_get_int(place, "branches"),
                   qdict_get_int(place, "rip") };
@@ -173,14 +176,48 @@ static void test_from_the_spill(void)
         qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
         g_usleep(50 * 1000);
     }
+    /* SeaBIOS also resets by itself, which ends a walk. */
+    qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
     seen[0] = place_of(run_to(qts, "event", from + 1000));
     seen[1] = place_of(run_to(qts, "event", from + 15000));
     assert_same(place_of(run_to(qts, "event", from + 1000)), seen[0]);
     assert_same(place_of(run_to(qts, "event", from + 15000)), seen[1]);
     place_of(run_to(qts, "event", from + 2000));
+    qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
     assert_follows(qts);
     qtest_quit(qts);
     g_rmdir(dir);
+}
+
+/* A reset of the machine looks at all CPUs; one that walks stays frozen. */
+static void test_reset_amid_a_walk(void)
+{
+    static const uint8_t code[] = {
+        0xb9, 0x00, 0x10,         /*    mov $0x1000, %cx */
+        0xe4, 0x61,               /* 1: in $0x61, %al */
+        0xe2, 0xfc,               /*    loop 1b */
+        0xb0, 0xfe, 0xe6, 0x64,   /*    out 0xfe, $0x64: reset */
+        0xeb, 0xfe,               /* 2: jmp 2b */
+    };
+    g_autofree char *rom = make_rom(code, sizeof(code));
+    g_autofree char *options = g_strdup_printf(" -bios %s", rom);
+    int64_t from;
+    QTestState *qts = start_frozen(options, 50, &from);
+    int i;
+
+    for (i = 0; i < 5; i++) {
+        QDict *reply = qtest_qmp(qts, "{ 'execute': 'pbkvm-step', 'arguments': "
+                                 "{ 'instructions': 1000000000 } }");
+
+        g_assert_cmpstr(qdict_get_str(qdict_get_qdict(reply, "return"),
+                                      "reason"), ==, "asked");
+        qobject_unref(reply);
+        assert_status(qts, "frozen");
+    }
+    g_assert_cmpint(query_number(qts, "back-to"), ==, from);
+    assert_follows(qts);
+    qtest_quit(qts);
+    g_unlink(rom);
 }
 
 static void test_saved_in_its_past(void)
@@ -219,6 +256,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/back/none", test_no_way_back);
     qtest_add_func("/pbkvm/back/thawed", test_thawed_in_its_past);
     qtest_add_func("/pbkvm/back/spill", test_from_the_spill);
+    qtest_add_func("/pbkvm/back/reset", test_reset_amid_a_walk);
     qtest_add_func("/pbkvm/back/saved", test_saved_in_its_past);
     return g_test_run();
 }
