@@ -17,7 +17,7 @@
 /* First room for events, in slots. */
 #define ROOM 1024u
 
-/* Longer, only a moment near a place that nobody comes back to is not kept. */
+/* In a replay, a near moment is forgotten then: the file has it all. */
 #define NEAR_SLOTS (1u << 20)
 
 /* Of the memory that is free, what a copy of the RAM may not take. */
@@ -210,9 +210,9 @@ void pb_backup_keep_here(PbBackup *b)
     }
 }
 
-static bool is_since(const PbMoment *m, uint64_t event)
+static bool is_between(const PbMoment *m, uint64_t from, uint64_t to)
 {
-    return m->valid && m->at.seq >= event;
+    return m->valid && m->at.seq >= from && m->at.seq < to;
 }
 
 void pb_backup_keep_near(PbBackup *b)
@@ -222,8 +222,8 @@ void pb_backup_keep_near(PbBackup *b)
     char why[sizeof(b->cp_why)];      /* if not, it takes longer */
 
     if (!b->detached && b->seq >= from && b->seq < to &&
-        !(b->cp && (is_since(&b->cp->near, from) ||
-                    is_since(&b->cp->first, from)))) {
+        !(b->cp && (is_between(&b->cp->near, from, to) ||
+                    is_between(&b->cp->first, from, to)))) {
         keep_from_here(b, false, why, sizeof(why));
     }
 }

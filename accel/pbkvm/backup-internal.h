@@ -250,7 +250,7 @@ void pb_backup_keep_here(PbBackup *b);    /* what was peeked at has moved */
 void pb_backup_keep_near(PbBackup *b);
 void pb_backup_keep_no_more(PbBackup *b);
 
-/* The checkpoint that it begins at, by pb_backup_config_again(); and its end. */
+/* The checkpoint it begins at, by pb_backup_config_again(); and its end. */
 void pb_backup_adopt(PbBackup *b, const PbBackupConfig *c);
 void pb_checkpoint_free(PbCheckpoint *cp);
 

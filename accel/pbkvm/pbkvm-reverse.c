@@ -65,7 +65,7 @@ static bool go_to(PbkvmState *s, const PbPlace *to, PbStop *stop)
     return false;
 }
 
-/* Find out where the Backup comes from to @to; or it is known from last time. */
+/* Find out where the Backup comes from to @to, if that is not known yet. */
 static bool look_before(PbkvmState *s, const PbPlace *to, PbStop *stop)
 {
     PbkvmInspect *i = s->inspect;

@@ -30,8 +30,8 @@ void pbkvm_reverse_init(void);
 /*
  * Take the frozen Backup back: one instruction, or to the last breakpoint or
  * watchpoint before where it stands.  @stop says what it came to, as at the
- * end of a walk; PB_STOP_HISTORY: where the way back begins.  The Backup's own CPU thread;
- * gives the BQL away while it waits.
+ * end of a walk; PB_STOP_HISTORY: where the way back begins.  The Backup's own
+ * CPU thread; gives the BQL away while it waits.
  */
 void pbkvm_reverse(PbkvmState *s, PbkvmBack back, PbStop *stop);
 
