@@ -74,8 +74,14 @@ static void kick_vcpu_thread(CPUState *cpu)
 
 static bool thread_is_idle(CPUState *cpu)
 {
-    return pbkvm_is_backup(cpu) ? pbkvm_inspect_is_idle(cpu)
-                                : kvm_ops->cpu_thread_is_idle(cpu);
+    const PbkvmState *s = pbkvm_state();
+
+    if (pbkvm_is_backup(cpu)) {
+        return pbkvm_inspect_is_idle(cpu);
+    }
+    /* A history begins, or is refused, with a vCPU that is halted, too. */
+    return (s->recording || s->replay.file) &&
+           kvm_ops->cpu_thread_is_idle(cpu);
 }
 
 static void pbkvm_ops_class_init(ObjectClass *oc, void *data)
