@@ -14,9 +14,6 @@
 #include "backup-internal.h"
 #include "pb-vm.h"
 
-/* First room for events, in slots. */
-#define ROOM 1024u
-
 /* In a replay, a near moment is forgotten then: the file has it all. */
 #define NEAR_SLOTS (1u << 20)
 
@@ -38,17 +35,15 @@ const PbEvent *pb_backup_peek_run(PbBackup *b, uint32_t i, uint32_t *run)
 
 static bool make_room(PbCheckpoint *cp, size_t slots)
 {
-    size_t room = cp->room ? cp->room : ROOM;
     PbEvent *more;
 
-    while (room < slots) {
-        room *= 2;
+    if (slots <= cp->room) {
+        return true;
     }
-    more = room == cp->room ? cp->slot
-                            : realloc(cp->slot, room * sizeof(*more));
+    more = realloc(cp->slot, 2 * slots * sizeof(*more));
     if (more) {
         cp->slot = more;
-        cp->room = room;
+        cp->room = 2 * slots;
     }
     return more != NULL;
 }
@@ -87,7 +82,7 @@ static bool append(PbBackup *b, uint32_t n)
     return cp->first.valid || cp->used < NEAR_SLOTS;
 }
 
-void pb_backup_release(PbBackup *b, uint32_t n)
+void pb_backup_release_kept(PbBackup *b, uint32_t n)
 {
     bool keep = true;
 
@@ -247,12 +242,9 @@ static void keep(PbBackup *b, void *opaque)
     pb_backup_keep_here(b);
 }
 
-bool pb_backup_keep(PbBackup *b, char *why, size_t len)
+void pb_backup_keep(PbBackup *b)
 {
-    PbBackupStart at;
-
     pb_backup_do(b, keep, NULL);
-    return pb_backup_kept(b, &at, why, len);
 }
 
 bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len)
@@ -261,9 +253,9 @@ bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len)
 
     pthread_mutex_lock(&b->lock);
     ok = b->status == PB_BACKUP_FROZEN && b->cp && b->cp->first.valid;
-    if (ok) {
+    if (ok && at) {
         *at = b->cp->first.at;
-    } else {
+    } else if (!ok) {
         snprintf(why, len, "%s", b->status == PB_BACKUP_FROZEN
                                  ? b->cp_why : "it is not frozen");
     }
@@ -271,16 +263,17 @@ bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len)
     return ok;
 }
 
-void pb_backup_adopt(PbBackup *b, const PbBackupConfig *c)
+const PbMem *pb_backup_adopt(PbBackup *b, const PbBackupConfig *c)
 {
-    const PbMoment *m;
+    const PbMoment *m = c->checkpoint ? c->checkpoint->again : NULL;
 
-    b->cp = c->checkpoint;
-    if (b->cp) {
-        m = c->at == &b->cp->near.at ? &b->cp->near : &b->cp->first;
-        b->cp_at = m->slot;
-        b->noted = m->noted;
+    if (!m) {
+        return c->primary_mem;
     }
+    b->cp = c->checkpoint;
+    b->cp_at = m->slot;
+    b->noted = m->noted;
+    return &m->ram;
 }
 
 /* Called locked. */
@@ -301,9 +294,9 @@ bool pb_backup_config_again(PbBackup *b, const PbPlace *to, PbBackupConfig *c)
     pthread_mutex_lock(&b->lock);
     m = moment_before(b, to);
     if (m) {
+        b->cp->again = m;
         c->checkpoint = b->cp;
         c->cpuid = b->cp->cpuid;
-        c->ram = &m->ram;
         c->state = &m->state;
         c->at = &m->at;
         b->cp = NULL;

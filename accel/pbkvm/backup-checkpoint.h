@@ -15,15 +15,17 @@
 /*
  * Any thread; the Backup frozen.  Keep what it lives through from here on, if
  * it does not since an earlier moment.  Before each walk it does so by itself,
- * with PbBackupConfig.keeps.  False with @why: it was changed by a debugger,
- * stands where nobody else can, or there is no memory for another copy.
+ * with PbBackupConfig.keeps.  It keeps nothing if it was changed by a debugger,
+ * stands where nobody else can, or there is no memory for another copy:
+ * pb_backup_kept() then says so.
  */
-bool pb_backup_keep(PbBackup *b, char *why, size_t len);
+void pb_backup_keep(PbBackup *b);
 
 /*
- * Any thread: where what the frozen Backup keeps begins.  False: it is not
- * frozen, or keeps nothing; @why then says why not, or is "": nobody has walked
- * it.  Of one that has diverged, the ring does not go on where it stands.
+ * Any thread: where what the frozen Backup keeps begins (*@at, if not NULL).
+ * False: it is not frozen, or keeps nothing; @why then says why not, or is "":
+ * nobody has walked it.  Of one that has diverged, the ring does not go on
+ * where it stands.
  */
 bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len);
 

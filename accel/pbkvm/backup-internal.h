@@ -63,6 +63,7 @@ typedef struct PbMoment {
 struct PbCheckpoint {
     PbMoment first;           /* once not valid, only its unread events count */
     PbMoment near;            /* a later one; valid by itself in a replay */
+    const PbMoment *again;    /* where the Backup it belongs to began */
     struct kvm_cpuid2 *cpuid;
     PbEvent *slot;            /* consumed since, payloads among them */
     size_t used, room;
@@ -239,7 +240,16 @@ static inline const PbEvent *pb_backup_peek(PbBackup *b, uint32_t i)
 }
 
 const PbEvent *pb_backup_peek_run(PbBackup *b, uint32_t i, uint32_t *run);
-void pb_backup_release(PbBackup *b, uint32_t n);
+void pb_backup_release_kept(PbBackup *b, uint32_t n);
+
+static inline void pb_backup_release(PbBackup *b, uint32_t n)
+{
+    if (b->cp) {
+        pb_backup_release_kept(b, n);
+    } else {
+        pb_ring_release(b->c.ring, n);
+    }
+}
 
 /*
  * The Backup's thread: begin a checkpoint here, unless there is one; note this
@@ -250,8 +260,11 @@ void pb_backup_keep_here(PbBackup *b);    /* what was peeked at has moved */
 void pb_backup_keep_near(PbBackup *b);
 void pb_backup_keep_no_more(PbBackup *b);
 
-/* The checkpoint it begins at, by pb_backup_config_again(); and its end. */
-void pb_backup_adopt(PbBackup *b, const PbBackupConfig *c);
+/*
+ * The checkpoint it begins at, by pb_backup_config_again(), if any: the RAM it
+ * begins with; and its end.
+ */
+const PbMem *pb_backup_adopt(PbBackup *b, const PbBackupConfig *c);
 void pb_checkpoint_free(PbCheckpoint *cp);
 
 /*

@@ -66,9 +66,8 @@ typedef struct PbBackupConfig {
     const PbState *state;             /* where the history starts */
     const PbBackupStart *at;          /* or where it goes on; else NULL.
                                          Used during _new() */
-    const PbMem *ram;                 /* copied instead, or NULL */
-    PbCheckpoint *checkpoint;         /* that it begins at, or NULL: the
-                                         Backup's from _new() on */
+    PbCheckpoint *checkpoint;         /* that it begins at, with that RAM; or
+                                         NULL.  The Backup's from _new() on */
     bool keeps;                       /* walks: pb_backup_keep() */
     PbRing *ring;
     PbSpill *spill;                   /* the ring's, or NULL */

@@ -15,6 +15,7 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     PbBackup *b = calloc(1, sizeof(*b));
     const char *what = "no memory";
     pthread_condattr_t attr;
+    const PbMem *ram;
     int ret;
 
     if (!b) {
@@ -43,10 +44,9 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->v.role = PB_BACKUP;
     b->v.mem = &b->mem;
     b->v.vm_fd = b->v.fd = -1;
-    pb_backup_adopt(b, c);
+    ram = pb_backup_adopt(b, c);
     b->cpuid = pb_vm_copy_cpuid(c->cpuid);
-    ret = b->cpuid ? pb_mem_twin(&b->mem, c->ram ? c->ram : c->primary_mem)
-                   : -ENOMEM;
+    ret = b->cpuid ? pb_mem_twin(&b->mem, ram) : -ENOMEM;
     if (ret < 0) {
         what = "memory for its RAM";
     } else {

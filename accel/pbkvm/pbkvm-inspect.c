@@ -85,11 +85,9 @@ static const MemoryRegionOps memory_ops = {
 
 void pbkvm_detach(PbkvmState *s, const char *what)
 {
-    char why[160];
-
     if (!pb_backup_detached(s->backup)) {
         /* If not, it has no way back, which is told when it is wanted. */
-        pb_backup_keep(s->backup, why, sizeof(why));
+        pb_backup_keep(s->backup);
         pb_backup_detach(s->backup);
         warn_report("pbkvm: a debugger has changed %s: from here on the "
                     "Backup's life is not the recorded one", what);

@@ -173,7 +173,6 @@ static bool run_back(PbkvmState *s, const PbPlace *from, PbStop *stop)
 void pbkvm_reverse(PbkvmState *s, PbkvmBack back, PbStop *stop)
 {
     g_autofree PbBreakpoints *all = g_new(PbBreakpoints, 1);
-    PbBackupStart begins;
     Error *err = NULL;
     PbPlace from;
 
@@ -184,7 +183,7 @@ void pbkvm_reverse(PbkvmState *s, PbkvmBack back, PbStop *stop)
                     "begins anew");
         return;
     }
-    if (!pbkvm_way_back(s, &begins, &err)) {
+    if (!pbkvm_way_back(s, NULL, &err)) {
         warn_reportf_err(err, "pbkvm: ");
         *stop = (PbStop) { .reason = PB_STOP_HISTORY };
         return;

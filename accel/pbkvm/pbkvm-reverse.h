@@ -12,7 +12,8 @@
 /*
  * Where a Backup can be taken back to: the beginning of the file in a replay;
  * else where it began to walk after it was frozen, of which it keeps a
- * checkpoint (backup-checkpoint.h).  False, with an error: nowhere.
+ * checkpoint (backup-checkpoint.h).  @at may be NULL.  False, with an error:
+ * nowhere.
  */
 bool pbkvm_way_back(PbkvmState *s, PbBackupStart *at, Error **errp);
 

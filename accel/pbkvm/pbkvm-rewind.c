@@ -17,7 +17,9 @@ bool pbkvm_way_back(PbkvmState *s, PbBackupStart *at, Error **errp)
     char why[160] = "";
 
     if (s->replay.file) {
-        *at = s->replay.evidence->info.at;
+        if (at) {
+            *at = s->replay.evidence->info.at;
+        }
         return true;
     }
     if (pb_backup_kept(s->backup, at, why, sizeof(why))) {
@@ -32,7 +34,6 @@ static bool begin_again(PbkvmState *s, const PbPlace *to, Error **errp)
 {
     PbBackupConfig c = s->replay.file ? pbkvm_replay_config(s)
                                       : pbkvm_backup_config(s);
-    PbBackupStart at;
 
     c.frozen = true;
     if (pb_backup_config_again(s->backup, to, &c)) {
@@ -43,7 +44,7 @@ static bool begin_again(PbkvmState *s, const PbPlace *to, Error **errp)
     if (s->replay.file) {
         return pbkvm_replay_again(s, errp);
     }
-    pbkvm_way_back(s, &at, errp);         /* which says why there is none */
+    pbkvm_way_back(s, NULL, errp);         /* which says why there is none */
     return false;
 }
 

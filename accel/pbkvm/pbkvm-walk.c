@@ -116,7 +116,7 @@ PbkvmStop *coroutine_fn qmp_pbkvm_step(bool has_instructions,
 typedef struct Along {
     const char *what;
     uint64_t to, now;
-    uint64_t first;           /* at the beginning of the file */
+    uint64_t first;           /* where the way back begins */
 } Along;
 
 /* To a place in its past only a new Backup gets.  False: not that far. */

@@ -32,6 +32,8 @@ from qemu.qmp import (ConnectError, EventListener, QMPClient,  # noqa: E402
 PROMPT = "pbkvm# "
 PATIENCE = 120
 PACE = 0.05                       # seconds between two looks
+# For run(): forks, reads and page faults from then on.
+LOAD = "(while :; do cat /proc/interrupts; done) > /dev/null & true"
 EVENTS = ("PBKVM_PANIC", "PBKVM_DIVERGED", "PBKVM_STARTED",
           "JOB_STATUS_CHANGE")
 # A guest with a TSC; what Linux finds in a lab by its i8254 is nothing:

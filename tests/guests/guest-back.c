@@ -144,7 +144,7 @@ static bool go_back(GuestRun *r, const char *file, const Way *w, unsigned i,
 
     if (ok && guest_replay_again(&p, &w->place[j], &ok)) {
         p.name = "the one that goes back from near";
-        r->deadline_ns = guest_now(NULL) + r->o->timeout_s * 1000000000ull;
+        guest_set_deadline(r);
         ok = ok && go_to(&p, w, j) && pb_backup_thaw(p.b) &&
              guest_replay_wait(&p, p.e->last_seq);
         r->result->near += ok;

@@ -101,10 +101,10 @@ bool guest_replay_again(GuestReplay *p, const PbPlace *to, bool *ok)
 {
     PbBackupConfig c = config(p->r, true);
 
+    pb_evidence_config(p->e, &c);
     if (!pb_backup_config_again(p->b, to, &c)) {
         return false;
     }
-    c.primary_mem = &p->e->mem;
     stop(p);
     *ok = start(p, &c) && pb_backup_await_start(p->b);
     return true;

@@ -27,6 +27,11 @@ uint64_t guest_now(void *unused)
     return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
+void guest_set_deadline(GuestRun *r)
+{
+    r->deadline_ns = guest_now(NULL) + r->o->timeout_s * 1000000000ull;
+}
+
 void guest_pause(unsigned us)
 {
     struct timespec t = { us / 1000000, us % 1000000 * 1000 };
@@ -463,7 +468,7 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     r->end_code = g->shuts_down;
     r->random = o->seed * 0x2545f4914f6cdd1dull + 3;
     pthread_mutex_init(&r->walk_lock, NULL);
-    r->deadline_ns = guest_now(NULL) + o->timeout_s * 1000000000ull;
+    guest_set_deadline(r);
     r->ring = pb_ring_new(o->evidence && !o->spill ? LONG_RING : RING_SLOTS);
     r->backup_ring = o->fault ? pb_ring_new(RING_SLOTS) : r->ring;
     r->final = calloc(1, sizeof(*r->final));

@@ -200,6 +200,7 @@ void guest_fail(GuestRun *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 uint64_t guest_now(void *unused);     /* monotonic, ns */
+void guest_set_deadline(GuestRun *r); /* GuestOptions.timeout_s from now */
 void guest_pause(unsigned us);        /* sleep */
 
 /* ---- guest-walk.c: if GuestOptions.walk ---- */

@@ -14,19 +14,6 @@ typedef struct Place {
     int64_t event, branches, rip;
 } Place;
 
-/* Frozen, with at least @ahead events before it; *@from: its last. */
-static QTestState *start_frozen(const char *options, int64_t ahead,
-                                int64_t *from)
-{
-    QTestState *qts = qtest_initf("-accel pbkvm,lag=0%s " REST, options);
-
-    wait_for(qts, "events-read", 20);
-    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
-    *from = query_number(qts, "events-read");
-    wait_for(qts, "events-written", *from + ahead);
-    return qts;
-}
-
 static QDict *run_to(QTestState *qts, const char *what, int64_t n)
 {
     return qtest_qmp(qts, "{ 'execute': 'pbkvm-run-to', 'arguments': { %s: %"
@@ -67,7 +54,8 @@ static bool has_way_back(QTestState *qts)
     return has;
 }
 
-static void assert_follows(QTestState *qts)
+/* From when on it keeps nothing. */
+static void assert_follows_again(QTestState *qts)
 {
     qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
     g_assert(!has_way_back(qts));
@@ -76,8 +64,8 @@ static void assert_follows(QTestState *qts)
 
 static void test_same_places_again(void)
 {
-    int64_t from;
-    QTestState *qts = start_frozen("", 200, &from);
+    QTestState *qts = start_frozen("", 200);
+    int64_t from = query_number(qts, "events-read");
     Place seen[20];
     int i;
 
@@ -91,14 +79,14 @@ static void test_same_places_again(void)
     }
     assert_same(place_of(run_to(qts, "event", seen[19].event)), seen[19]);
     g_assert_cmpint(query_number(qts, "back-to"), ==, from);
-    assert_follows(qts);
+    assert_follows_again(qts);
     qtest_quit(qts);
 }
 
 static void test_branches_and_time(void)
 {
-    int64_t from, branches, time;
-    QTestState *qts = start_frozen("", 100, &from);
+    QTestState *qts = start_frozen("", 100);
+    int64_t branches, time, from = query_number(qts, "events-read");
     Place first;
 
     branches = query_number(qts, "backup-branches") + 7;
@@ -110,14 +98,14 @@ static void test_branches_and_time(void)
     g_assert_cmpint(place_of(run_to(qts, "time", time)).event, >=, from + 40);
     g_assert_cmpint(query_number(qts, "backup-time"), ==, time);
     assert_same(place_of(run_to(qts, "branches", branches)), first);
-    assert_follows(qts);
+    assert_follows_again(qts);
     qtest_quit(qts);
 }
 
 static void test_no_way_back(void)
 {
-    int64_t from;
-    QTestState *qts = start_frozen("", 50, &from);
+    QTestState *qts = start_frozen("", 50);
+    int64_t from = query_number(qts, "events-read");
     g_autofree char *early =
         g_strdup_printf("pbkvm-run-to: event %" PRId64 " lies in the Backup's "
                         "past, before where it was frozen: expected %" PRId64
@@ -129,15 +117,15 @@ static void test_no_way_back(void)
     place_of(run_to(qts, "event", from + 20));
     assert_error(run_to(qts, "event", from - 1), early);
     g_assert_cmpint(place_of(run_to(qts, "event", from)).event, ==, from);
-    assert_follows(qts);
+    assert_follows_again(qts);
     qtest_quit(qts);
 }
 
 /* What it has lived through before, and not yet again, is still before it. */
 static void test_thawed_in_its_past(void)
 {
-    int64_t from;
-    QTestState *qts = start_frozen("", 200, &from);
+    QTestState *qts = start_frozen("", 200);
+    int64_t from = query_number(qts, "events-read");
     Place seen;
     int i;
 
@@ -156,7 +144,7 @@ static void test_thawed_in_its_past(void)
         assert_same(place_of(run_to(qts, "event", from + 100)), seen);
         from += 10;
     }
-    assert_follows(qts);
+    assert_follows_again(qts);
     qtest_quit(qts);
 }
 
@@ -165,8 +153,8 @@ static void test_from_the_spill(void)
     g_autofree char *dir = g_dir_make_tmp("pbkvm-back-XXXXXX", NULL);
     g_autofree char *options =
         g_strdup_printf(",ring-size=4096,spill=%s/spill", dir);
-    int64_t from;
-    QTestState *qts = start_frozen(options, 50, &from);
+    QTestState *qts = start_frozen(options, 50);
+    int64_t from = query_number(qts, "events-read");
     gint64 until = g_get_monotonic_time() + PATIENCE_US;
     Place seen[2];
 
@@ -184,7 +172,7 @@ static void test_from_the_spill(void)
     assert_same(place_of(run_to(qts, "event", from + 15000)), seen[1]);
     place_of(run_to(qts, "event", from + 2000));
     qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
-    assert_follows(qts);
+    assert_follows_again(qts);
     qtest_quit(qts);
     g_rmdir(dir);
 }
@@ -201,8 +189,8 @@ static void test_reset_amid_a_walk(void)
     };
     g_autofree char *rom = make_rom(code, sizeof(code));
     g_autofree char *options = g_strdup_printf(" -bios %s", rom);
-    int64_t from;
-    QTestState *qts = start_frozen(options, 50, &from);
+    QTestState *qts = start_frozen(options, 50);
+    int64_t from = query_number(qts, "events-read");
     int i;
 
     for (i = 0; i < 5; i++) {
@@ -215,7 +203,7 @@ static void test_reset_amid_a_walk(void)
         assert_status(qts, "frozen");
     }
     g_assert_cmpint(query_number(qts, "back-to"), ==, from);
-    assert_follows(qts);
+    assert_follows_again(qts);
     qtest_quit(qts);
     g_unlink(rom);
 }
@@ -224,8 +212,8 @@ static void test_saved_in_its_past(void)
 {
     g_autofree char *dir = g_dir_make_tmp("pbkvm-back-XXXXXX", NULL);
     g_autofree char *file = g_strdup_printf("%s/saved", dir);
-    int64_t from;
-    QTestState *qts = start_frozen("", 200, &from), *again;
+    QTestState *qts = start_frozen("", 200), *again;
+    int64_t from = query_number(qts, "events-read");
     Place seen = place_of(run_to(qts, "event", from + 150));
     QDict *reply;
 
@@ -242,7 +230,7 @@ static void test_saved_in_its_past(void)
     assert_same(place_of(run_to(again, "event", seen.event)), seen);
     qtest_quit(again);
     qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
-    assert_follows(qts);
+    assert_follows_again(qts);
     qtest_quit(qts);
     g_unlink(file);
     g_rmdir(dir);

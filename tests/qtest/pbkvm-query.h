@@ -74,6 +74,29 @@ static inline void assert_equal(QTestState *qts)
     qobject_unref(reply);
 }
 
+/*
+ * SeaBIOS with a Backup that stands still, with at least @ahead events before
+ * it.
+ */
+static inline QTestState *start_frozen(const char *options, int64_t ahead)
+{
+    QTestState *qts = qtest_initf("-accel pbkvm,lag=0%s -m 32 -nic none "
+                                  "-vga none", options);
+
+    wait_for(qts, "events-read", 20);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
+    wait_for(qts, "events-written",
+             query_number(qts, "events-read") + ahead);
+    return qts;
+}
+
+/* It still can. */
+static inline void assert_follows(QTestState *qts)
+{
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
+    assert_equal(qts);
+}
+
 /* @reply, which is unreferenced, is this very error. */
 static inline void assert_error(QDict *reply, const char *expected)
 {

@@ -6,18 +6,6 @@
 #include "qemu/osdep.h"
 #include "pbkvm-query.h"
 
-/* A Backup that stands still with at least 50 events before it. */
-static QTestState *start_frozen(const char *options)
-{
-    QTestState *qts = qtest_initf("-accel pbkvm,lag=0%s -m 32 -nic none "
-                                  "-vga none", options);
-
-    wait_for(qts, "events-read", 20);
-    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-freeze' }");
-    wait_for(qts, "events-written", query_number(qts, "events-read") + 50);
-    return qts;
-}
-
 static void assert_refused(QTestState *qts, const char *command,
                            const char *expected)
 {
@@ -38,15 +26,9 @@ static QDict *walk(QTestState *qts, const char *reason, QDict *reply)
     return place;
 }
 
-static void assert_follows(QTestState *qts)
-{
-    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-thaw' }");
-    assert_equal(qts);
-}
-
 static void test_steps_are_instructions(void)
 {
-    QTestState *qts = start_frozen("");
+    QTestState *qts = start_frozen("", 50);
     int64_t before = 0, moved = 0;
     int i;
 
@@ -68,7 +50,7 @@ static void test_steps_are_instructions(void)
 
 static void test_events_are_counted(void)
 {
-    QTestState *qts = start_frozen("");
+    QTestState *qts = start_frozen("", 50);
     int64_t from = query_number(qts, "events-read");
     QDict *place;
 
@@ -89,7 +71,7 @@ static void test_events_are_counted(void)
 
 static void test_branches_are_exact(void)
 {
-    QTestState *qts = start_frozen("");
+    QTestState *qts = start_frozen("", 50);
     int64_t from = query_number(qts, "backup-branches");
     QDict *place;
 
@@ -105,7 +87,7 @@ static void test_branches_are_exact(void)
 
 static void test_end_of_history(void)
 {
-    QTestState *qts = start_frozen("");
+    QTestState *qts = start_frozen("", 50);
 
     qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
     /* Less than any event, if only 64 bits of the sum are looked at. */
@@ -123,7 +105,7 @@ static void test_end_of_history(void)
 
 static void test_panic_by_qmp(void)
 {
-    QTestState *qts = start_frozen("");
+    QTestState *qts = start_frozen("", 50);
 
     assert_refused(qts, "{ 'execute': 'pbkvm-run-to', 'arguments': { 'panic': "
                    "true } }", "pbkvm-run-to: no panic was detected");
@@ -259,7 +241,7 @@ static void assert_past(QTestState *qts, const char *member, const char *now)
 
 static void test_the_past_is_past(void)
 {
-    QTestState *qts = start_frozen("");
+    QTestState *qts = start_frozen("", 50);
 
     assert_past(qts, "event", "events-read");
     assert_past(qts, "branches", "backup-branches");
@@ -270,7 +252,7 @@ static void test_the_past_is_past(void)
 
 static void test_monitor_walks_too(void)
 {
-    QTestState *qts = start_frozen("");
+    QTestState *qts = start_frozen("", 50);
     g_autofree char *step = qtest_hmp(qts, "pbkvm_step 2");
     g_autofree char *past = qtest_hmp(qts, "pbkvm_run_to 1");
     g_autofree char *bad = qtest_hmp(qts, "pbkvm_run_to soon");
@@ -352,7 +334,7 @@ static void test_ram_is_compared_in_the_background(void)
 
 static void test_full_ring_is_told(void)
 {
-    QTestState *qts = start_frozen(",ring-size=4096");
+    QTestState *qts = start_frozen(",ring-size=4096", 50);
     gint64 until = g_get_monotonic_time() + PATIENCE_US;
 
     /* SeaBIOS starting again and again makes events. */
