@@ -134,21 +134,20 @@ static PbReplayEnd look_for_place(PbBackup *b, bool first)
     const PbPlace *to = b->walk.place;
     PbPlace now;
     int ret = pb_backup_here(b, &now);
+    bool there;
 
     if (ret < 0) {
         return pb_backup_fail(b, "reading where the Backup stands", ret);
     }
-    if (pb_place_same(&now, to)) {
+    there = pb_place_same(&now, to);
+    if (b->walk.trail && (there || first)) {
+        pb_trail_add(b->walk.trail, &now);
+    }
+    if (there) {
         return stop(b, PB_STOP_REACHED);
     }
-    if (now.at.branches > to->at.branches || now.event > to->event) {
-        return stop(b, PB_STOP_PAST);
-    }
-    if (first) {
-        b->stop.before = now;
-        b->stop.stepped = true;
-    }
-    return PB_REPLAY_DONE;
+    return now.at.branches > to->at.branches || now.event > to->event
+           ? stop(b, PB_STOP_PAST) : PB_REPLAY_DONE;
 }
 
 /* One instruction, after whatever takes place before it. */
@@ -186,11 +185,22 @@ static PbReplayEnd step(PbBackup *b, uint8_t *buf)
                    : end;
 }
 
+/* What comes now are more instructions than one. */
+static void no_step(PbBackup *b)
+{
+    if (b->walk.trail) {
+        pb_trail_clear(b->walk.trail);
+    }
+}
+
 /* On to the wanted count, which lies before the next event. */
 static PbReplayEnd to_branches(PbBackup *b, uint8_t *buf)
 {
     PbEvent mark = { .kind = PB_EVENT_MARK, .branches = b->walk.branches };
-    PbReplayEnd end = pb_backup_approach(b, &mark);
+    PbReplayEnd end;
+
+    no_step(b);
+    end = pb_backup_approach(b, &mark);
 
     while (end == PB_REPLAY_DONE && !pb_backup_wanted(b) &&
            pb_counter_read(b->v.counter) < b->walk.branches) {
@@ -199,13 +209,19 @@ static PbReplayEnd to_branches(PbBackup *b, uint8_t *buf)
     return end;
 }
 
+/* Whether it is to land at a place. */
+static bool lands(const PbBackup *b)
+{
+    return b->walk.place && !b->walk.trail && !b->breaks;
+}
+
 /* Whether the walk's limits end it before @e. */
 static bool at_limit(PbBackup *b, const PbEvent *e)
 {
     const PbWalk *w = &b->walk;
 
     if (w->place) {
-        return pb_counter_read(b->v.counter) >= w->branches;
+        return !lands(b) && pb_counter_read(b->v.counter) >= w->branches;
     }
     return (w->event && b->seq >= w->event) ||
            (w->time_ns && e && e->time_ns > w->time_ns) ||
@@ -228,7 +244,23 @@ static PbReplayEnd on(PbBackup *b, const PbEvent *e, uint8_t *buf)
     if (w->branches && !b->asking && e->branches > w->branches) {
         return to_branches(b, buf);
     }
+    no_step(b);
     return live(b, e, buf);
+}
+
+/* To the wanted place, whose events have taken place. */
+static PbReplayEnd land_there(PbBackup *b)
+{
+    PbEvent point = { .kind = PB_EVENT_POINT };
+    PbReplayEnd end;
+
+    pb_position_to_event(&b->walk.place->at, &point);
+    end = pb_backup_land(b, &point);
+    if (end == PB_REPLAY_FAILED || pb_backup_wanted(b)) {
+        return end;
+    }
+    end = look_for_place(b, true);
+    return end == PB_REPLAY_DONE ? stop(b, PB_STOP_PAST) : end;
 }
 
 PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
@@ -245,6 +277,10 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
 
         if (b->walk.place && b->walk.keep) {
             pb_backup_keep_near(b);
+        }
+        if (lands(b) && b->noted >= b->walk.place->event) {
+            end = land_there(b);
+            break;
         }
         e = next(b, &end);
         if (end == PB_REPLAY_FAILED) {
@@ -273,7 +309,7 @@ bool pb_backup_walk(PbBackup *b, const PbWalk *w)
     ok = b->status == PB_BACKUP_FROZEN && b->want_freeze;
     if (ok) {
         b->walk = *w;
-        if (w->place && w->place->at.branches) {
+        if (w->place && w->place->at.branches && !lands(b)) {
             b->walk.branches = w->place->at.branches - 1;
         }
         b->stop = (PbStop) { .reason = PB_STOP_NONE };

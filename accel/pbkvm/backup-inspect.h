@@ -66,14 +66,35 @@ typedef struct PbPlace {
 int pb_backup_place(PbBackup *b, PbPlace *p);
 bool pb_place_same(const PbPlace *a, const PbPlace *b);
 
+/*
+ * Places that were stepped through, one instruction after the other: the last
+ * PB_TRAIL of them.  All zero: none.
+ */
+#define PB_TRAIL 2048u
+
+typedef struct PbTrail {
+    PbPlace at[PB_TRAIL];
+    uint64_t begin, end;    /* numbers of the first, and behind the last */
+} PbTrail;
+
+void pb_trail_add(PbTrail *t, const PbPlace *p);
+
+/* What is added next does not follow. */
+void pb_trail_clear(PbTrail *t);
+
+/* The one before @p, where it came from by one instruction; NULL: not known. */
+const PbPlace *pb_trail_before(const PbTrail *t, const PbPlace *p);
+
 /* Where a walk shall end, if nothing ends it before; 0: no such limit. */
 typedef struct PbWalk {
     uint64_t instructions;  /* after so many */
     uint64_t event;         /* once this event has happened */
     uint64_t branches;      /* where this many have retired */
     uint64_t time_ns;       /* before the first event later than that */
-    const PbPlace *place;   /* there: by steps, from the last branch before
-                               it on.  The caller's, until the walk's end */
+    const PbPlace *place;   /* there.  The caller's, until the walk's end */
+    PbTrail *trail;         /* by steps from the last branch before it on, which
+                               become this one's; NULL: by landing, if nobody
+                               has set a breakpoint.  The caller's, too */
     uint64_t keep;          /* others may come to that place again: keep a
                                moment at most so many events before it */
 } PbWalk;
@@ -99,8 +120,6 @@ typedef struct PbStop {
     PbStopReason reason;
     PbBreakKind kind;     /* STOP_BREAK, STOP_WATCH: which one, */
     uint64_t addr;        /* and its address */
-    bool stepped;         /* by a step, on the way to PbWalk.place: */
-    PbPlace before;       /* from here */
 } PbStop;
 
 /*

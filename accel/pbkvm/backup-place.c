@@ -37,3 +37,30 @@ bool pb_place_same(const PbPlace *a, const PbPlace *b)
 {
     return a->event == b->event && pb_position_same(&a->at, &b->at);
 }
+
+/* ---- those that were stepped through ---- */
+
+void pb_trail_add(PbTrail *t, const PbPlace *p)
+{
+    t->at[t->end++ % PB_TRAIL] = *p;
+    if (t->end - t->begin > PB_TRAIL) {
+        t->begin++;
+    }
+}
+
+void pb_trail_clear(PbTrail *t)
+{
+    t->begin = t->end;
+}
+
+const PbPlace *pb_trail_before(const PbTrail *t, const PbPlace *p)
+{
+    uint64_t i;
+
+    for (i = t->end; i > t->begin + 1; i--) {
+        if (pb_place_same(&t->at[(i - 1) % PB_TRAIL], p)) {
+            return &t->at[(i - 2) % PB_TRAIL];
+        }
+    }
+    return NULL;
+}

@@ -28,8 +28,7 @@ typedef struct PbkvmInspect {
     bool machine_ran;         /* the Primary ran since what gdb, or the
                                  monitor, resumed last */
     PbkvmBack back;           /* gdb has asked for it */
-    PbPlace came_to;          /* a place it went back to, and the one that */
-    PbStop came;              /* it came from with its last step */
+    PbTrail trail;            /* stepped through on the way to a place */
     CPUWatchpoint watch;      /* the one that was hit, for gdb */
 } PbkvmInspect;
 

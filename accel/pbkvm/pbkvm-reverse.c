@@ -4,7 +4,9 @@
  *
  * A Backup knows no way back.  A new one begins where the way back begins, and
  * walks to where the last one stood: what it meets on the way, or comes from
- * with its last step, is where a third one walks to.
+ * with its last step, is where a third one walks to.  It steps through some
+ * more places before that one, the trail: as long as it goes back to these, one
+ * lands there at once.
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
@@ -17,10 +19,14 @@
 /* Before a place: what leads there from a moment kept so near is quick. */
 #define NEAR_EVENTS 16
 
-/* One more walk on the way to @to; false: nobody wants to go on. */
-static bool walk_on(PbkvmState *s, const PbPlace *to, PbStop *stop)
+/*
+ * One more walk on the way to @to, by steps if it leaves a @trail; false:
+ * nobody wants to go on.
+ */
+static bool walk_on(PbkvmState *s, const PbPlace *to, PbTrail *trail,
+                    PbStop *stop)
 {
-    PbWalk w = { .place = to, .keep = NEAR_EVENTS };
+    PbWalk w = { .place = to, .trail = trail, .keep = NEAR_EVENTS };
 
     *stop = (PbStop) { .reason = PB_STOP_FAILED };
     return pbkvm_inspect_walk(s, &w, stop) && stop->reason != PB_STOP_ASKED &&
@@ -46,16 +52,20 @@ static bool stands_at(PbkvmState *s, const PbPlace *p)
     return pb_backup_place(s->backup, &now) == 0 && pb_place_same(&now, p);
 }
 
-/* From before @to there, past all breakpoints; @stop tells of the step. */
-static bool go_to(PbkvmState *s, const PbPlace *to, PbStop *stop)
+/* From before @to there, past all breakpoints. */
+static bool walk_to(PbkvmState *s, const PbPlace *to, PbTrail *trail,
+                    PbStop *stop)
 {
     *stop = (PbStop) { .reason = PB_STOP_FAILED };
     if (!rewound(s, to, NULL)) {
         return false;
     }
     pb_backup_clear_breaks(s->backup);
-    while (walk_on(s, to, stop)) {
+    while (walk_on(s, to, trail, stop)) {
         if (stands_at(s, to)) {
+            if (trail && stop->reason != PB_STOP_REACHED) {
+                pb_trail_add(trail, to);      /* the panic, or the end */
+            }
             return true;
         }
         if (stop->reason != PB_STOP_PANIC) {
@@ -65,39 +75,43 @@ static bool go_to(PbkvmState *s, const PbPlace *to, PbStop *stop)
     return false;
 }
 
-/* Find out where the Backup comes from to @to, if that is not known yet. */
-static bool look_before(PbkvmState *s, const PbPlace *to, PbStop *stop)
+/* By steps; then it is known where it comes from. */
+static bool step_to(PbkvmState *s, const PbPlace *to, PbStop *stop)
 {
-    PbkvmInspect *i = s->inspect;
+    pb_trail_clear(&s->inspect->trail);
+    return walk_to(s, to, &s->inspect->trail, stop);
+}
 
-    if (i->came.stepped && pb_place_same(to, &i->came_to)) {
-        *stop = i->came;
-        return true;
-    }
-    return go_to(s, to, stop);
+/* By landing, unless it is not known where it comes from, or that fails. */
+static bool go_to(PbkvmState *s, const PbPlace *to, PbStop *stop)
+{
+    return (pb_trail_before(&s->inspect->trail, to) &&
+            walk_to(s, to, NULL, stop)) || step_to(s, to, stop);
 }
 
 /* One instruction back from @from. */
 static bool step_back(PbkvmState *s, const PbPlace *from, PbStop *stop)
 {
+    const PbTrail *trail = &s->inspect->trail;
     PbPlace to = *from;
 
     do {
-        if (!look_before(s, &to, stop)) {
+        const PbPlace *before = pb_trail_before(trail, &to);
+
+        if (!before && !step_to(s, &to, stop)) {
             return false;
         }
-        if (!stop->stepped) {
+        before = before ?: pb_trail_before(trail, &to);
+        if (!before) {
             stop->reason = PB_STOP_HISTORY;
             return true;
         }
-        to = stop->before;
+        to = *before;
         /* An event alone, the panic's, say, is no instruction. */
     } while (pb_position_same(&to.at, &from->at));
     if (!go_to(s, &to, stop)) {
         return false;
     }
-    s->inspect->came_to = to;
-    s->inspect->came = *stop;
     stop->reason = PB_STOP_STEPPED;
     return true;
 }
@@ -114,7 +128,8 @@ static bool find_between(PbkvmState *s, const PbPlace *end, bool comes_from,
     PbStop stop;
     bool there = false;
 
-    while (!there && walk_on(s, end, &stop)) {
+    pb_trail_clear(&s->inspect->trail);
+    while (!there && walk_on(s, end, &s->inspect->trail, &stop)) {
         there = stands_at(s, end);
         if (stop.reason == PB_STOP_WATCH ||
             (stop.reason == PB_STOP_BREAK && !(there && comes_from))) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * guest-back.c: a replay steps a little way from somewhere on; others go to
- * the places on that way, and must find the same registers there, and that
- * they came from the place before; and so must those that begin at the moment
- * which these have kept on their way, and which live on to the end.
+ * the places on that way, by steps or by landing, and must find the same
+ * registers there, and, if they stepped, that they came from the place before;
+ * and so must those that begin at the moment which these have kept on their
+ * way, and which live on to the end.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ typedef struct Way {
     unsigned n;
     PbPlace place[STEPS];
     PbState state[STEPS];
+    PbTrail trail;
 } Way;
 
 /* A frozen one, with all events on their way to it. */
@@ -85,48 +87,57 @@ static bool step_along(GuestRun *r, const char *file, uint64_t from, Way *w)
     return ok;
 }
 
-static void wrong(GuestReplay *p, const Way *w, unsigned i, const PbStop *s,
-                  const char *what)
+static void wrong(GuestReplay *p, const Way *w, unsigned i, const PbWalk *to,
+                  const PbStop *s, const char *what)
 {
-    char want[160], from[160], report[640] = "";
+    const PbPlace *before = to->trail
+                            ? pb_trail_before(to->trail, to->place) : NULL;
+    char want[160], from[160] = "nowhere", report[640] = "";
 
     pb_position_print(&w->place[i].at, want, sizeof(want));
-    pb_position_print(&s->before.at, from, sizeof(from));
+    if (before) {
+        pb_position_print(&before->at, from, sizeof(from));
+    }
     if (s->reason == PB_STOP_FAILED) {
         pb_divergence_print(pb_backup_divergence(p->b), report,
                             sizeof(report));
     }
-    guest_fail(p->r, "%s: %s: to event %llu %s: ended by %s, came from event "
-               "%llu %s; %s", p->name, what,
+    guest_fail(p->r, "%s: %s: to event %llu %s by %s: ended by %s, came from "
+               "event %llu %s; %s", p->name, what,
                (unsigned long long)w->place[i].event, want,
+               to->trail ? "steps" : "landing",
                pb_stop_reason_name(s->reason),
-               (unsigned long long)s->before.event, from, report);
+               (unsigned long long)(before ? before->event : 0), from, report);
 }
 
-/* To place @i of @w. */
-static bool go_to(GuestReplay *p, const Way *w, unsigned i)
+/* To place @i of @w, by steps or by landing. */
+static bool go_to(GuestReplay *p, Way *w, unsigned i)
 {
+    PbTrail *trail = guest_random(&p->r->random) % 2 ? &w->trail : NULL;
+    const PbPlace *before;
     PbState state;
     PbPlace place;
     PbStop stop;
     char what[160];
-    PbWalk to = { .place = &w->place[i],
+    PbWalk to = { .place = &w->place[i], .trail = trail,
                   .keep = 1 + guest_random(&p->r->random) % MOST_KEEP };
 
+    pb_trail_clear(&w->trail);
     if (walk(p, to, &stop) != PB_STOP_REACHED) {
-        wrong(p, w, i, &stop, "not reached");
+        wrong(p, w, i, &to, &stop, "not reached");
         return false;
     }
     if (!look(p, &place, &state)) {
         return false;
     }
     if (!pb_state_equal(&w->state[i], &state, what, sizeof(what))) {
-        wrong(p, w, i, &stop, what);
+        wrong(p, w, i, &to, &stop, what);
         return false;
     }
-    if (i && !(stop.stepped &&
-               pb_place_same(&stop.before, &w->place[i - 1]))) {
-        wrong(p, w, i, &stop, "from elsewhere");
+    before = trail ? pb_trail_before(trail, &w->place[i]) : NULL;
+    if (i && trail &&
+        !(before && pb_place_same(before, &w->place[i - 1]))) {
+        wrong(p, w, i, &to, &stop, "from elsewhere");
         return false;
     }
     p->r->result->back++;
@@ -134,7 +145,7 @@ static bool go_to(GuestReplay *p, const Way *w, unsigned i)
 }
 
 /* A new one goes to place @i of @w, another from near there to place @j. */
-static bool go_back(GuestRun *r, const char *file, const Way *w, unsigned i,
+static bool go_back(GuestRun *r, const char *file, Way *w, unsigned i,
                     unsigned j)
 {
     GuestReplay p;
