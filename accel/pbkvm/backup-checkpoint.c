@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "backup-internal.h"
+#include "pb-mem-log.h"
 #include "pb-vm.h"
 
 /* In a replay, a near moment is forgotten then: the file has it all. */
@@ -48,16 +49,26 @@ static bool make_room(PbCheckpoint *cp, size_t slots)
     return more != NULL;
 }
 
-static void forget(PbBackup *b)
-{
-    pb_checkpoint_free(b->cp);
-    b->cp = NULL;
-    b->cp_at = 0;
-}
-
 static bool keeps(const PbBackup *b)
 {
     return b->cp && (b->cp->first.valid || b->cp->near.valid);
+}
+
+/* Nobody asks any more what is written to; if KVM logs on, it is but slower. */
+static void stop_log(PbBackup *b)
+{
+    if (b->mem.blocks && b->mem.block[0].log) {
+        pb_mem_log_free(&b->mem);
+        pb_mem_log_tell(&b->mem, b->v.vm_fd);
+    }
+}
+
+static void forget(PbBackup *b)
+{
+    stop_log(b);
+    pb_checkpoint_free(b->cp);
+    b->cp = NULL;
+    b->cp_at = 0;
 }
 
 /* What the ring's first @n slots hold. */
@@ -104,6 +115,7 @@ void pb_checkpoint_free(PbCheckpoint *cp)
     if (cp) {
         pb_mem_destroy(&cp->first.ram);
         pb_mem_destroy(&cp->near.ram);
+        pb_mem_destroy(&cp->ram);
         free(cp->cpuid);
         free(cp->slot);
         free(cp);
@@ -128,10 +140,40 @@ static uint64_t available(void)
     return kib << 10;
 }
 
+/* What was written since the last time, into the logs of all copies. */
+static void collect(PbBackup *b)
+{
+    pb_mem_log_collect(&b->mem, b->v.vm_fd);
+    pb_mem_log_add(&b->cp->first.ram, &b->mem);
+    pb_mem_log_add(&b->cp->near.ram, &b->mem);
+    pb_mem_log_clear(&b->mem);
+}
+
+static int start_log(PbBackup *b)
+{
+    int ret;
+
+    if (b->mem.blocks && b->mem.block[0].log) {
+        collect(b);
+        return 0;
+    }
+    ret = pb_mem_log_new(&b->mem) ? pb_mem_log_tell(&b->mem, b->v.vm_fd)
+                                  : -ENOMEM;
+    if (ret < 0) {
+        stop_log(b);
+    }
+    return ret;
+}
+
 static bool copy_ram(PbBackup *b, PbMem *ram, char *why, size_t len)
 {
     uint64_t has = available(), needs = pb_mem_touched(&b->mem) + SPARE;
-    int ret;
+    int ret = start_log(b);
+
+    if (ret < 0) {
+        snprintf(why, len, "to log what its guest writes: %s", strerror(-ret));
+        return false;
+    }
 
     if (needs > has) {
         snprintf(why, len, "a copy of its RAM needs %" PRIu64 " MiB, %" PRIu64
@@ -139,6 +181,10 @@ static bool copy_ram(PbBackup *b, PbMem *ram, char *why, size_t len)
         return false;
     }
     ret = pb_mem_twin(ram, &b->mem);
+    if (ret == 0 && !pb_mem_log_new(ram)) {
+        pb_mem_destroy(ram);
+        ret = -ENOMEM;
+    }
     if (ret < 0) {
         snprintf(why, len, "a copy of its RAM: %s", strerror(-ret));
     }
@@ -229,6 +275,7 @@ void pb_backup_keep_no_more(PbBackup *b)
     if (b->cp) {
         drop(&b->cp->first);
         drop(&b->cp->near);
+        stop_log(b);
     }
     if (b->cp && !pb_backup_left(b)) {
         forget(b);
@@ -263,17 +310,33 @@ bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len)
     return ok;
 }
 
-const PbMem *pb_backup_adopt(PbBackup *b, const PbBackupConfig *c)
+bool pb_backup_adopt(PbBackup *b, const PbBackupConfig *c)
 {
-    const PbMoment *m = c->checkpoint ? c->checkpoint->again : NULL;
-
-    if (!m) {
-        return c->primary_mem;
-    }
     b->cp = c->checkpoint;
-    b->cp_at = m->slot;
-    b->noted = m->noted;
-    return &m->ram;
+    if (b->cp) {
+        b->cp_at = b->cp->again->slot;
+        b->noted = b->cp->again->noted;
+        b->mem = b->cp->ram;
+        b->cp->ram = (PbMem) { .blocks = 0 };
+    }
+    return b->cp;
+}
+
+/*
+ * The RAM that another Backup begins with, in the place of this one: the same
+ * memory, as it was at @m.  Called locked.
+ */
+static void hand_ram_on(PbBackup *b, PbMoment *m)
+{
+    PbCheckpoint *cp = b->cp;
+    PbMoment *other = m == &cp->first ? &cp->near : &cp->first;
+
+    collect(b);
+    pb_mem_log_add(&other->ram, &m->ram);
+    pb_mem_restore(&b->mem, &m->ram);
+    memcpy(b->mem.slot, m->ram.slot, sizeof(b->mem.slot));
+    cp->ram = b->mem;
+    b->mem = (PbMem) { .blocks = 0 };
 }
 
 /* Called locked. */
@@ -294,6 +357,7 @@ bool pb_backup_config_again(PbBackup *b, const PbPlace *to, PbBackupConfig *c)
     pthread_mutex_lock(&b->lock);
     m = moment_before(b, to);
     if (m) {
+        hand_ram_on(b, m);
         b->cp->again = m;
         c->checkpoint = b->cp;
         c->cpuid = b->cp->cpuid;

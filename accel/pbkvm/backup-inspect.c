@@ -2,9 +2,11 @@
 /* backup-inspect.c: the walks of a frozen Backup. */
 #include <errno.h>
 #include <linux/kvm.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "backup-internal.h"
+#include "pb-mem-log.h"
 #include "pb-step.h"
 
 static const char *const stop_names[] = {
@@ -402,6 +404,17 @@ void pb_backup_detach(PbBackup *b)
 bool pb_backup_detached(const PbBackup *b)
 {
     return __atomic_load_n(&b->detached, __ATOMIC_RELAXED);
+}
+
+bool pb_backup_write(PbBackup *b, uint64_t gpa, const void *data, unsigned len)
+{
+    void *at = pb_mem_at(&b->mem, gpa, len);
+
+    if (at) {
+        memcpy(at, data, len);
+        pb_mem_log_write(&b->mem, at, len);
+    }
+    return at;
 }
 
 const PbMem *pb_backup_mem(const PbBackup *b)

@@ -55,7 +55,7 @@ typedef struct PbMoment {
     bool valid;
     PbBackupStart at;
     PbState state;
-    PbMem ram;
+    PbMem ram;                /* with a log: where the Backup's may differ */
     uint64_t noted;           /* PbBackup.noted */
     size_t slot;              /* the first that comes after it */
 } PbMoment;
@@ -63,7 +63,8 @@ typedef struct PbMoment {
 struct PbCheckpoint {
     PbMoment first;           /* once not valid, only its unread events count */
     PbMoment near;            /* a later one; valid by itself in a replay */
-    const PbMoment *again;    /* where the Backup it belongs to began */
+    const PbMoment *again;    /* where the Backup that gets it begins: */
+    PbMem ram;                /* with this RAM */
     struct kvm_cpuid2 *cpuid;
     PbEvent *slot;            /* consumed since, payloads among them */
     size_t used, room;
@@ -261,10 +262,10 @@ void pb_backup_keep_near(PbBackup *b);
 void pb_backup_keep_no_more(PbBackup *b);
 
 /*
- * The checkpoint it begins at, by pb_backup_config_again(), if any: the RAM it
- * begins with; and its end.
+ * The checkpoint it begins at, by pb_backup_config_again(), with its RAM; false:
+ * there is none.  And its end.
  */
-const PbMem *pb_backup_adopt(PbBackup *b, const PbBackupConfig *c);
+bool pb_backup_adopt(PbBackup *b, const PbBackupConfig *c);
 void pb_checkpoint_free(PbCheckpoint *cp);
 
 /*

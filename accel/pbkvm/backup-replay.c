@@ -7,6 +7,7 @@
 #include "backup-internal.h"
 #include "backup-stuck.h"
 #include "pb-inject.h"
+#include "pb-mem-log.h"
 
 /* Towards the next exit, stopped by nothing but a debugger. */
 static PbRunEnd run_freely(PbBackup *b)
@@ -206,6 +207,7 @@ static PbReplayEnd apply_mem_write(PbBackup *b, const PbEvent *e,
                                    const void *payload)
 {
     const PbEventMem *m = &e->body.mem;
+    uint8_t *at;
 
     if (!pb_mem_has(&b->mem, m->block, m->offset, m->len)) {
         return pb_backup_diverge(b, e, "a write inside a RAM block",
@@ -213,7 +215,9 @@ static PbReplayEnd apply_mem_write(PbBackup *b, const PbEvent *e,
                                  m->block, (unsigned long long)m->offset,
                                  m->len);
     }
-    memcpy(b->mem.block[m->block].host + m->offset, payload, m->len);
+    at = b->mem.block[m->block].host + m->offset;
+    memcpy(at, payload, m->len);
+    pb_mem_log_write(&b->mem, at, m->len);
     return PB_REPLAY_DONE;
 }
 

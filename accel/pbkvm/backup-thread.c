@@ -15,7 +15,6 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     PbBackup *b = calloc(1, sizeof(*b));
     const char *what = "no memory";
     pthread_condattr_t attr;
-    const PbMem *ram;
     int ret;
 
     if (!b) {
@@ -44,11 +43,11 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->v.role = PB_BACKUP;
     b->v.mem = &b->mem;
     b->v.vm_fd = b->v.fd = -1;
-    ram = pb_backup_adopt(b, c);
     b->cpuid = pb_vm_copy_cpuid(c->cpuid);
-    ret = b->cpuid ? pb_mem_twin(&b->mem, ram) : -ENOMEM;
-    if (ret < 0) {
+    ret = pb_backup_adopt(b, c) ? 0 : pb_mem_twin(&b->mem, c->primary_mem);
+    if (ret < 0 || !b->cpuid) {
         what = "memory for its RAM";
+        ret = -ENOMEM;
     } else {
         ret = pb_vm_create(&b->v, c->kvm_fd, c->cpuid, &what);
     }

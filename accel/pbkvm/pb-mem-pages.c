@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "pb-mem.h"
+#include "pb-mem-log.h"
 
 #define PAGE_SIZE 4096u
 #define HUGE_PAGE (2u << 20)
@@ -186,6 +186,7 @@ void pb_mem_destroy(PbMem *m)
 {
     unsigned i;
 
+    pb_mem_log_free(m);
     if (m->owned) {
         for (i = 0; i < m->blocks; i++) {
             munmap(m->block[i].host, m->block[i].size);

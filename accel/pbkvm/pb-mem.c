@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
-#include "pb-mem.h"
+#include "pb-mem-log.h"
 
 #define PAGE_SIZE 4096u
 
@@ -81,7 +81,8 @@ static int kvm_slot(const PbMem *m, int vm_fd, unsigned slot,
 {
     struct kvm_userspace_memory_region r = {
         .slot = slot,
-        .flags = c->readonly ? KVM_MEM_READONLY : 0,
+        .flags = c->readonly ? KVM_MEM_READONLY
+               : m->block[c->block].log ? KVM_MEM_LOG_DIRTY_PAGES : 0,
         .guest_phys_addr = c->gpa,
         .memory_size = size,
     };
@@ -105,6 +106,7 @@ int pb_mem_apply_slot(PbMem *m, int vm_fd, unsigned slot,
     }
     if (old->size) {
         /* KVM refuses to change a slot's size or flags in place. */
+        pb_mem_log_slot(m, vm_fd, slot);
         ret = kvm_slot(m, vm_fd, slot, old, 0);
         if (ret < 0) {
             return ret;
@@ -118,6 +120,13 @@ int pb_mem_apply_slot(PbMem *m, int vm_fd, unsigned slot,
     }
     pb_mem_set_slot(m, slot, c);
     return 0;
+}
+
+int pb_mem_tell_slot(const PbMem *m, int vm_fd, unsigned slot)
+{
+    const PbSlotChange *s = &m->slot[slot];
+
+    return kvm_slot(m, vm_fd, slot, s, s->size);
 }
 
 __thread unsigned pb_mem_last;

@@ -32,6 +32,8 @@ typedef struct PbBlock {
     char name[48];
     bool sparse;                           /* private anonymous memory: a
                                               page never touched is zero */
+    uint64_t *log;                         /* of its pages, a bit each, or NULL:
+                                              pb-mem-log.h */
 } PbBlock;
 
 typedef struct PbMem {
@@ -67,6 +69,9 @@ void pb_mem_set_slot(PbMem *m, unsigned slot, const PbSlotChange *c);
  */
 int pb_mem_apply_slot(PbMem *m, int vm_fd, unsigned slot,
                       const PbSlotChange *c);
+
+/* Tell KVM what it may be told anew of slot number @slot: whether to log. */
+int pb_mem_tell_slot(const PbMem *m, int vm_fd, unsigned slot);
 
 /* Slots do not overlap: there is one at most. */
 static inline bool pb_mem_covers(const PbSlotChange *s, uint64_t gpa,

@@ -62,14 +62,14 @@ static MemTxResult write_memory(void *opaque, hwaddr addr, uint64_t data,
                                 unsigned size, MemTxAttrs attrs)
 {
     PbkvmState *s = opaque;
-    void *at = s->backup ? pb_mem_at(pb_backup_mem(s->backup), addr, size)
-                         : NULL;
+    uint8_t bytes[8];
 
-    if (!at) {
+    if (!s->backup || !pb_mem_at(pb_backup_mem(s->backup), addr, size)) {
         return MEMTX_DECODE_ERROR;
     }
     pbkvm_detach(s, "its memory");
-    stn_le_p(at, size, data);
+    stn_le_p(bytes, size, data);
+    pb_backup_write(s->backup, addr, bytes, size);
     return MEMTX_OK;
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "guest-replay.h"
+#include "pb-crc.h"
 
 #define WAYS 2
 #define STEPS 8
@@ -20,6 +21,7 @@ typedef struct Way {
     unsigned n;
     PbPlace place[STEPS];
     PbState state[STEPS];
+    uint32_t ram[STEPS];      /* its CRC */
     PbTrail trail;
 } Way;
 
@@ -55,12 +57,18 @@ static PbStopReason walk(GuestReplay *p, PbWalk w, PbStop *stop)
     return stop->reason;
 }
 
-static bool look(GuestReplay *p, PbPlace *place, PbState *state)
+static bool look(GuestReplay *p, PbPlace *place, PbState *state, uint32_t *ram)
 {
+    const PbMem *m = pb_backup_mem(p->b);
+    unsigned i;
+
     if (pb_backup_place(p->b, place) < 0 ||
         pb_backup_get_state(p->b, state) < 0) {
         guest_fail(p->r, "%s: it cannot be looked at", p->name);
         return false;
+    }
+    for (i = 0, *ram = 0; i < m->blocks; i++) {
+        *ram = pb_crc(*ram, m->block[i].host, m->block[i].size);
     }
     return true;
 }
@@ -79,7 +87,7 @@ static bool step_along(GuestRun *r, const char *file, uint64_t from, Way *w)
         while (ok && w->n < STEPS &&
                walk(&p, (PbWalk) { .instructions = 1 }, &stop) ==
                PB_STOP_STEPPED) {
-            ok = look(&p, &w->place[w->n], &w->state[w->n]);
+            ok = look(&p, &w->place[w->n], &w->state[w->n], &w->ram[w->n]);
             w->n += ok;
         }
     }
@@ -118,6 +126,7 @@ static bool go_to(GuestReplay *p, Way *w, unsigned i)
     PbState state;
     PbPlace place;
     PbStop stop;
+    uint32_t ram;
     char what[160];
     PbWalk to = { .place = &w->place[i], .trail = trail,
                   .keep = 1 + guest_random(&p->r->random) % MOST_KEEP };
@@ -127,7 +136,11 @@ static bool go_to(GuestReplay *p, Way *w, unsigned i)
         wrong(p, w, i, &to, &stop, "not reached");
         return false;
     }
-    if (!look(p, &place, &state)) {
+    if (!look(p, &place, &state, &ram)) {
+        return false;
+    }
+    if (ram != w->ram[i]) {
+        wrong(p, w, i, &to, &stop, "other RAM");
         return false;
     }
     if (!pb_state_equal(&w->state[i], &state, what, sizeof(what))) {

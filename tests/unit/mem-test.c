@@ -2,7 +2,7 @@
 /* mem-test.c: the Backup's memory, and what is where in a guest's. */
 #include <sys/mman.h>
 
-#include "pb-mem.h"
+#include "pb-mem-log.h"
 #include "pb-tap.h"
 
 #define HUGE_PAGE (2u << 20)
@@ -53,6 +53,48 @@ static void test_twin_is_a_copy_as_far_from_a_huge_page(void)
     check_twin(PAGE, PAGE);
 }
 
+/* What is in its log, and nothing else. */
+static void test_logged_pages_are_as_in_the_copy(void)
+{
+    enum { PAGES = 200, LAST = PAGES * PAGE };
+    uint8_t *host = memory_at(0, LAST + 8);
+    PbMem m = { .blocks = 0 }, copy;
+    unsigned i;
+
+    if (!host) {
+        pb_check(host);
+        return;
+    }
+    memset(host, 1, LAST + 8);
+    pb_mem_add_block(&m, "ram", host, LAST + 8);
+    pb_check(pb_mem_twin(&copy, &m) == 0);
+    pb_check(pb_mem_log_new(&copy) && pb_mem_log_new(&m));
+    memset(host, 2, LAST + 8);
+    pb_mem_log_write(&m, host + 3 * PAGE - 1, 2);          /* 2 and 3 */
+    pb_mem_log_write(&m, host + 63 * PAGE, 2 * PAGE);      /* 63 and 64 */
+    pb_mem_log_write(&m, host + LAST + 7, 1);              /* a part of one */
+    pb_mem_log_write(&m, &copy, 1);                        /* elsewhere */
+    pb_mem_log_write(&m, host, 0);
+    pb_mem_log_add(&copy, &m);
+    pb_mem_restore(&m, &copy);
+    for (i = 0; i <= PAGES; i++) {
+        bool logged = i == 2 || i == 3 || i == 63 || i == 64 || i == PAGES;
+
+        pb_check_u64(host[i * PAGE], logged ? 1 : 2);
+    }
+    pb_check(host[LAST + 7] == 1);
+    memset(host, 3, LAST + 8);
+    pb_mem_restore(&m, &copy);
+    pb_check(host[2 * PAGE] == 3);                         /* empty by now */
+    pb_mem_log_add(&copy, &m);
+    pb_mem_log_clear(&m);
+    pb_mem_log_add(&copy, &m);
+    pb_mem_restore(&m, &copy);
+    pb_check(host[2 * PAGE] == 1 && host[4 * PAGE] == 3);
+    pb_mem_log_free(&m);
+    pb_mem_destroy(&copy);
+}
+
 static void test_address_is_found_in_the_slot_that_covers_it(void)
 {
     PbMem m = { .blocks = 0 };
@@ -78,6 +120,7 @@ int main(void)
 {
     static const PbTest tests[] = {
         PB_TEST(twin_is_a_copy_as_far_from_a_huge_page),
+        PB_TEST(logged_pages_are_as_in_the_copy),
         PB_TEST(address_is_found_in_the_slot_that_covers_it),
     };
 
