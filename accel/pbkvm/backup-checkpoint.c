@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * backup-checkpoint.c: what a Backup needs to be taken back: its state of
- * then, and the events it has consumed since.
- *
- * A Backup that was taken back reads those first, then the ring.
+ * backup-checkpoint.c: what a Backup needs to go back: its state of then, and
+ * the events it has consumed since, which it reads first, then the ring.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,10 +11,12 @@
 
 #include "backup-internal.h"
 #include "pb-mem-log.h"
-#include "pb-vm.h"
 
 /* In a replay, a near moment is forgotten then: the file has it all. */
 #define NEAR_SLOTS (1u << 20)
+
+/* Device accesses that one instruction still has to make, at most. */
+#define MOST_PARTS 65536
 
 /* Of the memory that is free, what a copy of the RAM may not take. */
 #define SPARE (64ull << 20)
@@ -115,8 +115,6 @@ void pb_checkpoint_free(PbCheckpoint *cp)
     if (cp) {
         pb_mem_destroy(&cp->first.ram);
         pb_mem_destroy(&cp->near.ram);
-        pb_mem_destroy(&cp->ram);
-        free(cp->cpuid);
         free(cp->slot);
         free(cp);
     }
@@ -220,10 +218,7 @@ static PbCheckpoint *begin(PbBackup *b)
         memmove(cp->slot, cp->slot + b->cp_at, cp->used * sizeof(PbEvent));
         b->cp_at = 0;
     }
-    if (cp && !cp->cpuid) {
-        cp->cpuid = pb_vm_copy_cpuid(b->cpuid);
-    }
-    return cp && cp->cpuid ? cp : NULL;
+    return cp;
 }
 
 static void keep_from_here(PbBackup *b, bool first, char *why, size_t len)
@@ -310,39 +305,12 @@ bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len)
     return ok;
 }
 
-bool pb_backup_adopt(PbBackup *b, const PbBackupConfig *c)
-{
-    b->cp = c->checkpoint;
-    if (b->cp) {
-        b->cp_at = b->cp->again->slot;
-        b->noted = b->cp->again->noted;
-        b->mem = b->cp->ram;
-        b->cp->ram = (PbMem) { .blocks = 0 };
-    }
-    return b->cp;
-}
+/* ---- back ---- */
 
-/*
- * The RAM that another Backup begins with, in the place of this one: the same
- * memory, as it was at @m.  Called locked.
- */
-static void hand_ram_on(PbBackup *b, PbMoment *m)
-{
-    PbCheckpoint *cp = b->cp;
-    PbMoment *other = m == &cp->first ? &cp->near : &cp->first;
-
-    collect(b);
-    pb_mem_log_add(&other->ram, &m->ram);
-    pb_mem_restore(&b->mem, &m->ram);
-    memcpy(b->mem.slot, m->ram.slot, sizeof(b->mem.slot));
-    cp->ram = b->mem;
-    b->mem = (PbMem) { .blocks = 0 };
-}
-
-/* Called locked. */
+/* The last before @to, or the first; NULL: there is none. */
 static PbMoment *moment_before(PbBackup *b, const PbPlace *to)
 {
-    PbCheckpoint *cp = b->status == PB_BACKUP_FROZEN ? b->cp : NULL;
+    PbCheckpoint *cp = b->cp;
 
     if (cp && to && cp->near.valid && cp->near.at.seq < to->event) {
         return &cp->near;
@@ -350,22 +318,91 @@ static PbMoment *moment_before(PbBackup *b, const PbPlace *to)
     return cp && cp->first.valid ? &cp->first : NULL;
 }
 
-bool pb_backup_config_again(PbBackup *b, const PbPlace *to, PbBackupConfig *c)
+/*
+ * What KVM still has to finish of an exit it finishes with any answer: all of
+ * it is undone.
+ */
+static int abandon_exit(PbBackup *b)
 {
-    PbMoment *m;
+    unsigned i;
+    int ret = 1;
 
-    pthread_mutex_lock(&b->lock);
-    m = moment_before(b, to);
-    if (m) {
-        hand_ram_on(b, m);
-        b->cp->again = m;
-        c->checkpoint = b->cp;
-        c->cpuid = b->cp->cpuid;
-        c->state = &m->state;
-        c->at = &m->at;
-        b->cp = NULL;
-        b->cp_at = 0;
+    for (i = 0; ret == 1 && i < MOST_PARTS; i++) {
+        ret = pb_vcpu_complete(&b->v);
     }
-    pthread_mutex_unlock(&b->lock);
-    return m != NULL;
+    b->v.io_pending = false;
+    return ret == 1 ? -ELOOP : ret;
+}
+
+/* None, so that KVM knows nothing of what was in the guest's page tables. */
+static int take_slots(PbBackup *b)
+{
+    static const PbSlotChange gone;
+    unsigned i;
+    int ret = 0;
+
+    for (i = 0; i < PB_MEM_MAX_SLOTS && ret == 0; i++) {
+        ret = pb_mem_apply_slot(&b->mem, b->v.vm_fd, i, &gone);
+    }
+    return ret;
+}
+
+static int put_slots(PbBackup *b, const PbMem *then)
+{
+    unsigned i;
+    int ret = 0;
+
+    for (i = 0; i < PB_MEM_MAX_SLOTS && ret == 0; i++) {
+        ret = pb_mem_apply_slot(&b->mem, b->v.vm_fd, i, &then->slot[i]);
+    }
+    return ret;
+}
+
+/* RAM and where it is seen are what they were at @m. */
+static int put_ram(PbBackup *b, PbMoment *m)
+{
+    PbCheckpoint *cp = b->cp;
+    PbMoment *other = m == &cp->first ? &cp->near : &cp->first;
+    int ret = take_slots(b);
+
+    if (ret < 0) {
+        return ret;
+    }
+    collect(b);
+    pb_mem_log_add(&other->ram, &m->ram);
+    pb_mem_restore(&b->mem, &m->ram);
+    return put_slots(b, &m->ram);
+}
+
+PbReplayEnd pb_backup_go_back(PbBackup *b)
+{
+    PbMoment *m = moment_before(b, b->walk.place);
+    int ret;
+
+    if (!m) {
+        return PB_REPLAY_STOPPED;
+    }
+    ret = abandon_exit(b);
+    if (ret < 0) {
+        return pb_backup_fail(b, "abandoning an exit", ret);
+    }
+    ret = put_ram(b, m);
+    if (ret < 0) {
+        return pb_backup_fail(b, "KVM_SET_USER_MEMORY_REGION", ret);
+    }
+    b->start = m->state;
+    b->cp_at = m->slot;
+    pb_backup_begin_at(b, &m->at);
+    b->noted = m->noted;
+    b->stop.reason = PB_STOP_REACHED;
+    return pb_backup_begin(b);
+}
+
+bool pb_backup_back(PbBackup *b, const PbPlace *to)
+{
+    PbWalk w = { .place = to, .back = true };
+    PbStop stop;
+
+    return pb_backup_walk(b, &w) && pb_backup_await(b, &stop, -1) &&
+           stop.reason == PB_STOP_REACHED;
 }

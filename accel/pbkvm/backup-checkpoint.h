@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * backup-checkpoint.h: a moment in the Backup's life, and all that it has
- * lived through since: another Backup can begin there, and live it again.
+ * lived through since: it can go back there, and live it again.
  *
  * No QEMU.  It holds a copy of the Backup's RAM, and 64 bytes for each event
- * and each 64 bytes of payload.  A checkpoint belongs to the Backup that keeps
- * it, which forgets it once it follows the Primary again.
+ * and each 64 bytes of payload.  The Backup forgets it once it follows the
+ * Primary again.
  */
 #ifndef BACKUP_CHECKPOINT_H
 #define BACKUP_CHECKPOINT_H
@@ -30,12 +30,11 @@ void pb_backup_keep(PbBackup *b);
 bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len);
 
 /*
- * Any thread.  Have @c begin there, or, if @to is not NULL, at the moment near
- * and before @to that a walk (PbWalk.keep) has noted: the checkpoint leaves
- * @b, which then ends, for the one that pb_backup_new() makes next of @c.
- * False: there is none.
+ * Any thread; the Backup frozen.  Have it stand there again, or, if @to is not
+ * NULL, at the moment near and before @to that a walk (PbWalk.keep) has noted.
+ * What a debugger has changed is undone; its breakpoints stay.  False: it keeps
+ * no such moment and stands where it stood, or has failed on its way.
  */
-bool pb_backup_config_again(PbBackup *b, const PbPlace *to,
-                            PbBackupConfig *c);
+bool pb_backup_back(PbBackup *b, const PbPlace *to);
 
 #endif /* BACKUP_CHECKPOINT_H */

@@ -95,15 +95,16 @@ typedef struct PbWalk {
     PbTrail *trail;         /* by steps from the last branch before it on, which
                                become this one's; NULL: by landing, if nobody
                                has set a breakpoint.  The caller's, too */
-    uint64_t keep;          /* others may come to that place again: keep a
-                               moment at most so many events before it */
+    uint64_t keep;          /* it may come to that place again: keep a moment
+                               at most so many events before it */
+    bool back;              /* pb_backup_back(), alone */
 } PbWalk;
 
 typedef enum PbStopReason {
     PB_STOP_NONE,         /* has not walked yet, or is walking */
     PB_STOP_ASKED,        /* pb_backup_halt(), a freeze */
     PB_STOP_STEPPED,      /* PbWalk.instructions */
-    PB_STOP_REACHED,      /* PbWalk.event, .branches, .time_ns, .place */
+    PB_STOP_REACHED,      /* PbWalk.event, .branches, .time_ns, .place, .back */
     PB_STOP_PAST,         /* PbWalk.place lies behind it */
     PB_STOP_BREAK,
     PB_STOP_WATCH,

@@ -63,9 +63,6 @@ typedef struct PbMoment {
 struct PbCheckpoint {
     PbMoment first;           /* once not valid, only its unread events count */
     PbMoment near;            /* a later one; valid by itself in a replay */
-    const PbMoment *again;    /* where the Backup that gets it begins: */
-    PbMem ram;                /* with this RAM */
-    struct kvm_cpuid2 *cpuid;
     PbEvent *slot;            /* consumed since, payloads among them */
     size_t used, room;
 };
@@ -261,12 +258,17 @@ void pb_backup_keep_here(PbBackup *b);    /* what was peeked at has moved */
 void pb_backup_keep_near(PbBackup *b);
 void pb_backup_keep_no_more(PbBackup *b);
 
-/*
- * The checkpoint it begins at, by pb_backup_config_again(), with its RAM; false:
- * there is none.  And its end.
- */
-bool pb_backup_adopt(PbBackup *b, const PbBackupConfig *c);
 void pb_checkpoint_free(PbCheckpoint *cp);
+
+/* The Backup's thread: PbWalk.back. */
+PbReplayEnd pb_backup_go_back(PbBackup *b);
+
+/*
+ * backup-thread.c.  The history goes on from @at; and the vCPU with PbBackup.start
+ * and .at stands there.
+ */
+void pb_backup_begin_at(PbBackup *b, const PbBackupStart *at);
+PbReplayEnd pb_backup_begin(PbBackup *b);
 
 /*
  * Events, lived through. backup-take.c

@@ -19,7 +19,7 @@
 #include "ring/pb-ring.h"
 
 typedef struct PbBackup PbBackup;
-typedef struct PbCheckpoint PbCheckpoint;     /* backup-checkpoint.h */
+typedef struct PbCheckpoint PbCheckpoint;
 
 typedef enum PbBackupStatus {
     PB_BACKUP_RUNNING,    /* follows the Primary, or waits for the lag */
@@ -66,8 +66,6 @@ typedef struct PbBackupConfig {
     const PbState *state;             /* where the history starts */
     const PbBackupStart *at;          /* or where it goes on; else NULL.
                                          Used during _new() */
-    PbCheckpoint *checkpoint;         /* that it begins at, with that RAM; or
-                                         NULL.  The Backup's from _new() on */
     bool keeps;                       /* walks: pb_backup_keep() */
     PbRing *ring;
     PbSpill *spill;                   /* the ring's, or NULL */

@@ -10,6 +10,19 @@
 #include "backup-internal.h"
 #include "pb-vm.h"
 
+void pb_backup_begin_at(PbBackup *b, const PbBackupStart *at)
+{
+    b->at = *at;
+    b->branches = at->branches;
+    b->seq = b->noted = b->stats.events = at->seq;
+    b->digest = at->digest;
+    b->writes = at->writes;
+    b->stats.time_ns = at->time_ns;
+    b->asking = b->detached = false;
+    b->partials = 0;
+    b->idle = (PbIdle) { .since = 0 };
+}
+
 PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
 {
     PbBackup *b = calloc(1, sizeof(*b));
@@ -33,21 +46,15 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->margin = c->counter == PB_COUNTER_STEP ? 0 : c->margin;
     b->digest = PB_DIGEST_START;
     if (c->at) {
-        b->at = *c->at;
-        b->branches = b->at.branches;
-        b->seq = b->noted = b->stats.events = b->at.seq;
-        b->digest = b->at.digest;
-        b->writes = b->at.writes;
-        b->stats.time_ns = b->at.time_ns;
+        pb_backup_begin_at(b, c->at);
     }
     b->v.role = PB_BACKUP;
     b->v.mem = &b->mem;
     b->v.vm_fd = b->v.fd = -1;
     b->cpuid = pb_vm_copy_cpuid(c->cpuid);
-    ret = pb_backup_adopt(b, c) ? 0 : pb_mem_twin(&b->mem, c->primary_mem);
-    if (ret < 0 || !b->cpuid) {
+    ret = b->cpuid ? pb_mem_twin(&b->mem, c->primary_mem) : -ENOMEM;
+    if (ret < 0) {
         what = "memory for its RAM";
-        ret = -ENOMEM;
     } else {
         ret = pb_vm_create(&b->v, c->kvm_fd, c->cpuid, &what);
     }
@@ -99,10 +106,10 @@ static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
     int ret;
 
     pthread_mutex_unlock(&b->lock);
-    if (b->c.keeps) {
+    if (b->c.keeps && !b->walk.back) {
         pb_backup_keep_here(b);
     }
-    end = pb_backup_go(b, buf);
+    end = b->walk.back ? pb_backup_go_back(b) : pb_backup_go(b, buf);
     if (end != PB_REPLAY_FAILED) {
         end = pb_backup_settle(b);
     }
@@ -120,7 +127,7 @@ static PbReplayEnd walk(PbBackup *b, uint8_t *buf)
     }
     b->walking = false;
     pthread_cond_broadcast(&b->changed);
-    if (b->c.stopped) {
+    if (b->c.stopped && !b->walk.back) {
         b->c.stopped(b->c.opaque);
     }
     return end;
@@ -163,7 +170,16 @@ static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
 static bool start_tsc(PbBackup *b)
 {
     const char *what;
-    int ret = pb_tsc_start(&b->tsc, b->v.fd, b->c.tsc, &b->at.tsc, &what);
+    int ret;
+
+    if (b->v.tsc) {
+        pb_tsc_stop(b->v.tsc);
+        b->v.tsc = NULL;
+    }
+    if (!b->at.tsc.on) {
+        return true;
+    }
+    ret = pb_tsc_start(&b->tsc, b->v.fd, b->c.tsc, &b->at.tsc, &what);
 
     if (ret < 0) {
         pb_backup_fail(b, what, ret);
@@ -171,6 +187,17 @@ static bool start_tsc(PbBackup *b)
     }
     b->v.tsc = &b->tsc;
     return true;
+}
+
+PbReplayEnd pb_backup_begin(PbBackup *b)
+{
+    if (pb_backup_put_state(b, &b->start, "setting the vCPU's first state") !=
+        PB_REPLAY_DONE || !start_tsc(b)) {
+        return PB_REPLAY_FAILED;
+    }
+    pb_counter_set(b->v.counter, b->at.branches);
+    b->stats.branches = b->at.branches;
+    return pb_backup_stand(b, &b->at);
 }
 
 static bool start(PbBackup *b)
@@ -182,16 +209,7 @@ static bool start(PbBackup *b)
         return false;
     }
     b->stats.rdpmc = pb_counter_uses_rdpmc(b->v.counter);
-    if (pb_backup_put_state(b, &b->start, "setting the vCPU's first state") !=
-        PB_REPLAY_DONE) {
-        return false;
-    }
-    if (b->at.tsc.on && !start_tsc(b)) {
-        return false;
-    }
-    pb_counter_set(b->v.counter, b->at.branches);
-    b->stats.branches = b->at.branches;
-    return pb_backup_stand(b, &b->at) == PB_REPLAY_DONE;
+    return pb_backup_begin(b) == PB_REPLAY_DONE;
 }
 
 static void wait_for_quit(PbBackup *b)

@@ -200,10 +200,15 @@ static uint64_t time_recorded(void *opaque)
     return now > last ? now : last;
 }
 
-PbBackupConfig pbkvm_backup_config(PbkvmState *s)
+bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
+                         const PbBackupStart *at, Error **errp)
 {
-    return (PbBackupConfig) {
+    g_autofree struct kvm_cpuid2 *cpuid = get_cpuid(s, errp);
+    PbBackupConfig c = {
+        .cpuid = cpuid,
         .primary_mem = &s->mem,
+        .state = state,
+        .at = at,
         .keeps = true,
         .lag = pbkvm_lag_wanted(s),
         .lag_min_ns = s->lag.min_ms * (uint64_t)SCALE_MS,
@@ -211,17 +216,7 @@ PbBackupConfig pbkvm_backup_config(PbkvmState *s)
         .now = time_recorded,
         .primary = pbkvm_lag_primary,
     };
-}
 
-bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
-                         const PbBackupStart *at, Error **errp)
-{
-    g_autofree struct kvm_cpuid2 *cpuid = get_cpuid(s, errp);
-    PbBackupConfig c = pbkvm_backup_config(s);
-
-    c.cpuid = cpuid;
-    c.state = state;
-    c.at = at;
     return cpuid && pbkvm_backup_start(s, &c, errp);
 }
 

@@ -36,9 +36,6 @@ bool pbkvm_replay_open(PbkvmState *s, MachineState *ms, Error **errp);
 /* The machine is made: make the Backup, which then stands frozen. */
 bool pbkvm_replay_start(PbkvmState *s, Error **errp);
 
-/* Of a replay's Backup: at the beginning of the file. */
-PbBackupConfig pbkvm_replay_config(const PbkvmState *s);
-
 /*
  * Another Backup, at the beginning of the file, takes the place of the one
  * there is: pbkvm_rewind().

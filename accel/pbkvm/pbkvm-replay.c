@@ -169,20 +169,13 @@ static void process_ends(Notifier *n, void *unused)
     pbkvm_shutdown(container_of(n, PbkvmState, exit));
 }
 
-PbBackupConfig pbkvm_replay_config(const PbkvmState *s)
-{
-    PbBackupConfig c = { .now = end_of_time, .frozen = true, .fed = true };
-
-    pb_evidence_config(s->replay.evidence, &c);
-    return c;
-}
-
 /* A Backup that stands at the beginning of the file. */
 static bool begin(PbkvmState *s, Error **errp)
 {
     PbkvmReplay *p = &s->replay;
-    PbBackupConfig c = pbkvm_replay_config(s);
+    PbBackupConfig c = { .now = end_of_time, .frozen = true, .fed = true };
 
+    pb_evidence_config(p->evidence, &c);
     if (!pbkvm_backup_start(s, &c, errp)) {
         error_prepend(errp, "%s: ", p->file);
         return false;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-rewind.c: a Backup begins where another one once stood, and takes its
- * place: at the beginning of an evidence file, or where the live one was
- * frozen and then walked.
+ * pbkvm-rewind.c: a Backup goes back to a moment that it has kept, or begins
+ * anew at the beginning of an evidence file.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "system/dump.h"
 
 #include "backup-checkpoint.h"
+#include "pbkvm-hw.h"
 #include "pbkvm.h"
 #include "pbkvm-reverse.h"
 
@@ -30,37 +30,32 @@ bool pbkvm_way_back(PbkvmState *s, PbBackupStart *at, Error **errp)
     return false;
 }
 
-static bool begin_again(PbkvmState *s, const PbPlace *to, Error **errp)
+static bool file_again(PbkvmState *s, Error **errp)
 {
-    PbBackupConfig c = s->replay.file ? pbkvm_replay_config(s)
-                                      : pbkvm_backup_config(s);
+    g_autofree PbBreakpoints *all = g_new(PbBreakpoints, 1);
 
-    c.frozen = true;
-    if (pb_backup_config_again(s->backup, to, &c)) {
-        pbkvm_make_rest(s);
-        pbkvm_backup_drop(s);
-        return pbkvm_backup_start(s, &c, errp);
+    pb_backup_get_breaks(s->backup, all);
+    if (!pbkvm_replay_again(s, errp)) {
+        return false;
     }
-    if (s->replay.file) {
-        return pbkvm_replay_again(s, errp);
-    }
-    pbkvm_way_back(s, NULL, errp);         /* which says why there is none */
-    return false;
+    pb_backup_set_breaks(s->backup, all);
+    return true;
 }
 
 bool pbkvm_rewind(PbkvmState *s, const PbPlace *to, Error **errp)
 {
-    g_autofree PbBreakpoints *all = g_new(PbBreakpoints, 1);
-
     if (qemu_system_dump_in_progress()) {
         error_setg(errp, "the Backup is being dumped: expected that to end "
                    "first");
         return false;
     }
-    pb_backup_get_breaks(s->backup, all);
-    if (!begin_again(s, to, errp)) {
-        return false;
+    if (pb_backup_back(s->backup, to)) {
+        pbkvm_backup_starts();
+        return true;
     }
-    pb_backup_set_breaks(s->backup, all);
-    return true;
+    if (s->replay.file) {
+        return file_again(s, errp);
+    }
+    pbkvm_way_back(s, NULL, errp);         /* which says why there is none */
+    return false;
 }

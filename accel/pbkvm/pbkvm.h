@@ -216,9 +216,6 @@ bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
 /* A ring of the wanted size, the caller's; NULL: no memory. */
 PbRing *pbkvm_ring_new(const PbkvmState *s, Error **errp);
 
-/* Of a Backup that follows the Primary: but for where it begins. */
-PbBackupConfig pbkvm_backup_config(PbkvmState *s);
-
 /*
  * Make the Backup of @c, whose cpuid, primary_mem, state, at, now and lag the
  * caller has set, on the ring there is, and start its thread; if it begins

@@ -2,9 +2,9 @@
 /*
  * guest-back.c: a replay steps a little way from somewhere on; others go to
  * the places on that way, by steps or by landing, and must find the same
- * registers there, and, if they stepped, that they came from the place before;
- * and so must those that begin at the moment which these have kept on their
- * way, and which live on to the end.
+ * registers and RAM there, and, if they stepped, that they came from the place
+ * before; and so again when they have gone back to the moment that they have
+ * kept on their way; from there they live on to the end.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,7 +157,7 @@ static bool go_to(GuestReplay *p, Way *w, unsigned i)
     return true;
 }
 
-/* A new one goes to place @i of @w, another from near there to place @j. */
+/* A new one goes to place @i of @w, back to near there, and to place @j. */
 static bool go_back(GuestRun *r, const char *file, Way *w, unsigned i,
                     unsigned j)
 {
@@ -166,10 +166,10 @@ static bool go_back(GuestRun *r, const char *file, Way *w, unsigned i,
     bool ok = begin(&p, r, file, "the one that goes back", &feed) &&
               go_to(&p, w, i);
 
-    if (ok && guest_replay_again(&p, &w->place[j], &ok)) {
+    if (ok && pb_backup_back(p.b, &w->place[j])) {
         p.name = "the one that goes back from near";
         guest_set_deadline(r);
-        ok = ok && go_to(&p, w, j) && pb_backup_thaw(p.b) &&
+        ok = go_to(&p, w, j) && pb_backup_thaw(p.b) &&
              guest_replay_wait(&p, p.e->last_seq);
         r->result->near += ok;
     }

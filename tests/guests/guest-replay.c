@@ -97,19 +97,6 @@ bool guest_replay_open(GuestReplay *p, GuestRun *r, const char *file,
     return start(p, &c);
 }
 
-bool guest_replay_again(GuestReplay *p, const PbPlace *to, bool *ok)
-{
-    PbBackupConfig c = config(p->r, true);
-
-    pb_evidence_config(p->e, &c);
-    if (!pb_backup_config_again(p->b, to, &c)) {
-        return false;
-    }
-    stop(p);
-    *ok = start(p, &c) && pb_backup_await_start(p->b);
-    return true;
-}
-
 void guest_replay_close(GuestReplay *p)
 {
     stop(p);

@@ -26,13 +26,6 @@ bool guest_replay_open(GuestReplay *p, GuestRun *r, const char *file,
                        const char *name, bool frozen);
 void guest_replay_close(GuestReplay *p);
 
-/*
- * Another Backup begins at the moment before @to that the frozen one there is
- * has kept, and takes its place; *@ok: whether it stands there.  False: it has
- * kept none.
- */
-bool guest_replay_again(GuestReplay *p, const PbPlace *to, bool *ok);
-
 /* Let it come to event @seq; false with a reason. */
 bool guest_replay_wait(GuestReplay *p, uint64_t seq);
 
