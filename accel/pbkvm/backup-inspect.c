@@ -187,6 +187,16 @@ static PbReplayEnd step(PbBackup *b, uint8_t *buf)
                    : end;
 }
 
+/* The first of the steps to a place: others may begin here, too. */
+static void begin_trail(PbBackup *b)
+{
+    const PbTrail *t = b->walk.trail;
+
+    if (t && t->begin == t->end) {
+        pb_backup_keep_nearest(b);
+    }
+}
+
 /* What comes now are more instructions than one. */
 static void no_step(PbBackup *b)
 {
@@ -203,7 +213,9 @@ static PbReplayEnd to_branches(PbBackup *b, uint8_t *buf)
 
     no_step(b);
     end = pb_backup_approach(b, &mark);
-
+    if (end == PB_REPLAY_DONE) {
+        begin_trail(b);
+    }
     while (end == PB_REPLAY_DONE && !pb_backup_wanted(b) &&
            pb_counter_read(b->v.counter) < b->walk.branches) {
         end = step(b, buf);
@@ -277,7 +289,7 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
     while (end == PB_REPLAY_DONE && !pb_backup_wanted(b)) {
         const PbEvent *e;
 
-        if (b->walk.place && b->walk.keep) {
+        if (b->walk.place) {
             pb_backup_keep_near(b);
         }
         if (lands(b) && b->noted >= b->walk.place->event) {
@@ -288,9 +300,12 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
         if (end == PB_REPLAY_FAILED) {
             break;
         }
-        if (at_limit(b, e)) {
-            /* A place is a branch away or less: each step may be the last. */
-            end = b->walk.place ? step(b, buf) : stop(b, PB_STOP_REACHED);
+        if (at_limit(b, e) && b->walk.place) {
+            /* It is a branch away or less: each step may be the last. */
+            begin_trail(b);
+            end = step(b, buf);
+        } else if (at_limit(b, e)) {
+            end = stop(b, PB_STOP_REACHED);
         } else if (e) {
             end = on(b, e, buf);
             if (left && end == PB_REPLAY_DONE && --left == 0) {

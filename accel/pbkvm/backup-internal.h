@@ -50,19 +50,28 @@ typedef struct PbIdle {
     bool stuck;               /* for too long: report it */
 } PbIdle;
 
-/* backup-checkpoint.c */
+/* backup-moment.c */
 typedef struct PbMoment {
     bool valid;
     PbBackupStart at;
     PbState state;
-    PbMem ram;                /* with a log: where the Backup's may differ */
+    PbMem ram;                /* what has changed since the first's, whole
+                                 one; with a log: where the Backup's may
+                                 differ now */
     uint64_t noted;           /* PbBackup.noted */
     size_t slot;              /* the first that comes after it */
 } PbMoment;
 
+enum {
+    PB_MOMENT_FIRST,          /* once not valid, only unread events count */
+    PB_MOMENT_NEAR,           /* some events before a place */
+    PB_MOMENT_NEAREST,        /* some branches before it */
+    PB_MOMENTS,
+};
+
+/* backup-checkpoint.c */
 struct PbCheckpoint {
-    PbMoment first;           /* once not valid, only its unread events count */
-    PbMoment near;            /* a later one; valid by itself in a replay */
+    PbMoment moment[PB_MOMENTS];      /* one after the other */
     PbEvent *slot;            /* consumed since, payloads among them */
     size_t used, room;
 };
@@ -251,17 +260,26 @@ static inline void pb_backup_release(PbBackup *b, uint32_t n)
 
 /*
  * The Backup's thread: begin a checkpoint here, unless there is one; note this
- * moment, too, on the way to PbWalk.place, as PbWalk.keep says; and keep
- * nothing any more, but for what is to be read.
+ * moment, too, on the way to PbWalk.place, as PbWalk.keep says, or where it
+ * begins to step; and keep nothing any more, but for what is to be read.  What
+ * was peeked at has moved.
  */
-void pb_backup_keep_here(PbBackup *b);    /* what was peeked at has moved */
+void pb_backup_keep_here(PbBackup *b);
 void pb_backup_keep_near(PbBackup *b);
+void pb_backup_keep_nearest(PbBackup *b);
 void pb_backup_keep_no_more(PbBackup *b);
-
-void pb_checkpoint_free(PbCheckpoint *cp);
+void pb_checkpoint_free(PbBackup *b);
 
 /* The Backup's thread: PbWalk.back. */
 PbReplayEnd pb_backup_go_back(PbBackup *b);
+
+/*
+ * backup-moment.c, the Backup's thread, with a PbBackup.cp.  Note this moment
+ * as @m, or leave that not valid with @why; drop all; stand at @m again.
+ */
+void pb_moment_note(PbBackup *b, PbMoment *m, char *why, size_t len);
+void pb_moments_drop(PbBackup *b);
+PbReplayEnd pb_moment_put(PbBackup *b, PbMoment *m);
 
 /*
  * backup-thread.c.  The history goes on from @at; and the vCPU with PbBackup.start

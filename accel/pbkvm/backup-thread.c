@@ -70,9 +70,9 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
 void pb_backup_free(PbBackup *b)
 {
     if (b) {
+        pb_checkpoint_free(b);
         pb_vm_destroy(&b->v);
         pb_mem_destroy(&b->mem);
-        pb_checkpoint_free(b->cp);
         free(b->cpuid);
         pthread_cond_destroy(&b->changed);
         pthread_mutex_destroy(&b->lock);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "pb-mem-log.h"
 
@@ -40,7 +41,8 @@ void pb_mem_log_free(PbMem *m)
 
     for (i = 0; i < m->blocks; i++) {
         free(m->block[i].log);
-        m->block[i].log = NULL;
+        free(m->block[i].part);
+        m->block[i].log = m->block[i].part = NULL;
     }
 }
 
@@ -102,12 +104,27 @@ void pb_mem_log_write(PbMem *m, const void *host, uint64_t len)
     }
 }
 
+/* The first page from @page on that is in @bits; @end: there is none. */
+static uint64_t next(const uint64_t *bits, uint64_t page, uint64_t end)
+{
+    uint64_t left;
+
+    while (page < end) {
+        left = bits[page / 64] >> page % 64;
+        if (left) {
+            return page + __builtin_ctzll(left);
+        }
+        page = (page / 64 + 1) * 64;
+    }
+    return end;
+}
+
 void pb_mem_log_slot(PbMem *m, int vm_fd, unsigned slot)
 {
     const PbSlotChange *s = &m->slot[slot];
     PbBlock *b = &m->block[s->block];
     struct kvm_dirty_log log = { .slot = slot };
-    uint64_t first = s->offset / PAGE_SIZE, n, *written;
+    uint64_t first = s->offset / PAGE_SIZE, n = pages(s->size), i, *written;
 
     if (!s->size || s->readonly || !b->log) {
         return;
@@ -115,15 +132,10 @@ void pb_mem_log_slot(PbMem *m, int vm_fd, unsigned slot)
     written = calloc(words(s->size), sizeof(uint64_t));
     log.dirty_bitmap = written;
     if (!written || ioctl(vm_fd, KVM_GET_DIRTY_LOG, &log) < 0) {
-        add(b, first, pages(s->size));
-        free(written);
-        return;
-    }
-    for (n = 0; n < words(s->size); n++) {
-        uint64_t left;
-
-        for (left = written[n]; left; left &= left - 1) {
-            add(b, first + n * 64 + __builtin_ctzll(left), 1);
+        add(b, first, n);
+    } else {
+        for (i = next(written, 0, n); i < n; i = next(written, i + 1, n)) {
+            add(b, first + i, 1);
         }
     }
     free(written);
@@ -138,25 +150,72 @@ void pb_mem_log_collect(PbMem *m, int vm_fd)
     }
 }
 
-void pb_mem_restore(PbMem *m, PbMem *copy)
+uint64_t pb_mem_logged(const PbMem *m)
 {
+    uint64_t bytes = 0, n;
     unsigned i;
-    uint64_t n;
 
     for (i = 0; i < m->blocks; i++) {
-        const PbBlock *b = &copy->block[i];
-
-        for (n = 0; n < words(b->size); n++) {
-            uint64_t left;
-
-            for (left = b->log[n]; left; left &= left - 1) {
-                uint64_t at = (n * 64 + __builtin_ctzll(left)) * PAGE_SIZE;
-                uint64_t end = b->size - at;
-
-                memcpy(m->block[i].host + at, b->host + at,
-                       end < PAGE_SIZE ? end : PAGE_SIZE);
-            }
+        for (n = 0; n < words(m->block[i].size); n++) {
+            bytes += __builtin_popcountll(m->block[i].log[n]) * PAGE_SIZE;
         }
     }
-    pb_mem_log_clear(copy);
+    return bytes;
+}
+
+/* Page @page of @to becomes that of @from, a block of the same size. */
+static void copy(const PbBlock *to, const PbBlock *from, uint64_t page)
+{
+    uint64_t at = page * PAGE_SIZE, left = to->size - at;
+
+    memcpy(to->host + at, from->host + at,
+           left < PAGE_SIZE ? left : PAGE_SIZE);
+}
+
+int pb_mem_copy_part(PbMem *part, const PbMem *m, const PbMem *whole)
+{
+    int ret = pb_mem_like(part, m);
+    unsigned i;
+
+    for (i = 0; ret == 0 && i < m->blocks; i++) {
+        const PbBlock *w = &whole->block[i];
+        uint64_t n = pages(w->size), p;
+        PbBlock *b = &part->block[i];
+
+        b->part = calloc(words(w->size), sizeof(uint64_t));
+        if (!b->part) {
+            ret = -ENOMEM;
+            continue;
+        }
+        /* A page here and there is no use of huge ones. */
+        madvise(b->host, b->size, MADV_NOHUGEPAGE);
+        memcpy(b->part, w->log, words(w->size) * sizeof(uint64_t));
+        for (p = next(w->log, 0, n); p < n; p = next(w->log, p + 1, n)) {
+            copy(b, &m->block[i], p);
+        }
+    }
+    if (ret == 0 && !pb_mem_log_new(part)) {
+        ret = -ENOMEM;
+    }
+    if (ret < 0) {
+        pb_mem_destroy(part);
+    }
+    return ret;
+}
+
+void pb_mem_restore(PbMem *m, PbMem *copied, const PbMem *whole)
+{
+    unsigned i;
+
+    for (i = 0; i < m->blocks; i++) {
+        const PbBlock *b = &copied->block[i];
+        uint64_t n = pages(b->size), p;
+
+        for (p = next(b->log, 0, n); p < n; p = next(b->log, p + 1, n)) {
+            bool here = !b->part || next(b->part, p, p + 1) == p;
+
+            copy(&m->block[i], here ? b : &whole->block[i], p);
+        }
+    }
+    pb_mem_log_clear(copied);
 }

@@ -5,7 +5,8 @@
  *
  * KVM logs what the guest writes (KVM_MEM_LOG_DIRTY_PAGES); who writes in the
  * guest's place says so.  A copy of that RAM (pb_mem_twin()) has a log, too: of
- * the pages that may differ from it by now.
+ * the pages that may differ from it by now.  A later copy needs no more pages
+ * than those in the earlier one's log.
  *
  * No QEMU.  Called by who may change the PbMem; @vm_fd is the VM that it is the
  * RAM of.
@@ -39,7 +40,20 @@ void pb_mem_log_write(PbMem *m, const void *host, uint64_t len);
 void pb_mem_log_slot(PbMem *m, int vm_fd, unsigned slot);
 void pb_mem_log_collect(PbMem *m, int vm_fd);
 
-/* The pages in @copy's log are what they are in @copy; it is empty then. */
-void pb_mem_restore(PbMem *m, PbMem *copy);
+/* Bytes of the pages in its log. */
+uint64_t pb_mem_logged(const PbMem *m);
+
+/*
+ * Make @part a copy of @m that holds only the pages in the log of @whole: all
+ * others are what they are in @whole.  With an empty log of its own.  0 or
+ * -errno; pb_mem_destroy(part) gives the memory back.
+ */
+int pb_mem_copy_part(PbMem *part, const PbMem *m, const PbMem *whole);
+
+/*
+ * The pages of @m in the log of @copy, which is @whole or a part, are what they
+ * are in @copy; its log is empty then.
+ */
+void pb_mem_restore(PbMem *m, PbMem *copy, const PbMem *whole);
 
 #endif /* PB_MEM_LOG_H */

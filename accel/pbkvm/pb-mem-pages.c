@@ -154,7 +154,7 @@ static uint8_t *map_like(const PbBlock *b)
     return p + skip;
 }
 
-int pb_mem_twin(PbMem *twin, const PbMem *m)
+int pb_mem_like(PbMem *twin, const PbMem *m)
 {
     unsigned i;
 
@@ -176,10 +176,20 @@ int pb_mem_twin(PbMem *twin, const PbMem *m)
         }
         pb_mem_add_block(twin, b->name, host, b->size);
         twin->block[i].sparse = true;
-        copy_block(host, b);
     }
     memcpy(twin->slot, m->slot, sizeof(twin->slot));
     return 0;
+}
+
+int pb_mem_twin(PbMem *twin, const PbMem *m)
+{
+    int ret = pb_mem_like(twin, m);
+    unsigned i;
+
+    for (i = 0; ret == 0 && i < m->blocks; i++) {
+        copy_block(twin->block[i].host, &m->block[i]);
+    }
+    return ret;
 }
 
 void pb_mem_destroy(PbMem *m)

@@ -32,8 +32,8 @@ typedef struct PbBlock {
     char name[48];
     bool sparse;                           /* private anonymous memory: a
                                               page never touched is zero */
-    uint64_t *log;                         /* of its pages, a bit each, or NULL:
-                                              pb-mem-log.h */
+    uint64_t *log;                         /* of its pages, a bit each, or NULL: */
+    uint64_t *part;                        /* pb-mem-log.h */
 } PbBlock;
 
 typedef struct PbMem {
@@ -113,6 +113,9 @@ static inline void *pb_mem_at(const PbMem *m, uint64_t gpa, uint64_t len)
  * pb_mem_destroy(twin) gives the memory back.
  */
 int pb_mem_twin(PbMem *twin, const PbMem *m);
+
+/* The same, but all of it is zero yet. */
+int pb_mem_like(PbMem *twin, const PbMem *m);
 void pb_mem_destroy(PbMem *m);
 
 /* Bytes of the pages that may hold anything: about what a twin takes. */

@@ -76,7 +76,7 @@ static void test_logged_pages_are_as_in_the_copy(void)
     pb_mem_log_write(&m, &copy, 1);                        /* elsewhere */
     pb_mem_log_write(&m, host, 0);
     pb_mem_log_add(&copy, &m);
-    pb_mem_restore(&m, &copy);
+    pb_mem_restore(&m, &copy, &copy);
     for (i = 0; i <= PAGES; i++) {
         bool logged = i == 2 || i == 3 || i == 63 || i == 64 || i == PAGES;
 
@@ -84,15 +84,51 @@ static void test_logged_pages_are_as_in_the_copy(void)
     }
     pb_check(host[LAST + 7] == 1);
     memset(host, 3, LAST + 8);
-    pb_mem_restore(&m, &copy);
+    pb_mem_restore(&m, &copy, &copy);
     pb_check(host[2 * PAGE] == 3);                         /* empty by now */
     pb_mem_log_add(&copy, &m);
     pb_mem_log_clear(&m);
     pb_mem_log_add(&copy, &m);
-    pb_mem_restore(&m, &copy);
+    pb_mem_restore(&m, &copy, &copy);
     pb_check(host[2 * PAGE] == 1 && host[4 * PAGE] == 3);
     pb_mem_log_free(&m);
     pb_mem_destroy(&copy);
+}
+
+/* Which holds only what was not as in the whole copy when it was made. */
+static void test_part_of_a_copy_is_enough(void)
+{
+    enum { PAGES = 130 };
+    uint8_t *host = memory_at(0, PAGES * PAGE);
+    PbMem m = { .blocks = 0 }, whole, part;
+    unsigned i;
+
+    if (!host) {
+        pb_check(host);
+        return;
+    }
+    memset(host, 1, PAGES * PAGE);
+    pb_mem_add_block(&m, "ram", host, PAGES * PAGE);
+    pb_check(pb_mem_twin(&whole, &m) == 0 && pb_mem_log_new(&whole) &&
+             pb_mem_log_new(&m));
+    pb_check_u64(pb_mem_logged(&whole), 0);
+    host[PAGE] = host[129 * PAGE] = 2;
+    pb_mem_log_write(&whole, whole.block[0].host + PAGE, 1);
+    pb_mem_log_write(&whole, whole.block[0].host + 129 * PAGE, 1);
+    pb_check_u64(pb_mem_logged(&whole), 2 * PAGE);
+    pb_check(pb_mem_copy_part(&part, &m, &whole) == 0);
+    pb_check_u64(pb_mem_touched(&part), 2 * PAGE);
+    for (i = 0; i < PAGES; i++) {
+        host[i * PAGE] = 3;
+        pb_mem_log_write(&part, part.block[0].host + i * PAGE, 1);
+    }
+    pb_mem_restore(&m, &part, &whole);
+    for (i = 0; i < PAGES; i++) {
+        pb_check_u64(host[i * PAGE], i == 1 || i == 129 ? 2 : 1);
+    }
+    pb_mem_log_free(&m);
+    pb_mem_destroy(&part);
+    pb_mem_destroy(&whole);
 }
 
 static void test_address_is_found_in_the_slot_that_covers_it(void)
@@ -121,6 +157,7 @@ int main(void)
     static const PbTest tests[] = {
         PB_TEST(twin_is_a_copy_as_far_from_a_huge_page),
         PB_TEST(logged_pages_are_as_in_the_copy),
+        PB_TEST(part_of_a_copy_is_enough),
         PB_TEST(address_is_found_in_the_slot_that_covers_it),
     };
 
