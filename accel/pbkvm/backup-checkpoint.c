@@ -12,6 +12,13 @@
 /* In a replay, moments are forgotten then: the file has it all. */
 #define REPLAY_SLOTS (1u << 20)
 
+/*
+ * A walk that takes longer can be gone back a part of; unless that would take
+ * more than one part of PACE_PARTS of its time.
+ */
+#define PACE_NS 500000000ull
+#define PACE_PARTS 16
+
 /* ---- what it reads ---- */
 
 const PbEvent *pb_backup_peek_run(PbBackup *b, uint32_t i, uint32_t *run)
@@ -114,6 +121,15 @@ static bool begin(PbBackup *b)
     return cp;
 }
 
+/* Wall clock, ns. */
+static uint64_t now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
 /* The first one, or, if that is there already, @which. */
 static void note(PbBackup *b, unsigned which, char *why, size_t len)
 {
@@ -161,6 +177,23 @@ void pb_backup_keep_near(PbBackup *b)
     if (b->walk.keep && !b->detached && b->seq >= from && b->seq < to &&
         !keeps_between(b, from, to)) {
         note(b, PB_MOMENT_NEAR, why, sizeof(why));
+    }
+}
+
+void pb_backup_keep_later(PbBackup *b)
+{
+    b->cp_due = now() + PACE_NS;
+}
+
+void pb_backup_keep_pace(PbBackup *b)
+{
+    char why[sizeof(b->cp_why)];
+    uint64_t begun = now(), took;
+
+    if (!b->detached && begun >= b->cp_due) {
+        note(b, PB_MOMENT_NEAR, why, sizeof(why));
+        took = (now() - begun) * PACE_PARTS;
+        b->cp_due = now() + (took > PACE_NS ? took : PACE_NS);
     }
 }
 

@@ -282,6 +282,7 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
     uint64_t left = b->walk.instructions;
     PbReplayEnd end = PB_REPLAY_DONE;
 
+    pb_backup_keep_later(b);
     /* A breakpoint where it stands has been seen: off it first. */
     if (!left && b->breaks && !at_limit(b, pb_backup_peek(b, 0))) {
         end = step(b, buf);
@@ -291,6 +292,8 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
 
         if (b->walk.place) {
             pb_backup_keep_near(b);
+        } else {
+            pb_backup_keep_pace(b);
         }
         if (lands(b) && b->noted >= b->walk.place->event) {
             end = land_there(b);

@@ -106,6 +106,7 @@ struct PbBackup {
     PbCheckpoint *cp;         /* or NULL; changed under @lock unless running */
     size_t cp_at;             /* its slots that it has lived through */
     char cp_why[120];         /* why there is none, or "" */
+    uint64_t cp_due;          /* the next moment of a long walk: wall clock, ns */
 
     PbGuestDrs guest_drs;     /* the guest's own, armed beside ours */
 
@@ -260,12 +261,14 @@ static inline void pb_backup_release(PbBackup *b, uint32_t n)
 
 /*
  * The Backup's thread: begin a checkpoint here, unless there is one; note this
- * moment, too, on the way to PbWalk.place, as PbWalk.keep says, or where it
- * begins to step; and keep nothing any more, but for what is to be read.  What
- * was peeked at has moved.
+ * moment, too, on the way to PbWalk.place, as PbWalk.keep says, or now and then
+ * on another walk; or where it begins to step to that place; and keep nothing
+ * any more, but for what is to be read.  What was peeked at has moved.
  */
 void pb_backup_keep_here(PbBackup *b);
 void pb_backup_keep_near(PbBackup *b);
+void pb_backup_keep_later(PbBackup *b);   /* such a walk begins */
+void pb_backup_keep_pace(PbBackup *b);
 void pb_backup_keep_nearest(PbBackup *b);
 void pb_backup_keep_no_more(PbBackup *b);
 void pb_checkpoint_free(PbBackup *b);
