@@ -106,7 +106,7 @@ struct PbBackup {
     PbCheckpoint *cp;         /* or NULL; changed under @lock unless running */
     size_t cp_at;             /* its slots that it has lived through */
     char cp_why[120];         /* why there is none, or "" */
-    uint64_t cp_due;          /* the next moment of a long walk: wall clock, ns */
+    uint64_t cp_due;          /* a long walk's next moment: wall clock, ns */
 
     PbGuestDrs guest_drs;     /* the guest's own, armed beside ours */
 
@@ -285,8 +285,8 @@ void pb_moments_drop(PbBackup *b);
 PbReplayEnd pb_moment_put(PbBackup *b, PbMoment *m);
 
 /*
- * backup-thread.c.  The history goes on from @at; and the vCPU with PbBackup.start
- * and .at stands there.
+ * backup-thread.c.  The history goes on from @at; and the vCPU stands there, with
+ * PbBackup.start and .at.
  */
 void pb_backup_begin_at(PbBackup *b, const PbBackupStart *at);
 PbReplayEnd pb_backup_begin(PbBackup *b);

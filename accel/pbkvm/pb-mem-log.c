@@ -164,7 +164,7 @@ uint64_t pb_mem_logged(const PbMem *m)
 }
 
 /* Page @page of @to becomes that of @from, a block of the same size. */
-static void copy(const PbBlock *to, const PbBlock *from, uint64_t page)
+static void copy_page(const PbBlock *to, const PbBlock *from, uint64_t page)
 {
     uint64_t at = page * PAGE_SIZE, left = to->size - at;
 
@@ -191,7 +191,7 @@ int pb_mem_copy_part(PbMem *part, const PbMem *m, const PbMem *whole)
         madvise(b->host, b->size, MADV_NOHUGEPAGE);
         memcpy(b->part, w->log, words(w->size) * sizeof(uint64_t));
         for (p = next(w->log, 0, n); p < n; p = next(w->log, p + 1, n)) {
-            copy(b, &m->block[i], p);
+            copy_page(b, &m->block[i], p);
         }
     }
     if (ret == 0 && !pb_mem_log_new(part)) {
@@ -203,19 +203,19 @@ int pb_mem_copy_part(PbMem *part, const PbMem *m, const PbMem *whole)
     return ret;
 }
 
-void pb_mem_restore(PbMem *m, PbMem *copied, const PbMem *whole)
+void pb_mem_restore(PbMem *m, PbMem *copy, const PbMem *whole)
 {
     unsigned i;
 
     for (i = 0; i < m->blocks; i++) {
-        const PbBlock *b = &copied->block[i];
+        const PbBlock *b = &copy->block[i];
         uint64_t n = pages(b->size), p;
 
         for (p = next(b->log, 0, n); p < n; p = next(b->log, p + 1, n)) {
             bool here = !b->part || next(b->part, p, p + 1) == p;
 
-            copy(&m->block[i], here ? b : &whole->block[i], p);
+            copy_page(&m->block[i], here ? b : &whole->block[i], p);
         }
     }
-    pb_mem_log_clear(copied);
+    pb_mem_log_clear(copy);
 }

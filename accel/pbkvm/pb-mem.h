@@ -32,8 +32,8 @@ typedef struct PbBlock {
     char name[48];
     bool sparse;                           /* private anonymous memory: a
                                               page never touched is zero */
-    uint64_t *log;                         /* of its pages, a bit each, or NULL: */
-    uint64_t *part;                        /* pb-mem-log.h */
+    uint64_t *log;                         /* of its pages, a bit each, or */
+    uint64_t *part;                        /* NULL: pb-mem-log.h */
 } PbBlock;
 
 typedef struct PbMem {

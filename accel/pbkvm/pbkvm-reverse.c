@@ -2,11 +2,11 @@
 /*
  * pbkvm-reverse.c: gdb's reverse-stepi and reverse-continue.
  *
- * A Backup knows no way back.  A new one begins where the way back begins, and
- * walks to where the last one stood: what it meets on the way, or comes from
- * with its last step, is where a third one walks to.  It steps through some
- * more places before that one, the trail: as long as it goes back to these, one
- * lands there at once.
+ * A Backup knows no way back, but moments that it can begin at again.  From one
+ * of these it walks to where it stood: what it meets on the way, or comes from
+ * with its last step, is where it then walks to, from such a moment.  It steps
+ * through some more places before that one, the trail: as long as it goes back
+ * to these, it lands there at once.
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
@@ -144,23 +144,28 @@ static bool find_between(PbkvmState *s, const PbPlace *end, bool comes_from,
     return there;
 }
 
-/* The last before @from: near it, or else from the beginning on. */
+/* The last before @from, looked for from moment to moment back. */
 static bool find_last(PbkvmState *s, const PbPlace *from, PbStop *hit,
                       PbPlace *at)
 {
-    PbPlace begins, near;
+    PbPlace begin, end = *from;
+    bool comes_from = true;
 
     *hit = (PbStop) { .reason = PB_STOP_NONE };
-    if (!rewound(s, from, &near) ||
-        !find_between(s, from, true, hit, at)) {
-        return false;
+    while (hit->reason == PB_STOP_NONE) {
+        if (!rewound(s, &end, &begin)) {
+            return false;
+        }
+        if (pb_place_same(&begin, &end)) {
+            return true;
+        }
+        if (!find_between(s, &end, comes_from, hit, at)) {
+            return false;
+        }
+        end = begin;
+        comes_from = false;
     }
-    if (hit->reason != PB_STOP_NONE) {
-        return true;
-    }
-    return rewound(s, NULL, &begins) &&
-           (pb_place_same(&begins, &near) ||
-            find_between(s, &near, false, hit, at));
+    return true;
 }
 
 /* On to the last breakpoint, or to before what a watchpoint saw. */
@@ -175,7 +180,7 @@ static bool run_back(PbkvmState *s, const PbPlace *from, PbStop *stop)
     }
     if (hit.reason == PB_STOP_NONE) {
         *stop = (PbStop) { .reason = PB_STOP_HISTORY };
-        return rewound(s, NULL, NULL);
+        return true;
     }
     ok = hit.reason == PB_STOP_WATCH ? step_back(s, &at, stop)
                                      : go_to(s, &at, stop);
