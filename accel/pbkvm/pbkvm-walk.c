@@ -8,7 +8,7 @@
 #include "qapi/error.h"
 #include "qapi/qapi-commands-pbkvm-target.h"
 
-#include "backup-inspect.h"
+#include "backup-checkpoint.h"
 #include "pbkvm.h"
 #include "pbkvm-reverse.h"
 
@@ -119,12 +119,24 @@ typedef struct Along {
     uint64_t first;           /* where the way back begins */
 } Along;
 
-/* To a place in its past only a new Backup gets.  False: not that far. */
+/* It has moved on, and kept nothing to go back to. */
+static bool keeps_nothing(PbkvmState *s)
+{
+    char why[160] = "";
+
+    return !s->replay.file &&
+           !pb_backup_kept(s->backup, NULL, why, sizeof(why)) && why[0];
+}
+
+/* To a place in its past it gets from before it.  False: not that far. */
 static bool go_back(PbkvmState *s, const Along *a, Error **errp)
 {
     if (a->to > a->now ||
         pb_backup_status(s->backup) == PB_BACKUP_RUNNING || s->walker) {
         return true;          /* the walk refuses one that is not frozen */
+    }
+    if (keeps_nothing(s)) {
+        return pbkvm_way_back(s, NULL, errp);       /* which says why */
     }
     if (a->to < a->first || !a->to) {
         error_setg(errp, "pbkvm-run-to: %s %" PRIu64 " lies in the Backup's "
