@@ -250,7 +250,7 @@ bool pb_backup_kept(PbBackup *b, PbBackupStart *at, char *why, size_t len)
 /* False: it is not sure. */
 static bool is_before(const PbMoment *m, const PbPlace *to)
 {
-    return m->noted < to->event ||
+    return m->at.seq < to->event ||
            (m->noted == to->event && m->at.branches < to->at.branches);
 }
 

@@ -285,8 +285,8 @@ void pb_moments_drop(PbBackup *b);
 PbReplayEnd pb_moment_put(PbBackup *b, PbMoment *m);
 
 /*
- * backup-thread.c.  The history goes on from @at; and the vCPU stands there, with
- * PbBackup.start and .at.
+ * backup-thread.c.  The history goes on from @at; and the vCPU stands there,
+ * with PbBackup.start and .at.
  */
 void pb_backup_begin_at(PbBackup *b, const PbBackupStart *at);
 PbReplayEnd pb_backup_begin(PbBackup *b);

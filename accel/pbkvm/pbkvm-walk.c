@@ -117,6 +117,7 @@ typedef struct Along {
     const char *what;
     uint64_t to, now;
     uint64_t first;           /* where the way back begins */
+    bool events;              /* these numbers are those of events */
 } Along;
 
 /* It has moved on, and kept nothing to go back to. */
@@ -131,6 +132,8 @@ static bool keeps_nothing(PbkvmState *s)
 /* To a place in its past it gets from before it.  False: not that far. */
 static bool go_back(PbkvmState *s, const Along *a, Error **errp)
 {
+    const PbPlace before = { .event = a->to };
+
     if (a->to > a->now ||
         pb_backup_status(s->backup) == PB_BACKUP_RUNNING || s->walker) {
         return true;          /* the walk refuses one that is not frozen */
@@ -147,7 +150,7 @@ static bool go_back(PbkvmState *s, const Along *a, Error **errp)
         return false;
     }
     pbkvm_inspect_flush(s);
-    return pbkvm_rewind(s, NULL, errp);
+    return pbkvm_rewind(s, a->events ? &before : NULL, errp);
 }
 
 /* Its number, 0: none was detected. */
@@ -190,10 +193,11 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
         at = (PbBackupStart) { .seq = b.events, .branches = b.branches,
                                .time_ns = b.time_ns };
     }
-    a = has_event ? (Along) { "event", event, b.events, at.seq }
+    a = has_event ? (Along) { "event", event, b.events, at.seq, true }
       : has_branches ? (Along) { "branches", branches, b.branches,
                                  at.branches }
       : has_time ? (Along) { "time", time, b.time_ns, at.time_ns }
-      : (Along) { "the panic's event", panic_event(s), b.events, at.seq };
+      : (Along) { "the panic's event", panic_event(s), b.events, at.seq,
+                  true };
     return go_back(s, &a, errp) ? walk(s, &w, errp) : NULL;
 }

@@ -166,7 +166,9 @@ static bool go_back(GuestRun *r, const char *file, Way *w, unsigned i,
     bool ok = begin(&p, r, file, "the one that goes back", &feed) &&
               go_to(&p, w, i);
 
-    if (ok && pb_backup_back(p.b, &w->place[j])) {
+    /* From there again: it may be a question amid an access. */
+    if (ok && pb_backup_back(p.b, &w->place[j]) &&
+        pb_backup_back(p.b, &w->place[j])) {
         p.name = "the one that goes back from near";
         guest_set_deadline(r);
         ok = go_to(&p, w, j) && pb_backup_thaw(p.b) &&
