@@ -152,10 +152,10 @@ int pb_backup_get_state(PbBackup *b, PbState *s);
  */
 int pb_backup_set_regs(PbBackup *b, const struct kvm_regs *regs);
 void pb_backup_detach(PbBackup *b);
-
-/* Its RAM at guest physical address @gpa; false: there is none. */
-bool pb_backup_write(PbBackup *b, uint64_t gpa, const void *data, unsigned len);
 bool pb_backup_detached(const PbBackup *b);
+
+/* To its RAM at guest physical address @gpa; false: there is none. */
+bool pb_backup_write(PbBackup *b, uint64_t gpa, const void *data, unsigned len);
 
 /* Its RAM and where the guest sees it. */
 const PbMem *pb_backup_mem(const PbBackup *b);

@@ -310,7 +310,7 @@ void pb_backup_head_for(PbBackup *b, uint64_t time_ns);
 /* pb_backup_place(), on the Backup's thread. backup-place.c */
 int pb_backup_here(PbBackup *b, PbPlace *p);
 
-/* The walk that was asked for. backup-inspect.c */
+/* The walk that was asked for. backup-walk.c */
 PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf);
 
 /*

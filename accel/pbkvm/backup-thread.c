@@ -18,9 +18,11 @@ void pb_backup_begin_at(PbBackup *b, const PbBackupStart *at)
     b->digest = at->digest;
     b->writes = at->writes;
     b->stats.time_ns = at->time_ns;
-    b->asking = b->detached = false;
-    b->partials = 0;
+    b->asking = false;
+    b->partials = b->lasts = 0;
+    b->pass_begun = 0;
     b->idle = (PbIdle) { .since = 0 };
+    __atomic_store_n(&b->detached, false, __ATOMIC_RELAXED);
 }
 
 PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
@@ -180,7 +182,6 @@ static bool start_tsc(PbBackup *b)
         return true;
     }
     ret = pb_tsc_start(&b->tsc, b->v.fd, b->c.tsc, &b->at.tsc, &what);
-
     if (ret < 0) {
         pb_backup_fail(b, what, ret);
         return false;

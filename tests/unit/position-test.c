@@ -3,6 +3,7 @@
  * position-test.c: what a position is, and deciding what to do next on the way
  * to one.
  */
+#include "backup-inspect.h"
 #include "branch-counter.h"
 #include "pb-position.h"
 #include "pb-tap.h"
@@ -356,6 +357,59 @@ static void test_loop_that_could_not_be_read(void)
     pb_counter_free(v.counter);
 }
 
+/* ---- places that were stepped through ---- */
+
+static PbPlace place(uint64_t i)
+{
+    return (PbPlace) { .event = i / 3, .at = { .branches = i, .rip = i } };
+}
+
+static bool comes_from(const PbTrail *t, uint64_t to, uint64_t from)
+{
+    const PbPlace at = place(to), before = place(from);
+    const PbPlace *known = pb_trail_before(t, &at);
+
+    return known && pb_place_same(known, &before);
+}
+
+static bool is_known(const PbTrail *t, uint64_t i)
+{
+    const PbPlace at = place(i);
+
+    return pb_trail_before(t, &at) != NULL;
+}
+
+static void add(PbTrail *t, uint64_t i)
+{
+    const PbPlace at = place(i);
+
+    pb_trail_add(t, &at);
+}
+
+static void test_trail_knows_where_one_came_from(void)
+{
+    static PbTrail t;
+    uint64_t i;
+
+    pb_check(!is_known(&t, 0));
+    add(&t, 0);
+    pb_check(!is_known(&t, 0));
+    for (i = 1; i < PB_TRAIL; i++) {
+        add(&t, i);
+    }
+    pb_check(!is_known(&t, 0) && comes_from(&t, 1, 0) &&
+             comes_from(&t, PB_TRAIL - 1, PB_TRAIL - 2));
+    add(&t, PB_TRAIL);
+    pb_check(!is_known(&t, 1) && comes_from(&t, 2, 1) &&
+             comes_from(&t, PB_TRAIL, PB_TRAIL - 1));
+    pb_trail_clear(&t);
+    pb_check(!is_known(&t, PB_TRAIL));
+    add(&t, 7);
+    pb_check(!is_known(&t, 7));
+    add(&t, 8);
+    pb_check(comes_from(&t, 8, 7) && !is_known(&t, PB_TRAIL));
+}
+
 int main(void)
 {
     static const PbTest tests[] = {
@@ -378,6 +432,7 @@ int main(void)
         PB_TEST(far_code_that_becomes_a_loop),
         PB_TEST(loop_in_code_of_another_width),
         PB_TEST(loop_that_could_not_be_read),
+        PB_TEST(trail_knows_where_one_came_from),
     };
 
     return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
