@@ -170,6 +170,7 @@ static int take_slots(PbBackup *b)
     unsigned i;
     int ret = 0;
 
+    collect(b);
     for (i = 0; i < PB_MEM_MAX_SLOTS && ret == 0; i++) {
         ret = pb_mem_apply_slot(&b->mem, b->v.vm_fd, i, &gone);
     }
@@ -197,7 +198,6 @@ static int put_ram(PbBackup *b, PbMoment *m)
     if (ret < 0) {
         return ret;
     }
-    collect(b);
     for (i = 0; i < PB_MOMENTS; i++) {
         if (&all[i] != m) {
             pb_mem_log_add(&all[i].ram, &m->ram);

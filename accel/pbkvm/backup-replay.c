@@ -234,6 +234,7 @@ static PbReplayEnd apply_mem_slot(PbBackup *b, const PbEvent *e,
         return pb_backup_diverge(b, e, "a memory slot in a RAM block",
                                  "slot %u: %s", e->arg, bad);
     }
+    pb_mem_log_slot(&b->mem, b->v.vm_fd, e->arg);
     ret = pb_mem_apply_slot(&b->mem, b->v.vm_fd, e->arg, &c);
     return ret < 0 ? pb_backup_fail(b, "KVM_SET_USER_MEMORY_REGION", ret)
                    : PB_REPLAY_DONE;

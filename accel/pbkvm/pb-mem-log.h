@@ -35,7 +35,8 @@ void pb_mem_log_write(PbMem *m, const void *host, uint64_t len);
 
 /*
  * Add what the guest has written to memory slot @slot since it was asked for
- * last, or to any.  What KVM does not tell counts as written.
+ * last, or to any: also before the slot changes, for KVM then forgets it.  What
+ * KVM does not tell counts as written.
  */
 void pb_mem_log_slot(PbMem *m, int vm_fd, unsigned slot);
 void pb_mem_log_collect(PbMem *m, int vm_fd);

@@ -2,11 +2,12 @@
 /* pb-mem-pages.c: what is in the RAM of a VM: copied, told, compared. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "pb-mem-log.h"
+#include "pb-mem.h"
 
 #define PAGE_SIZE 4096u
 #define HUGE_PAGE (2u << 20)
@@ -196,11 +197,10 @@ void pb_mem_destroy(PbMem *m)
 {
     unsigned i;
 
-    pb_mem_log_free(m);
-    if (m->owned) {
-        for (i = 0; i < m->blocks; i++) {
-            munmap(m->block[i].host, m->block[i].size);
-        }
+    for (i = 0; m->owned && i < m->blocks; i++) {
+        munmap(m->block[i].host, m->block[i].size);
+        free(m->block[i].log);
+        free(m->block[i].part);
     }
     memset(m, 0, sizeof(*m));
 }

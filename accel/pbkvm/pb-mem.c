@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
-#include "pb-mem-log.h"
+#include "pb-mem.h"
 
 #define PAGE_SIZE 4096u
 
@@ -106,7 +106,6 @@ int pb_mem_apply_slot(PbMem *m, int vm_fd, unsigned slot,
     }
     if (old->size) {
         /* KVM refuses to change a slot's size or flags in place. */
-        pb_mem_log_slot(m, vm_fd, slot);
         ret = kvm_slot(m, vm_fd, slot, old, 0);
         if (ret < 0) {
             return ret;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pb-step-mend.h: take our TF out of what the processor has stored.
+ * pb-step-mend.h: take our TF out of what the processor has just stored (so
+ * that KVM has logged that page as written to).
  *
  * The vCPU's thread, after a step with TF.  0 or -errno: -EFAULT when the
  * place cannot be read or written, -EPROTO when it is not what was stepped to.

@@ -2,7 +2,6 @@
 /* pb-tables.c: page tables, IDT and GDT, read from the guest's RAM. */
 #include <string.h>
 
-#include "pb-mem-log.h"
 #include "pb-tables.h"
 
 #define CR0_PE 0x00000001ull
@@ -134,7 +133,7 @@ bool pb_tables_equal(const PbMem *mem, const struct kvm_sregs *sregs,
     return true;
 }
 
-unsigned pb_tables_write(PbMem *mem, const struct kvm_sregs *sregs,
+unsigned pb_tables_write(const PbMem *mem, const struct kvm_sregs *sregs,
                          uint64_t linear, const void *buf, unsigned len)
 {
     unsigned done, n;
@@ -146,7 +145,6 @@ unsigned pb_tables_write(PbMem *mem, const struct kvm_sregs *sregs,
             break;
         }
         memcpy(p, (const uint8_t *)buf + done, n);
-        pb_mem_log_write(mem, p, n);
     }
     return done;
 }

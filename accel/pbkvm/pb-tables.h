@@ -36,7 +36,7 @@ bool pb_tables_equal(const PbMem *mem, const struct kvm_sregs *sregs,
                      uint64_t linear, const void *buf, unsigned len);
 
 /* Write likewise. */
-unsigned pb_tables_write(PbMem *mem, const struct kvm_sregs *sregs,
+unsigned pb_tables_write(const PbMem *mem, const struct kvm_sregs *sregs,
                          uint64_t linear, const void *buf, unsigned len);
 
 /* Where a TSS of 32 and of 16 bits has what (SDM 3A 8.2.1, 8.6). */
