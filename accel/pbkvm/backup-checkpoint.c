@@ -52,13 +52,23 @@ static bool keeps(const PbBackup *b)
     return b->cp && b->cp->moment[PB_MOMENT_FIRST].valid;
 }
 
-static void forget(PbBackup *b)
+void pb_checkpoint_free(PbBackup *b)
 {
-    pb_moments_drop(b);
-    free(b->cp->slot);
-    free(b->cp);
-    b->cp = NULL;
-    b->cp_at = 0;
+    if (b->cp) {
+        pb_moments_drop(b);
+        free(b->cp->slot);
+        free(b->cp);
+        b->cp = NULL;
+        b->cp_at = 0;
+    }
+}
+
+/* Unless something is to be read or gone back to. */
+static void free_unused(PbBackup *b)
+{
+    if (!keeps(b) && !pb_backup_left(b)) {
+        pb_checkpoint_free(b);
+    }
 }
 
 /* What the ring's first @n slots hold. */
@@ -93,19 +103,13 @@ void pb_backup_release_kept(PbBackup *b, uint32_t n)
         keep = !keeps(b) || append(b, n);
         pb_ring_release(b->c.ring, n);
     }
-    if (!keep || (!keeps(b) && !pb_backup_left(b))) {
-        forget(b);
+    if (!keep) {
+        pb_checkpoint_free(b);
     }
+    free_unused(b);
 }
 
 /* ---- keeping ---- */
-
-void pb_checkpoint_free(PbBackup *b)
-{
-    if (b->cp) {
-        forget(b);
-    }
-}
 
 /* What is to be read of an earlier one stays so.  False: no memory. */
 static bool begin(PbBackup *b)
@@ -140,9 +144,7 @@ static void note(PbBackup *b, unsigned which, char *why, size_t len)
     } else {
         snprintf(why, len, "no memory");
     }
-    if (b->cp && !keeps(b) && !pb_backup_left(b)) {
-        forget(b);
-    }
+    free_unused(b);
 }
 
 void pb_backup_keep_here(PbBackup *b)
@@ -212,9 +214,7 @@ void pb_backup_keep_no_more(PbBackup *b)
     if (b->cp) {
         pb_moments_drop(b);
     }
-    if (b->cp && !pb_backup_left(b)) {
-        forget(b);
-    }
+    free_unused(b);
 }
 
 /* ---- any thread ---- */

@@ -70,11 +70,11 @@ enum {
 };
 
 /* backup-checkpoint.c */
-struct PbCheckpoint {
+typedef struct PbCheckpoint {
     PbMoment moment[PB_MOMENTS];      /* one after the other */
     PbEvent *slot;            /* consumed since, payloads among them */
     size_t used, room;
-};
+} PbCheckpoint;
 
 struct PbBackup {
     PbBackupConfig c;

@@ -49,47 +49,48 @@ static PbReplayEnd leave(PbBackup *b, PbLanding *l, PbReplayEnd end)
     return ret < 0 ? pb_backup_fail(b, "KVM_SET_GUEST_DEBUG", ret) : end;
 }
 
-static PbReplayEnd past(PbBackup *b, PbLanding *l)
+/* It does not come by the target, but @have. */
+static PbReplayEnd miss(PbBackup *b, PbLanding *l, const char *have)
 {
-    char want[120], have[120];
-    PbPosition now;
-    int ret;
+    char want[120];
 
     if (l->may_miss) {
         return leave(b, l, PB_REPLAY_STOPPED);
     }
-    ret = pb_position_take(&b->v, &now);
+    pb_position_print(&l->target, want, sizeof(want));
+    return pb_backup_diverge(b, l->e, want, "%s", have);
+}
+
+static PbReplayEnd past(PbBackup *b, PbLanding *l)
+{
+    char have[120];
+    PbPosition now;
+    int ret = pb_position_take(&b->v, &now);
+
     if (ret < 0) {
         return pb_backup_fail(b, "reading where the Backup stands", ret);
     }
-    pb_position_print(&l->target, want, sizeof(want));
     pb_position_print(&now, have, sizeof(have));
-    return pb_backup_diverge(b, l->e, want, "%s", have);
+    return miss(b, l, have);
 }
 
 static PbReplayEnd unexpected_exit(PbBackup *b, PbLanding *l)
 {
-    char want[120], have[120];
+    char have[120];
 
-    if (l->may_miss) {
-        return leave(b, l, PB_REPLAY_STOPPED);
-    }
-    pb_position_print(&l->target, want, sizeof(want));
     pb_backup_describe_exit(b, have, sizeof(have));
-    return pb_backup_diverge(b, l->e, want, "%s", have);
+    return miss(b, l, have);
 }
 
 static PbReplayEnd in_a_circle(PbBackup *b, PbLanding *l,
                                const PbPosition *now)
 {
-    char want[120], have[120];
+    static const char same[] = "for ever the same: ";
+    char have[sizeof(same) + 120];
 
-    if (l->may_miss) {
-        return leave(b, l, PB_REPLAY_STOPPED);
-    }
-    pb_position_print(&l->target, want, sizeof(want));
-    pb_position_print(now, have, sizeof(have));
-    return pb_backup_diverge(b, l->e, want, "for ever the same: %s", have);
+    memcpy(have, same, sizeof(same));
+    pb_position_print(now, have + sizeof(same) - 1, 120);
+    return miss(b, l, have);
 }
 
 /* Note how late the sampler's stop came. */

@@ -19,7 +19,6 @@
 #include "ring/pb-ring.h"
 
 typedef struct PbBackup PbBackup;
-typedef struct PbCheckpoint PbCheckpoint;
 
 typedef enum PbBackupStatus {
     PB_BACKUP_RUNNING,    /* follows the Primary, or waits for the lag */

@@ -281,12 +281,10 @@ PbReplayEnd pb_backup_go(PbBackup *b, uint8_t *buf)
         if (end == PB_REPLAY_FAILED) {
             break;
         }
-        if (at_limit(b, e) && b->walk.place) {
-            /* It is a branch away or less: each step may be the last. */
+        if (at_limit(b, e)) {
+            /* A place is a branch away or less: each step may be the last. */
             begin_trail(b);
-            end = step(b, buf);
-        } else if (at_limit(b, e)) {
-            end = stop(b, PB_STOP_REACHED);
+            end = b->walk.place ? step(b, buf) : stop(b, PB_STOP_REACHED);
         } else if (e) {
             end = on(b, e, buf);
             if (left && end == PB_REPLAY_DONE && --left == 0) {

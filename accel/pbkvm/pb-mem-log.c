@@ -9,11 +9,9 @@
 
 #include "pb-mem-log.h"
 
-#define PAGE_SIZE 4096u
-
 static uint64_t pages(uint64_t bytes)
 {
-    return (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+    return (bytes + PB_MEM_PAGE - 1) / PB_MEM_PAGE;
 }
 
 static uint64_t words(uint64_t bytes)
@@ -99,8 +97,8 @@ void pb_mem_log_write(PbMem *m, const void *host, uint64_t len)
     uint32_t block;
 
     if (len && pb_mem_find(m, host, &block, &offset) && m->block[block].log) {
-        add(&m->block[block], offset / PAGE_SIZE,
-            pages(offset % PAGE_SIZE + len));
+        add(&m->block[block], offset / PB_MEM_PAGE,
+            pages(offset % PB_MEM_PAGE + len));
     }
 }
 
@@ -124,7 +122,7 @@ void pb_mem_log_slot(PbMem *m, int vm_fd, unsigned slot)
     const PbSlotChange *s = &m->slot[slot];
     PbBlock *b = &m->block[s->block];
     struct kvm_dirty_log log = { .slot = slot };
-    uint64_t first = s->offset / PAGE_SIZE, n = pages(s->size), i, *written;
+    uint64_t first = s->offset / PB_MEM_PAGE, n = pages(s->size), i, *written;
 
     if (!s->size || s->readonly || !b->log) {
         return;
@@ -157,7 +155,7 @@ uint64_t pb_mem_logged(const PbMem *m)
 
     for (i = 0; i < m->blocks; i++) {
         for (n = 0; n < words(m->block[i].size); n++) {
-            bytes += __builtin_popcountll(m->block[i].log[n]) * PAGE_SIZE;
+            bytes += __builtin_popcountll(m->block[i].log[n]) * PB_MEM_PAGE;
         }
     }
     return bytes;
@@ -166,10 +164,10 @@ uint64_t pb_mem_logged(const PbMem *m)
 /* Page @page of @to becomes that of @from, a block of the same size. */
 static void copy_page(const PbBlock *to, const PbBlock *from, uint64_t page)
 {
-    uint64_t at = page * PAGE_SIZE, left = to->size - at;
+    uint64_t at = page * PB_MEM_PAGE, left = to->size - at;
 
     memcpy(to->host + at, from->host + at,
-           left < PAGE_SIZE ? left : PAGE_SIZE);
+           left < PB_MEM_PAGE ? left : PB_MEM_PAGE);
 }
 
 int pb_mem_copy_part(PbMem *part, const PbMem *m, const PbMem *whole)

@@ -9,7 +9,6 @@
 
 #include "pb-mem.h"
 
-#define PAGE_SIZE 4096u
 #define HUGE_PAGE (2u << 20)
 
 static bool page_is_zero(const uint8_t *p)
@@ -17,7 +16,7 @@ static bool page_is_zero(const uint8_t *p)
     const uint64_t *w = (const uint64_t *)p;
     unsigned i;
 
-    for (i = 0; i < PAGE_SIZE / 8; i += 4) {
+    for (i = 0; i < PB_MEM_PAGE / 8; i += 4) {
         if (w[i] | w[i + 1] | w[i + 2] | w[i + 3]) {
             return false;
         }
@@ -57,7 +56,7 @@ static void touched_close(Touched *t)
 /* Whether the page at @at (bytes into the block) may hold anything. */
 static bool touched(Touched *t, uint64_t at)
 {
-    uint64_t page = ((uintptr_t)t->block->host + at) / PAGE_SIZE;
+    uint64_t page = ((uintptr_t)t->block->host + at) / PB_MEM_PAGE;
     uint64_t first = page & ~511ull;
 
     if (t->fd >= 0 && t->first != first) {
@@ -81,8 +80,8 @@ uint64_t pb_mem_touched(const PbMem *m)
         Touched t;
 
         touched_open(&t, b);
-        for (at = 0; at < b->size; at += PAGE_SIZE) {
-            bytes += touched(&t, at) ? PAGE_SIZE : 0;
+        for (at = 0; at < b->size; at += PB_MEM_PAGE) {
+            bytes += touched(&t, at) ? PB_MEM_PAGE : 0;
         }
         touched_close(&t);
     }
@@ -95,9 +94,9 @@ static void copy_block(uint8_t *to, const PbBlock *from)
     Touched t;
 
     touched_open(&t, from);
-    for (at = 0; at + PAGE_SIZE <= size; at += PAGE_SIZE) {
+    for (at = 0; at + PB_MEM_PAGE <= size; at += PB_MEM_PAGE) {
         if (touched(&t, at) && !page_is_zero(from->host + at)) {
-            memcpy(to + at, from->host + at, PAGE_SIZE);
+            memcpy(to + at, from->host + at, PB_MEM_PAGE);
         }
     }
     memcpy(to + at, from->host + at, size - at);
@@ -117,7 +116,7 @@ bool pb_mem_scan(const PbMem *m,
         Touched t;
 
         touched_open(&t, b);
-        for (at = 0; at + PAGE_SIZE <= b->size && go_on; at += PAGE_SIZE) {
+        for (at = 0; at + PB_MEM_PAGE <= b->size && go_on; at += PB_MEM_PAGE) {
             if (touched(&t, at) && !page_is_zero(b->host + at)) {
                 go_on = page(opaque, i, at, b->host + at);
             }
@@ -239,8 +238,8 @@ static void compare_block(PbMemDiff *d, unsigned block, const PbBlock *a,
 
     touched_open(&ta, a);
     touched_open(&tb, b);
-    for (at = 0; at < a->size; at += PAGE_SIZE) {
-        uint64_t len = a->size - at < PAGE_SIZE ? a->size - at : PAGE_SIZE;
+    for (at = 0; at < a->size; at += PB_MEM_PAGE) {
+        uint64_t len = a->size - at < PB_MEM_PAGE ? a->size - at : PB_MEM_PAGE;
 
         if ((touched(&ta, at) || touched(&tb, at)) &&
             memcmp(a->host + at, b->host + at, len)) {

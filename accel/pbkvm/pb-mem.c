@@ -7,8 +7,6 @@
 
 #include "pb-mem.h"
 
-#define PAGE_SIZE 4096u
-
 bool pb_mem_add_block(PbMem *m, const char *name, void *host, uint64_t size)
 {
     PbBlock *b;
@@ -62,7 +60,7 @@ const char *pb_mem_check_slot(const PbMem *m, unsigned slot,
     if (!pb_mem_has(m, c->block, c->offset, c->size)) {
         return "beyond the end of the RAM block";
     }
-    if ((c->gpa | c->size | c->offset) & (PAGE_SIZE - 1)) {
+    if ((c->gpa | c->size | c->offset) & (PB_MEM_PAGE - 1)) {
         return "not page aligned";
     }
     if (c->readonly > 1) {

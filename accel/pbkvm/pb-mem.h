@@ -16,6 +16,7 @@
 
 #include "ring/pb-event.h"
 
+#define PB_MEM_PAGE       4096u
 #define PB_MEM_MAX_BLOCKS 32
 #define PB_MEM_MAX_SLOTS  64
 

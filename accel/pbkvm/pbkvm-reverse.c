@@ -82,11 +82,14 @@ static bool step_to(PbkvmState *s, const PbPlace *to, PbStop *stop)
     return walk_to(s, to, &s->inspect->trail, stop);
 }
 
-/* By landing, unless it is not known where it comes from, or that fails. */
+/* By landing, unless it is not known where it comes from, or that misses. */
 static bool go_to(PbkvmState *s, const PbPlace *to, PbStop *stop)
 {
-    return (pb_trail_before(&s->inspect->trail, to) &&
-            walk_to(s, to, NULL, stop)) || step_to(s, to, stop);
+    if (!pb_trail_before(&s->inspect->trail, to)) {
+        return step_to(s, to, stop);
+    }
+    return walk_to(s, to, NULL, stop) ||
+           (stop->reason == PB_STOP_PAST && step_to(s, to, stop));
 }
 
 /* One instruction back from @from. */

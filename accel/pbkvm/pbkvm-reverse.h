@@ -20,8 +20,8 @@ bool pbkvm_way_back(PbkvmState *s, PbBackupStart *at, Error **errp);
 /*
  * The Backup, which does not run, is taken back to there, with the breakpoints
  * it has; or not so far, if @to is not NULL and a walk has kept a moment before
- * that.  False with no Backup left, or with the one there is unharmed.  Main
- * thread, or the Backup's CPU's.
+ * that.  False: it stands where it stood, or has failed, or there is none any
+ * more.  Main thread, or the Backup's CPU's.
  */
 bool pbkvm_rewind(PbkvmState *s, const PbPlace *to, Error **errp);
 
