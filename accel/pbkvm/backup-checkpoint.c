@@ -125,15 +125,6 @@ static bool begin(PbBackup *b)
     return cp;
 }
 
-/* Wall clock, ns. */
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
 /* The first one, or, if that is there already, @which. */
 static void note(PbBackup *b, unsigned which, char *why, size_t len)
 {
@@ -184,18 +175,18 @@ void pb_backup_keep_near(PbBackup *b)
 
 void pb_backup_keep_later(PbBackup *b)
 {
-    b->cp_due = now() + PACE_NS;
+    b->cp_due = pb_backup_clock() + PACE_NS;
 }
 
 void pb_backup_keep_pace(PbBackup *b)
 {
     char why[sizeof(b->cp_why)];
-    uint64_t begun = now(), took;
+    uint64_t begun = pb_backup_clock(), took;
 
     if (!b->detached && begun >= b->cp_due) {
         note(b, PB_MOMENT_NEAR, why, sizeof(why));
-        took = (now() - begun) * PACE_PARTS;
-        b->cp_due = now() + (took > PACE_NS ? took : PACE_NS);
+        took = (pb_backup_clock() - begun) * PACE_PARTS;
+        b->cp_due = pb_backup_clock() + (took > PACE_NS ? took : PACE_NS);
     }
 }
 

@@ -50,6 +50,15 @@ typedef struct PbIdle {
     bool stuck;               /* for too long: report it */
 } PbIdle;
 
+/* backup-tidy.c */
+typedef struct PbTidy {
+    bool passing;             /* over its RAM, which has come to */
+    PbMemAt at;
+    uint64_t took;            /* so long it has taken, ns */
+    uint64_t due;             /* the next one: wall clock, ns */
+    uint64_t faults;          /* of the thread, when the last one began */
+} PbTidy;
+
 /* backup-moment.c */
 typedef struct PbMoment {
     bool valid;
@@ -102,6 +111,7 @@ struct PbBackup {
     uint64_t pass_begun;      /* Primary time of this pass's first slice */
 
     PbIdle idle;
+    PbTidy tidy;
 
     PbCheckpoint *cp;         /* or NULL; changed under @lock unless running */
     size_t cp_at;             /* its slots that it has lived through */
@@ -141,7 +151,8 @@ struct PbBackup {
 /* Longest sleep without looking again. */
 #define PB_BACKUP_NAP_MS 10
 
-/* That long from now, for waits on PbBackup.changed. */
+/* Wall clock, ns; and that long from now, for waits on PbBackup.changed. */
+uint64_t pb_backup_clock(void);
 struct timespec pb_backup_after(int64_t ns);
 
 /*
@@ -303,6 +314,12 @@ PbReplayEnd pb_backup_begin(PbBackup *b);
 PbReplayEnd pb_backup_refill(PbBackup *b);
 PbReplayEnd pb_backup_live(PbBackup *b, const PbEvent *slot, uint8_t *buf);
 PbReplayEnd pb_backup_take(PbBackup *b, uint8_t *buf);
+
+/*
+ * The Backup's thread, which has nothing to do for a while: give Linux back
+ * some of its RAM's pages that are all zero. backup-tidy.c
+ */
+void pb_backup_tidy(PbBackup *b);
 
 /* PbBackupConfig.heading: an event's Primary time, or UINT64_MAX. */
 void pb_backup_head_for(PbBackup *b, uint64_t time_ns);

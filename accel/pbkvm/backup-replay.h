@@ -160,6 +160,7 @@ typedef struct PbBackupStats {
     uint64_t slices;          /* of RAM that were compared */
     uint64_t passes;          /* over all RAM, */
     uint64_t pass_ns;         /* and how long the last took the Primary */
+    uint64_t zero_pages;      /* given back to Linux, in all */
     PbLag lag;                /* wanted */
     bool rdpmc;
     uint64_t tsc_late;        /* pb_tsc_late() */

@@ -39,6 +39,14 @@ bool pb_backup_wanted(PbBackup *b)
            __atomic_load_n(&b->quit, __ATOMIC_ACQUIRE);
 }
 
+uint64_t pb_backup_clock(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
 struct timespec pb_backup_after(int64_t ns)
 {
     struct timespec t;

@@ -141,6 +141,7 @@ static const PbEvent *next_event(PbBackup *b, uint8_t *buf)
         return e;
     }
     pb_backup_head_for(b, UINT64_MAX);
+    pb_backup_tidy(b);
     pthread_mutex_lock(&b->lock);
     if (!b->want_freeze && !b->quit && !b->verify_state) {
         pb_ring_flush(b->c.ring);

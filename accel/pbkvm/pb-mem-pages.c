@@ -31,17 +31,20 @@ static bool page_is_zero(const uint8_t *p)
 typedef struct Touched {
     const PbBlock *block;
     int fd;                   /* -1: all count as touched */
+    uint64_t bits;            /* of an entry: any of them tells */
     uint64_t first;           /* page number of entry[0] */
     uint64_t entry[512];
 } Touched;
 
-#define PAGEMAP_PRESENT_OR_SWAPPED (3ull << 62)
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_SWAPPED (1ull << 62)
 
 static void touched_open(Touched *t, const PbBlock *b)
 {
     t->block = b;
     t->fd = b->sparse ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)
                       : -1;
+    t->bits = PAGEMAP_PRESENT | PAGEMAP_SWAPPED;
     t->first = UINT64_MAX;
 }
 
@@ -66,7 +69,7 @@ static bool touched(Touched *t, uint64_t at)
         }
         t->first = first;
     }
-    return t->fd < 0 || (t->entry[page & 511] & PAGEMAP_PRESENT_OR_SWAPPED);
+    return t->fd < 0 || (t->entry[page & 511] & t->bits);
 }
 
 uint64_t pb_mem_touched(const PbMem *m)
@@ -124,6 +127,68 @@ bool pb_mem_scan(const PbMem *m,
         touched_close(&t);
     }
     return go_on;
+}
+
+/* Whether Linux may make huge pages of what is marked for it. */
+static bool huge_pages(void)
+{
+    char line[80] = "";
+    int fd = open("/sys/kernel/mm/transparent_hugepage/enabled",
+                  O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        if (read(fd, line, sizeof(line) - 1) < 0) {
+            line[0] = 0;
+        }
+        close(fd);
+    }
+    return fd >= 0 && !strstr(line, "[never]");
+}
+
+/* Pages of @b that are all zero, from @at to @end; those in a row as one. */
+static uint64_t drop_zero(const PbBlock *b, uint64_t at, uint64_t end)
+{
+    uint64_t row = 0, dropped = 0;
+    Touched t;
+
+    touched_open(&t, b);
+    t.bits = PAGEMAP_PRESENT;     /* what is swapped out stays there */
+    for (; at < end; at += PB_MEM_PAGE) {
+        bool zero = touched(&t, at) && t.fd >= 0 && page_is_zero(b->host + at);
+
+        row += zero ? PB_MEM_PAGE : 0;
+        if (row && (!zero || at + PB_MEM_PAGE == end)) {
+            uint8_t *first = b->host + at + (zero ? PB_MEM_PAGE : 0) - row;
+
+            if (madvise(first, row, MADV_DONTNEED) == 0) {
+                dropped += row / PB_MEM_PAGE;
+            }
+            row = 0;
+        }
+    }
+    touched_close(&t);
+    return dropped;
+}
+
+bool pb_mem_drop_zero(PbMem *m, PbMemAt *at, uint64_t bytes, uint64_t *dropped)
+{
+    bool huge = huge_pages();
+
+    while (bytes && at->block < m->blocks) {
+        const PbBlock *b = &m->block[at->block];
+        uint64_t left = b->size / PB_MEM_PAGE * PB_MEM_PAGE - at->offset;
+        uint64_t n = left < bytes ? left : bytes;
+
+        if (b->sparse && !(huge && b->size >= HUGE_PAGE)) {
+            *dropped += drop_zero(b, at->offset, at->offset + n);
+        }
+        bytes -= n;
+        at->offset += n;
+        if (n == left) {
+            *at = (PbMemAt) { .block = at->block + 1 };
+        }
+    }
+    return at->block < m->blocks;
 }
 
 /*

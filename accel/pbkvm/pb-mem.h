@@ -122,6 +122,21 @@ void pb_mem_destroy(PbMem *m);
 /* Bytes of the pages that may hold anything: about what a twin takes. */
 uint64_t pb_mem_touched(const PbMem *m);
 
+/* A place in the RAM of a VM. */
+typedef struct PbMemAt {
+    unsigned block;
+    uint64_t offset;
+} PbMemAt;
+
+/*
+ * Give Linux back the pages that are all zero among the next @bytes from *@at
+ * on, which moves on; *@dropped grows by their number.  False when nothing
+ * comes after them.  Of sparse blocks alone, and not where Linux may have made
+ * huge pages, which would have to be split.  Nobody writes them meanwhile.
+ */
+bool pb_mem_drop_zero(PbMem *m, PbMemAt *at, uint64_t bytes,
+                      uint64_t *dropped);
+
 /*
  * Tell @page of every page of @m (4096 bytes; blocks are whole pages)
  * that is not all zero, in order.  False when @page returned false, which

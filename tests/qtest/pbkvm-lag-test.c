@@ -137,6 +137,23 @@ static void test_set_lag_keeps_what_is_not_given(void)
     qtest_quit(qts);
 }
 
+/* SeaBIOS clears what it has used of low memory, and its heap. */
+static void test_cleared_pages_are_given_back(void)
+{
+    g_autofree char *huge = NULL;
+    QTestState *qts;
+
+    if (g_file_get_contents("/sys/kernel/mm/transparent_hugepage/enabled",
+                            &huge, NULL, NULL) && !strstr(huge, "[never]")) {
+        g_test_skip("Linux makes huge pages here");
+        return;
+    }
+    qts = qtest_init("-accel pbkvm,lag=300 " REST);
+    wait_for(qts, "zero-pages", 1);
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
 /* ---- a Backup that is late ---- */
 
 static const uint8_t busy_code[] = {
@@ -393,6 +410,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/lag/branches", test_lag_in_branches);
     qtest_add_func("/pbkvm/lag/set-some",
                    test_set_lag_keeps_what_is_not_given);
+    qtest_add_func("/pbkvm/lag/zero-pages", test_cleared_pages_are_given_back);
     qtest_add_func("/pbkvm/lag/signals",
                    test_signal_to_the_backup_wakes_no_other_thread);
     qtest_add_func("/pbkvm/lag/max", test_primary_waits_for_a_late_backup);

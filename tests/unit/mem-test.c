@@ -131,6 +131,37 @@ static void test_part_of_a_copy_is_enough(void)
     pb_mem_destroy(&whole);
 }
 
+/* And read as zero again; a page that holds anything stays. */
+static void test_zero_pages_are_given_back(void)
+{
+    enum { PAGES = HUGE_PAGE / PAGE - 12, ZERO = PAGES - 100, ONE = 100 };
+    PbMem m = { .blocks = 0 }, twin;
+    PbMemAt at = { .block = 0 };
+    uint8_t *host = memory_at(0, PAGES * PAGE), *mine;
+    uint64_t dropped = 0;
+
+    if (!host) {
+        pb_check(host);
+        return;
+    }
+    pb_mem_add_block(&m, "ram", host, PAGES * PAGE);
+    pb_check(pb_mem_twin(&twin, &m) == 0);
+    mine = twin.block[0].host;
+    memset(mine, 0, ZERO * PAGE);
+    mine[ONE * PAGE + PAGE - 1] = 1;
+    mine[(PAGES - 1) * PAGE] = 2;
+    pb_check(pb_mem_drop_zero(&twin, &at, 200 * PAGE, &dropped));
+    pb_check_u64(dropped, 200 - 1);
+    pb_check_u64(pb_mem_touched(&twin), (ZERO + 1 - dropped) * PAGE);
+    pb_check(!pb_mem_drop_zero(&twin, &at, UINT64_MAX, &dropped));
+    pb_check_u64(dropped, ZERO - 1);
+    pb_check_u64(pb_mem_touched(&twin), 2 * PAGE);
+    host[ONE * PAGE + PAGE - 1] = 1;
+    host[(PAGES - 1) * PAGE] = 2;
+    pb_check(memcmp(mine, host, PAGES * PAGE) == 0);
+    pb_mem_destroy(&twin);
+}
+
 static void test_address_is_found_in_the_slot_that_covers_it(void)
 {
     PbMem m = { .blocks = 0 };
@@ -158,6 +189,7 @@ int main(void)
         PB_TEST(twin_is_a_copy_as_far_from_a_huge_page),
         PB_TEST(logged_pages_are_as_in_the_copy),
         PB_TEST(part_of_a_copy_is_enough),
+        PB_TEST(zero_pages_are_given_back),
         PB_TEST(address_is_found_in_the_slot_that_covers_it),
     };
 
