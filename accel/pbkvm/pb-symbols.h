@@ -11,10 +11,10 @@
 #include <stdint.h>
 
 /*
- * Look @name up in the @len bytes of a file, which is a 32-bit ELF or else
+ * Look @name up in the @len bytes of a file, which is an ELF or else
  * taken for a System.map.  The file is not trusted.  False: it is not there.
  */
 bool pb_symbol_find(const void *file, size_t len, const char *name,
-                    uint32_t *addr);
+                    uint64_t *addr);
 
 #endif /* PB_SYMBOLS_H */

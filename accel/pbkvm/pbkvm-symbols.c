@@ -3,9 +3,13 @@
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
 #include "qapi/error.h"
+#include "cpu.h"
 
 #include "pb-symbols.h"
 #include "pbkvm-symbols.h"
+
+/* The guest's last address. */
+#define MOST ((uint64_t)(target_ulong)-1)
 
 bool pbkvm_symbol(const char *file, const char *name, uint64_t *addr,
                   Error **errp)
@@ -13,15 +17,14 @@ bool pbkvm_symbol(const char *file, const char *name, uint64_t *addr,
     g_autoptr(GMappedFile) map = NULL;
     g_autoptr(GError) gerr = NULL;
     const char *data;
-    uint32_t found;
 
     if (g_str_has_prefix(name, "0x") &&
         qemu_strtou64(name, NULL, 16, addr) == 0) {
-        if (*addr == 0 || *addr > UINT32_MAX) {
+        if (*addr == 0 || *addr > MOST) {
             error_setg(errp, "pbkvm: panic-at=%s: expected an address from "
-                       "0x1 to 0xffffffff", name);
+                       "0x1 to 0x%" PRIx64, name, MOST);
         }
-        return *addr > 0 && *addr <= UINT32_MAX;
+        return *addr > 0 && *addr <= MOST;
     }
     if (!file) {
         error_setg(errp, "pbkvm: panic-at=%s: expected an address (0x...), or "
@@ -35,12 +38,11 @@ bool pbkvm_symbol(const char *file, const char *name, uint64_t *addr,
     }
     data = g_mapped_file_get_contents(map);
     if (data && pb_symbol_find(data, g_mapped_file_get_length(map), name,
-                               &found)) {
-        *addr = found;
+                               addr)) {
         return true;
     }
     error_setg(errp, "pbkvm: panic-at=%s: no such symbol in symbols=%s: "
-               "expected the guest's vmlinux (32-bit ELF) or System.map",
+               "expected the guest's vmlinux or System.map",
                name, file);
     return false;
 }

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         "panic", "a", "", "name_longer_than_most_lines_of_the_file",
     };
     uint8_t *copy;
-    uint32_t addr;
+    uint64_t addr;
 
     if (size == 0) {
         return 0;
