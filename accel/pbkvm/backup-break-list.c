@@ -34,7 +34,7 @@ static unsigned registers_used(const PbBackup *b)
 static int add(PbBackup *b, PbBreakKind kind, uint64_t addr, unsigned len)
 {
     if (pb_break_is_watch(kind) &&
-        ((len != 1 && len != 2 && len != 4) || addr % len)) {
+        ((len != 1 && len != 2 && len != 4 && len != 8) || addr % len)) {
         return -EINVAL;
     }
     if (find(b, kind, addr, len)) {
@@ -45,7 +45,7 @@ static int add(PbBackup *b, PbBreakKind kind, uint64_t addr, unsigned len)
         return -ENOSPC;
     }
     b->brk[b->breaks++] = (PbBreak) {
-        .kind = kind, .addr = (uint32_t)addr,
+        .kind = kind, .addr = addr,
         .len = pb_break_is_watch(kind) ? len : 1,
     };
     return 0;
@@ -72,7 +72,7 @@ int pb_backup_clear_break(PbBackup *b, PbBreakKind kind, uint64_t addr,
 
     pthread_mutex_lock(&b->lock);
     if (b->status != PB_BACKUP_RUNNING) {
-        at = find(b, kind, (uint32_t)addr, len);
+        at = find(b, kind, addr, len);
         ret = at ? 0 : -ENOENT;
         if (at) {
             *at = b->brk[--b->breaks];

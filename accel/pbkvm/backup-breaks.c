@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backup-internal.h"
+#include "pb-linear.h"
 #include "pb-tables.h"
 
 #define BP_VECTOR 3
@@ -243,14 +244,19 @@ static int changed_watch(PbBackup *b)
 int pb_breaks_after_run(PbBackup *b, PbRunEnd end)
 {
     const struct kvm_run *run = b->v.run;
-    uint64_t pc = (uint32_t)run->debug.arch.pc;
     const PbBreak *k;
+    uint64_t pc;
     unsigned i;
+    int ret;
 
     if (!b->walking || !b->breaks) {
         return 0;
     }
     if (end == PB_RUN_DEBUG) {
+        ret = pb_vcpu_pc(&b->v, &pc);
+        if (ret < 0) {
+            return ret;
+        }
         k = break_at(b, pc);
         if (k) {
             stop_at(b, k);
@@ -269,37 +275,49 @@ int pb_breaks_after_run(PbBackup *b, PbRunEnd end)
 
 int pb_breaks_after_step(PbBackup *b)
 {
-    struct kvm_sregs sregs;
-    struct kvm_regs regs;
     const PbBreak *k;
+    uint64_t pc;
     int ret;
 
     if (!b->walking || !b->breaks) {
         return 0;
     }
-    ret = pb_vcpu_get_both(&b->v, &regs, &sregs);
+    ret = pb_vcpu_pc(&b->v, &pc);
     if (ret < 0) {
         return ret;
     }
-    k = break_at(b, (uint32_t)(sregs.cs.base + regs.rip));
+    k = break_at(b, pc);
     if (k) {
         stop_at(b, k);
     }
     return changed_watch(b);
 }
 
+/* Registers a watchpoint takes; more than there are: none is so long. */
+static unsigned takes(const PbBreak *k, const struct kvm_sregs *sregs)
+{
+    if (!pb_break_is_watch(k->kind)) {
+        return 0;
+    }
+    return k->len < 8 || pb_long_mode(sregs) ? 1 : PB_VCPU_DRS;
+}
+
 int pb_breaks_need_steps(PbBackup *b)
 {
     PbDebugRegister dr[PB_VCPU_DRS];
+    struct kvm_sregs sregs;
     unsigned i, n = 1;        /* a landing's */
     int ret;
 
     if (!has_watches(b)) {
         return 0;
     }
-    ret = pb_guest_db_add(b, dr, &n);
-    for (i = 0; i < b->breaks; i++) {
-        n += pb_break_is_watch(b->brk[i].kind);
+    ret = pb_vcpu_get_sregs(&b->v, &sregs);
+    if (ret == 0) {
+        ret = pb_guest_db_add(b, dr, &n);
+    }
+    for (i = 0; ret == 0 && i < b->breaks; i++) {
+        n += takes(&b->brk[i], &sregs);
     }
     return ret < 0 ? ret : n > PB_VCPU_DRS ||
                            pb_counter_kind(b->v.counter) == PB_COUNTER_STEP;

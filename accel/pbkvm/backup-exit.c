@@ -59,6 +59,7 @@ PbRunEnd pb_backup_note_exit(PbBackup *b)
         if (pb_exit_is_write(run)) {
             b->digest = pb_digest_exit(b->digest, run);
             b->writes++;
+            pb_exit_mind_cr8(b->v.run);
             if (b->c.wrote) {
                 b->c.wrote(b->c.opaque, run);
             }
@@ -76,6 +77,7 @@ PbRunEnd pb_backup_note_exit(PbBackup *b)
         return PB_RUN_DEBUG;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
     case KVM_EXIT_INTR:
+    case KVM_EXIT_SET_TPR:            /* CR8 was written */
         return PB_RUN_KICKED;
     default:
         pb_backup_describe_exit(b, text, sizeof(text));

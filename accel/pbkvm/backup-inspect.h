@@ -29,7 +29,7 @@ typedef enum PbBreakKind {
 } PbBreakKind;
 
 /*
- * Set or clear a breakpoint at linear address @addr; @len is 1, 2 or 4 for a
+ * Set or clear a breakpoint at linear address @addr; @len is 1, 2, 4 or 8 for a
  * watchpoint (aligned to it).  0; -ENOSPC: no debug register, or too many;
  * -EINVAL: bad length or alignment; -ENOENT: none such to clear; -EBUSY: the
  * Backup is not frozen.

@@ -35,7 +35,7 @@ typedef struct PbBreak {
     uint8_t *patched;     /* while the INT3 is in place: where, */
     uint8_t byte;         /* and what was there */
     bool known;           /* watchpoint: what it held last */
-    uint8_t value[4];
+    uint8_t value[8];
 } PbBreak;
 
 static inline bool pb_break_is_watch(PbBreakKind kind)

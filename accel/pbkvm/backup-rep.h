@@ -22,7 +22,7 @@ typedef struct PbRep {
     bool active;          /* prepared and not yet restored */
     bool partial;         /* is to end in the middle, at @rip */
     uint64_t rip, next;   /* linear: the string and what follows it */
-    uint32_t withheld;    /* iterations that ECX does not show */
+    uint64_t withheld;    /* iterations that RCX does not show */
 } PbRep;
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* backup-resume.c: off a breakpoint by EFLAGS.RF. */
 #include "backup-resume.h"
+#include "pb-linear.h"
 #include "pb-remedy.h"
 #include "pb-step.h"
 
@@ -26,11 +27,12 @@ int pb_resume_prepare(PbResume *r, PbVcpu *v, const PbPosition *now)
         return 0;
     }
     ret = pb_vcpu_get_both(v, &regs, &sregs);
-    if (ret == 0) {
-        ret = pb_insn_fetch(v, &regs, &sregs, &insn);
-    }
-    if (ret != 0 || (pb_remedy(PB_REMEDY_HIDE_RF) && !hides_rf(&insn))) {
+    if (ret < 0) {
         return ret;
+    }
+    pb_insn_fetch(v, &regs, &sregs, &insn);
+    if (pb_remedy(PB_REMEDY_HIDE_RF) && !hides_rf(&insn)) {
+        return 0;
     }
     regs.rflags |= PB_RFLAGS_RF;
     ret = pb_vcpu_set_regs(v, &regs);
@@ -52,7 +54,7 @@ int pb_resume_end(PbResume *r, PbVcpu *v)
     r->active = false;
     ret = pb_vcpu_get_both(v, &regs, &sregs);
     if (ret < 0 || !(regs.rflags & PB_RFLAGS_RF) ||
-        (uint32_t)(sregs.cs.base + regs.rip) != r->rip) {
+        pb_linear(&sregs, regs.rip) != r->rip) {
         return ret;
     }
     regs.rflags &= ~PB_RFLAGS_RF;

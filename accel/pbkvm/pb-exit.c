@@ -53,3 +53,17 @@ uint64_t pb_digest_exit(uint64_t digest, const struct kvm_run *run)
     digest = pb_digest_mix(digest, run->mmio.phys_addr);
     return pb_digest_bytes(digest, run->mmio.data, run->mmio.len);
 }
+
+#define APIC_ENABLED 0x800u
+#define APIC_TPR     0x80u
+
+void pb_exit_mind_cr8(struct kvm_run *run)
+{
+    uint64_t tpr = (run->apic_base & ~0xfffull) + APIC_TPR;
+
+    if (run->exit_reason == KVM_EXIT_MMIO && run->mmio.is_write &&
+        run->mmio.phys_addr == tpr && run->mmio.len == 4 &&
+        (run->apic_base & APIC_ENABLED)) {
+        run->cr8 = run->mmio.data[0] >> 4;
+    }
+}

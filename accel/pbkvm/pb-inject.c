@@ -109,8 +109,9 @@ int pb_before_int(PbVcpu *v)
     PbInsn insn;
     int ret = pb_vcpu_get_both(v, &regs, &sregs);
 
-    if (ret == 0) {
-        ret = pb_insn_fetch(v, &regs, &sregs, &insn);
+    if (ret < 0) {
+        return ret;
     }
-    return ret != 0 ? ret : insn.kind == PB_INSN_INT;
+    pb_insn_fetch(v, &regs, &sregs, &insn);
+    return insn.kind == PB_INSN_INT;
 }

@@ -52,8 +52,8 @@ static const uint8_t two_bytes[256] = {
 enum { NONE = 1, X66 = 2, XF3 = 4, XF2 = 8, ANY = 15 };
 
 /*
- * With which of them there is one with a ModRM behind 0x0f.  In 32-bit code:
- * Capstone misses some of them in 16-bit code, where nobody has them.
+ * With which of them there is one with a ModRM behind 0x0f.  Not in 16-bit
+ * code: Capstone misses some of them there, and nobody has them.
  */
 static const uint8_t with_prefix[256] = {
     [0x10 ... 0x11] = ANY, [0x28 ... 0x29] = NONE | X66, [0x2a] = ANY,
@@ -68,9 +68,19 @@ static const uint8_t with_prefix[256] = {
     [0xf1 ... 0xf6] = NONE | X66, [0xf8 ... 0xfe] = NONE | X66,
 };
 
-static Form arithmetic(uint8_t op)
+/* 64-bit code does not have the last two of each eight. */
+static Form arithmetic(uint8_t op, bool code64)
 {
-    return (op & 7) < 4 ? RM : (op & 7) == 4 ? I8 : (op & 7) == 5 ? IZ : BARE;
+    return (op & 7) < 4 ? RM : (op & 7) == 4 ? I8 : (op & 7) == 5 ? IZ
+         : code64 ? ASK : BARE;
+}
+
+/* RET and CALL: Capstone mistakes their size behind some prefixes. */
+static bool not_in_64(const PbInsnParts *p)
+{
+    return (p->op >= 0x60 && p->op <= 0x62) || p->op == 0x9a ||
+           p->op == 0xea ||
+           ((p->op == 0xc2 || p->op == 0xe8) && (p->x66 || p->addr32));
 }
 
 /* Of memory all but four, of registers those without holes. */
@@ -104,9 +114,9 @@ static Form in_group(const PbInsnParts *p)
 
     switch (p->op) {
     case 0x8c:
-        return n < 6 ? RM : ASK;
+        return n < 6 && !(p->rex & PB_INSN_REX_R) ? RM : ASK;
     case 0x8e:
-        return n < 6 && n != 1 ? RM : ASK;
+        return n < 6 && n != 1 && !(p->rex & PB_INSN_REX_R) ? RM : ASK;
     case 0x8f:
         return n == 0 ? RM : ASK;
     case 0xc6:
@@ -140,7 +150,8 @@ static Form in_second_group(const PbInsnParts *p)
     case 0x0d:                                       /* PREFETCHW */
         return n == 1 ? MEM : ASK;
     case 0x20: case 0x22:
-        return n == 0 || (n >= 2 && n <= 4) ? REG : ASK;
+        return (n == 0 || (n >= 2 && n <= 4)) && !(p->rex & PB_INSN_REX_R)
+               ? REG : ASK;
     case 0xae:                                       /* FXSAVE ...; fences */
         return p->mod != 3 ? MEM : n >= 5 && p->rm == 0 ? REG : ASK;
     case 0xba:
@@ -173,17 +184,28 @@ static unsigned modrm_length(const uint8_t *at, unsigned left, bool addr16)
     return n + (mod == 1 ? 1 : mod == 2 || base == 5 ? 4 : 0);
 }
 
-/* Bytes behind the opcode; -1: not known. */
-static int operands_length(Form form, const uint8_t *at, unsigned left,
-                           bool op16, bool addr16)
+/* Of MOV with an address, or an immediate as long as its register. */
+static unsigned moffs_length(const PbInsnParts *p)
 {
-    unsigned z = op16 ? 2 : 4, n = 0;
+    return p->addr16 ? 2 : p->code64 && !p->addr32 ? 8 : 4;
+}
+
+static bool is_mov_64(const PbInsnParts *p)
+{
+    return p->op >= 0xb8 && p->op <= 0xbf && (p->rex & PB_INSN_REX_W);
+}
+
+/* Bytes behind the opcode; -1: not known. */
+static int operands_length(const PbInsnParts *p, Form form, const uint8_t *at,
+                           unsigned left)
+{
+    unsigned z = p->op16 ? 2 : is_mov_64(p) ? 8 : 4, n = 0;
 
     if (form >= RM && form <= RMZ) {
         if (!left || (form == MEM && at[0] >= 0xc0)) {
             return -1;
         }
-        n = form == REG ? 1 : modrm_length(at, left, addr16);
+        n = form == REG ? 1 : modrm_length(at, left, p->addr16);
         if (!n || (form == REG && at[0] < 0xc0)) {
             return -1;
         }
@@ -198,7 +220,7 @@ static int operands_length(Form form, const uint8_t *at, unsigned left,
     case IZ: case RMZ:
         return n + z;
     case MOFFS:
-        return addr16 ? 2 : 4;
+        return moffs_length(p);
     case FAR:
         return z + 2;
     default:
@@ -210,8 +232,11 @@ static int operands_length(Form form, const uint8_t *at, unsigned left,
 static Form form_without(const PbInsnParts *p, unsigned left)
 {
     Form form = p->op == 0x0f ? two_bytes[p->op2]
-              : p->op < 0x40 ? arithmetic(p->op) : one_byte[p->op];
+              : p->op < 0x40 ? arithmetic(p->op, p->code64) : one_byte[p->op];
 
+    if (p->code64 && not_in_64(p)) {
+        return ASK;
+    }
     if (form != ASK || !left) {
         return form;
     }
@@ -249,23 +274,23 @@ static bool may_lock(const PbInsnParts *p)
 
 static Form form_of(const PbInsnParts *p, unsigned left, unsigned bits)
 {
-    bool size = p->op16 != (bits == 16);
-    unsigned sort = p->rep == 0xf2 ? XF2 : p->rep ? XF3 : size ? X66 : NONE;
+    unsigned sort = p->rep == 0xf2 ? XF2 : p->rep ? XF3 : p->x66 ? X66 : NONE;
+    unsigned prefixes = (sort != NONE) + (p->rex != 0);
     bool string = pb_insn_is_string(p->op) || (p->op & 0xfc) == 0x6c;
 
     if (p->lock) {
         return !p->rep && left && may_lock(p) ? form_without(p, left) : ASK;
     }
-    if (p->op == 0x0f && bits == 32 && with_prefix[p->op2] & sort) {
-        return p->opcode_end > 2 + (sort != NONE) ? ASK      /* more of them */
+    if (p->op == 0x0f && bits != 16 && with_prefix[p->op2] & sort) {
+        return p->opcode_end > 2 + prefixes ? ASK            /* more of them */
              : p->op2 == 0x70 || p->op2 == 0xc6 ? RM8
              : p->op2 == 0xd7 ? REG : RM;
     }
-    if (p->op == 0x0f && p->op2 == 0xae && size) {
+    if (p->op == 0x0f && p->op2 == 0xae && p->x66) {
         return ASK;
     }
     if (p->rep && !string) {
-        return sort == XF3 && p->op == 0x90 && !size ? BARE : ASK;   /* PAUSE */
+        return sort == XF3 && p->op == 0x90 && !p->x66 ? BARE : ASK; /* PAUSE */
     }
     return form_without(p, left);
 }
@@ -282,6 +307,6 @@ unsigned pb_insn_length(const uint8_t *code, unsigned len, unsigned bits)
     }
     at = p.opcode_end;
     form = form_of(&p, len - at, bits);
-    n = operands_length(form, code + at, len - at, p.op16, p.addr16);
+    n = operands_length(&p, form, code + at, len - at);
     return n >= 0 && at + n <= len && at + n <= PB_INSN_MAX_LEN ? at + n : 0;
 }

@@ -33,7 +33,16 @@ bool pb_insn_take_apart(PbInsnParts *p, const uint8_t *code, unsigned len,
     unsigned i, sort, seen = 0;
 
     memset(p, 0, sizeof(*p));
-    for (i = 0; i < len && (sort = prefix(code[i])); i++) {
+    for (i = 0; i < len; i++) {
+        sort = prefix(code[i]);
+        if (bits == 64 && (code[i] & 0xf0) == 0x40) {
+            p->rex = code[i];
+            continue;
+        }
+        if (!sort) {
+            break;
+        }
+        p->rex = 0;           /* only right before the opcode */
         p->twice |= (seen & sort) != 0;
         p->rep = sort == REP ? code[i] : p->rep;
         seen |= sort;
@@ -41,8 +50,11 @@ bool pb_insn_take_apart(PbInsnParts *p, const uint8_t *code, unsigned len,
     if (i == len) {
         return false;
     }
-    p->op16 = (bits == 16) != !!(seen & SIZE);
-    p->addr16 = (bits == 16) != !!(seen & ADDRESS);
+    p->code64 = bits == 64;
+    p->x66 = seen & SIZE;
+    p->op16 = (bits == 16) != p->x66 && !(p->rex & PB_INSN_REX_W);
+    p->addr16 = !p->code64 && (bits == 16) != !!(seen & ADDRESS);
+    p->addr32 = p->code64 && (seen & ADDRESS);
     p->lock = seen & LOCK;
     p->op = code[i++];
     p->op2 = p->op == 0x0f && i < len ? code[i++] : 0;

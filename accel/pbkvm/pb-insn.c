@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "pb-insn-parts.h"
+#include "pb-linear.h"
 #include "pb-step.h"
 #include "pb-tables.h"
 
@@ -21,15 +22,17 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static csh handle[2];     /* 16-bit, 32-bit; 0 if Capstone failed */
+static csh handle[3];     /* 16, 32 and 64 bits; 0 if Capstone failed */
 
 static void open_capstone(void)
 {
-    if (cs_open(CS_ARCH_X86, CS_MODE_16, &handle[0]) != CS_ERR_OK) {
-        handle[0] = 0;
-    }
-    if (cs_open(CS_ARCH_X86, CS_MODE_32, &handle[1]) != CS_ERR_OK) {
-        handle[1] = 0;
+    static const cs_mode mode[] = { CS_MODE_16, CS_MODE_32, CS_MODE_64 };
+    unsigned i;
+
+    for (i = 0; i < 3; i++) {
+        if (cs_open(CS_ARCH_X86, mode[i], &handle[i]) != CS_ERR_OK) {
+            handle[i] = 0;
+        }
     }
 }
 
@@ -43,8 +46,8 @@ static bool disassemble(cs_insn *cs, const uint8_t *code, unsigned len,
     cs->detail = NULL;
     pthread_once(&once, open_capstone);
     pthread_mutex_lock(&lock);       /* a handle also keeps its last error */
-    ok = handle[bits == 32] &&
-         cs_disasm_iter(handle[bits == 32], &code, &left, &pc, cs);
+    ok = handle[bits / 32] &&
+         cs_disasm_iter(handle[bits / 32], &code, &left, &pc, cs);
     pthread_mutex_unlock(&lock);
     return ok;
 }
@@ -74,9 +77,9 @@ static unsigned length_of(const uint8_t *code, unsigned len, uint64_t pc,
 
 /* The target of a relative branch: its displacement ends the instruction. */
 static uint64_t target_of(const uint8_t *code, unsigned len, unsigned size,
-                          uint64_t pc, uint64_t cs_base, bool op16)
+                          uint64_t pc, uint64_t cs_base, const PbInsnParts *p)
 {
-    uint32_t ip = pc - cs_base + len;
+    uint64_t ip = pc - cs_base + len;
     int8_t rel8 = code[len - 1];
     int16_t rel16;
     int32_t rel32;
@@ -90,7 +93,7 @@ static uint64_t target_of(const uint8_t *code, unsigned len, unsigned size,
         memcpy(&rel32, code + len - 4, 4);
         ip += rel32;
     }
-    return (uint32_t)(cs_base + (op16 ? ip & 0xffff : ip));
+    return p->code64 ? ip : (uint32_t)(cs_base + (p->op16 ? ip & 0xffff : ip));
 }
 
 /*
@@ -129,7 +132,7 @@ static unsigned classify_relative(PbInsn *insn, const PbInsnParts *p)
 static bool is_mov_dr(const PbInsnParts *p)
 {
     return p->op == 0x0f && (p->op2 == 0x21 || p->op2 == 0x23) &&
-           p->reg != 4 && p->reg != 5;
+           p->reg != 4 && p->reg != 5 && !(p->rex & PB_INSN_REX_R);
 }
 
 static void classify_two_bytes(PbInsn *insn, const PbInsnParts *p)
@@ -147,11 +150,17 @@ static void classify_two_bytes(PbInsn *insn, const PbInsnParts *p)
         insn->kind = PB_INSN_SYSENTER;
         break;
     case 0x21: case 0x23:                            /* MOV DR */
-        insn->traits |= is_mov_dr(p) ? PB_INSN_MOV_DR : 0;
-        insn->traits |= p->op2 == 0x23 && p->reg == 6 ? PB_INSN_SETS_DR6 : 0;
-        insn->from = p->rm;
+        if (is_mov_dr(p)) {
+            insn->traits |= PB_INSN_MOV_DR;
+            insn->traits |= p->op2 == 0x23 && p->reg == 6 ? PB_INSN_SETS_DR6
+                                                          : 0;
+        }
+        insn->from = p->rm | (p->rex & PB_INSN_REX_B) << 3;
         break;
-    case 0x07: case 0x35:                            /* SYSRET, SYSEXIT */
+    case 0x07:                                       /* SYSRET */
+        insn->kind = p->code64 ? PB_INSN_SYSRET : PB_INSN_INDIRECT;
+        break;
+    case 0x35:                                       /* SYSEXIT */
         insn->kind = PB_INSN_INDIRECT;
         break;
     case 0x0b: case 0xb9: case 0xff:                 /* UD2, UD1, UD0 */
@@ -186,7 +195,8 @@ static void classify_high(PbInsn *insn, const PbInsnParts *p,
 {
     switch (p->op) {
     case 0xc4: case 0xc5:                            /* LES, LDS; or VEX */
-        insn->traits |= p->mod == 3 ? PB_INSN_SSE : PB_INSN_SEGMENT;
+        insn->traits |= p->code64 || p->mod == 3 ? PB_INSN_SSE
+                                                 : PB_INSN_SEGMENT;
         break;
     case 0xcf:
         insn->traits |= PB_INSN_IRET;
@@ -245,8 +255,8 @@ static void classify_low(PbInsn *insn, const PbInsnParts *p)
     case 0x0f:
         classify_two_bytes(insn, p);
         break;
-    case 0x62:
-        insn->traits |= PB_INSN_BOUND;
+    case 0x62:                                       /* BOUND; or EVEX */
+        insn->traits |= p->code64 ? PB_INSN_SSE : PB_INSN_BOUND;
         break;
     case 0x6c ... 0x6f:                              /* INS, OUTS */
     case 0x9c: case 0x9d:                            /* PUSHF, POPF */
@@ -300,7 +310,7 @@ static void decode_relative(PbInsn *insn, const PbInsnParts *p, unsigned disp,
     }
     if (size <= len && length_of(bare, n, pc + size - n, bits)) {
         insn->len = size;
-        insn->target = target_of(code, size, disp, pc, cs_base, p->op16);
+        insn->target = target_of(code, size, disp, pc, cs_base, p);
     }
 }
 
@@ -313,9 +323,12 @@ static void decode(PbInsn *insn, const uint8_t *code, unsigned len,
     memset(insn, 0, sizeof(*insn));
     if (pb_insn_take_apart(&p, code, len, bits)) {
         insn->traits = (p.op16 ? PB_INSN_OP16 : 0) |
+                       (p.rex & PB_INSN_REX_W ? PB_INSN_OP64 : 0) |
                        (p.addr16 ? PB_INSN_ADDR16 : 0);
         disp = classify_relative(insn, &p);
-        if (disp) {
+        if (disp && p.code64 && p.op16) {
+            insn->len = 0;        /* AMD and Intel differ: left to TF */
+        } else if (disp) {
             decode_relative(insn, &p, disp, code, len, pc, cs_base, bits);
         } else {
             insn->len = length_of(code, len, pc, bits);
@@ -372,24 +385,19 @@ bool pb_insn_at_mov_dr(const PbMem *mem, const struct kvm_regs *regs,
     unsigned len;
     PbInsnParts p;
 
-    len = pb_tables_read(mem, sregs, (uint32_t)(sregs->cs.base + regs->rip),
-                         code, sizeof(code));
-    return pb_insn_take_apart(&p, code, len, sregs->cs.db ? 32 : 16) &&
+    len = pb_tables_read(mem, sregs, pb_linear(sregs, regs->rip), code,
+                         sizeof(code));
+    return pb_insn_take_apart(&p, code, len, pb_code_bits(sregs)) &&
            is_mov_dr(&p);
 }
 
-int pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,
-                  const struct kvm_sregs *sregs, PbInsn *insn)
+void pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,
+                   const struct kvm_sregs *sregs, PbInsn *insn)
 {
-    uint64_t pc = (uint32_t)(sregs->cs.base + regs->rip);
+    uint64_t pc = pb_linear(sregs, regs->rip);
+    unsigned bits = pb_code_bits(sregs), len;
     uint8_t code[PB_INSN_MAX_LEN];
-    unsigned len;
 
-    if (sregs->cs.l) {
-        return -EOPNOTSUPP;
-    }
     len = pb_tables_read(v->mem, sregs, pc, code, sizeof(code));
-    pb_insn_decode(insn, code, len, pc, sregs->cs.base,
-                   sregs->cs.db ? 32 : 16);
-    return 0;
+    pb_insn_decode(insn, code, len, pc, bits == 64 ? 0 : sregs->cs.base, bits);
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "pb-linear.h"
 #include "pb-loop.h"
 #include "pb-remedy.h"
 #include "pb-step.h"
@@ -21,6 +22,8 @@ typedef struct Loop {
     const struct kvm_regs *regs;
     const struct kvm_sregs *sregs;
     uint64_t hash;
+    uint64_t cs_base;     /* 0 in 64-bit code */
+    unsigned bits;        /* of the code */
 
     uint64_t from;        /* linear address of code[0], */
     unsigned have;        /* how much of it could be read, */
@@ -34,7 +37,7 @@ typedef struct NoLoop {
     uint64_t start, cs_base;
     uint64_t from;        /* linear address of code[0] */
     unsigned len;         /* 0: nothing is known */
-    bool wide;
+    unsigned bits;
     uint8_t code[WINDOW];
 } NoLoop;
 
@@ -42,33 +45,63 @@ typedef struct NoLoop {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static csh handle[2];         /* 16-bit, 32-bit, with operands */
+static csh handle[3];         /* 16, 32 and 64 bits, with operands */
 
 static void open_capstone(void)
 {
-    cs_open(CS_ARCH_X86, CS_MODE_16, &handle[0]);
-    cs_open(CS_ARCH_X86, CS_MODE_32, &handle[1]);
-    cs_option(handle[0], CS_OPT_DETAIL, CS_OPT_ON);
-    cs_option(handle[1], CS_OPT_DETAIL, CS_OPT_ON);
+    static const cs_mode mode[] = { CS_MODE_16, CS_MODE_32, CS_MODE_64 };
+    unsigned i;
+
+    for (i = 0; i < 3; i++) {
+        cs_open(CS_ARCH_X86, mode[i], &handle[i]);
+        cs_option(handle[i], CS_OPT_DETAIL, CS_OPT_ON);
+    }
 }
 
-static uint32_t reg_value(const struct kvm_regs *r, x86_reg reg)
+/* Registers by Capstone's names: 64, 32 and 16 bits. */
+#define AT(reg) offsetof(struct kvm_regs, reg)
+
+static const struct {
+    uint16_t name[3];
+    uint16_t at;
+} registers[] = {
+    { { X86_REG_RAX, X86_REG_EAX, X86_REG_AX }, AT(rax) },
+    { { X86_REG_RBX, X86_REG_EBX, X86_REG_BX }, AT(rbx) },
+    { { X86_REG_RCX, X86_REG_ECX, X86_REG_CX }, AT(rcx) },
+    { { X86_REG_RDX, X86_REG_EDX, X86_REG_DX }, AT(rdx) },
+    { { X86_REG_RSI, X86_REG_ESI, X86_REG_SI }, AT(rsi) },
+    { { X86_REG_RDI, X86_REG_EDI, X86_REG_DI }, AT(rdi) },
+    { { X86_REG_RBP, X86_REG_EBP, X86_REG_BP }, AT(rbp) },
+    { { X86_REG_RSP, X86_REG_ESP, X86_REG_SP }, AT(rsp) },
+    { { X86_REG_R8, X86_REG_R8D, X86_REG_R8W }, AT(r8) },
+    { { X86_REG_R9, X86_REG_R9D, X86_REG_R9W }, AT(r9) },
+    { { X86_REG_R10, X86_REG_R10D, X86_REG_R10W }, AT(r10) },
+    { { X86_REG_R11, X86_REG_R11D, X86_REG_R11W }, AT(r11) },
+    { { X86_REG_R12, X86_REG_R12D, X86_REG_R12W }, AT(r12) },
+    { { X86_REG_R13, X86_REG_R13D, X86_REG_R13W }, AT(r13) },
+    { { X86_REG_R14, X86_REG_R14D, X86_REG_R14W }, AT(r14) },
+    { { X86_REG_R15, X86_REG_R15D, X86_REG_R15W }, AT(r15) },
+};
+
+static uint64_t reg_value(const Loop *l, const cs_insn *insn, x86_reg reg)
 {
-    switch (reg) {
-    case X86_REG_EAX: return r->rax;
-    case X86_REG_EBX: return r->rbx;
-    case X86_REG_ECX: return r->rcx;
-    case X86_REG_EDX: return r->rdx;
-    case X86_REG_ESI: return r->rsi;
-    case X86_REG_EDI: return r->rdi;
-    case X86_REG_EBP: return r->rbp;
-    case X86_REG_ESP: return r->rsp;
-    case X86_REG_BX: return r->rbx & 0xffff;
-    case X86_REG_SI: return r->rsi & 0xffff;
-    case X86_REG_DI: return r->rdi & 0xffff;
-    case X86_REG_BP: return r->rbp & 0xffff;
-    default: return 0;
+    static const uint64_t mask[] = { ~0ull, 0xffffffff, 0xffff };
+    unsigned i, n;
+
+    if (reg == X86_REG_RIP || reg == X86_REG_EIP) {
+        return insn->address + insn->size;
     }
+    for (i = 0; i < sizeof(registers) / sizeof(registers[0]); i++) {
+        for (n = 0; n < 3; n++) {
+            if (registers[i].name[n] == reg) {
+                uint64_t value;
+
+                memcpy(&value, (uint8_t *)l->regs + registers[i].at, 8);
+                return value & mask[n];
+            }
+        }
+    }
+    return 0;
 }
 
 static uint64_t segment_base(const struct kvm_sregs *s, const x86_op_mem *m)
@@ -76,15 +109,35 @@ static uint64_t segment_base(const struct kvm_sregs *s, const x86_op_mem *m)
     bool stack = m->base == X86_REG_EBP || m->base == X86_REG_ESP ||
                  m->base == X86_REG_BP;
 
+    if (m->segment == X86_REG_FS) {
+        return s->fs.base;
+    }
+    if (m->segment == X86_REG_GS) {
+        return s->gs.base;
+    }
+    if (pb_code_bits(s) == 64) {
+        return 0;
+    }
     switch (m->segment) {
     case X86_REG_CS: return s->cs.base;
     case X86_REG_DS: return s->ds.base;
     case X86_REG_ES: return s->es.base;
-    case X86_REG_FS: return s->fs.base;
-    case X86_REG_GS: return s->gs.base;
     case X86_REG_SS: return s->ss.base;
     default: return stack ? s->ss.base : s->ds.base;
     }
+}
+
+/* The linear address of a memory operand. */
+static uint64_t address(const Loop *l, const cs_insn *insn,
+                        const x86_op_mem *m)
+{
+    uint64_t at = reg_value(l, insn, m->base) + m->disp +
+                  reg_value(l, insn, m->index) * m->scale;
+    unsigned size = insn->detail->x86.addr_size;
+
+    at &= size < 8 ? ~0ull >> (64 - 8 * size) : ~0ull;
+    at += segment_base(l->sregs, m);
+    return pb_code_bits(l->sregs) == 64 ? at : (uint32_t)at;
 }
 
 /* Mix in what the instruction's memory operands hold now. */
@@ -97,32 +150,27 @@ static void mix_operands(Loop *l, const cs_insn *insn)
         const x86_op_mem *m = &x->operands[i].mem;
         uint8_t data[64];
         unsigned n = x->operands[i].size;
-        uint32_t offset;
 
         if (x->operands[i].type != X86_OP_MEM) {
             continue;
         }
         n = n && n <= sizeof(data) ? n : 4;
-        offset = reg_value(l->regs, m->base) + m->disp +
-                 reg_value(l->regs, m->index) * m->scale;
-        if (x->addr_size == 2) {
-            offset &= 0xffff;
-        }
-        n = pb_tables_read(l->mem, l->sregs,
-                           segment_base(l->sregs, m) + offset, data, n);
+        n = pb_tables_read(l->mem, l->sregs, address(l, insn, m), data, n);
         l->hash = pb_digest_bytes(l->hash, data, n);
     }
 }
 
 static void mix_insn(Loop *l, const uint8_t *code, size_t len, uint64_t pc,
-                     bool wide)
+                     unsigned bits)
 {
+    csh h;
     cs_insn *insn;
 
     pthread_once(&once, open_capstone);
     pthread_mutex_lock(&lock);
-    insn = cs_malloc(handle[wide]);
-    if (insn && cs_disasm_iter(handle[wide], &code, &len, &pc, insn)) {
+    h = handle[bits / 32];
+    insn = cs_malloc(h);
+    if (insn && cs_disasm_iter(h, &code, &len, &pc, insn)) {
         mix_operands(l, insn);
     }
     if (insn) {
@@ -168,8 +216,7 @@ static bool follow(Loop *l, uint64_t *pc)
     PbInsn insn;
 
     code = fetch(l, *pc, &len);
-    pb_insn_decode(&insn, code, len, *pc, l->sregs->cs.base,
-                   l->sregs->cs.db ? 32 : 16);
+    pb_insn_decode(&insn, code, len, *pc, l->cs_base, l->bits);
     note(l, code - l->code, insn.len);
     if (!insn.len || insn.conditional) {
         return false;
@@ -177,7 +224,8 @@ static bool follow(Loop *l, uint64_t *pc)
     if (insn.kind == PB_INSN_BRANCH) {
         *pc = insn.target;
     } else if (insn.kind == PB_INSN_PLAIN) {
-        *pc = (uint32_t)(*pc + insn.len);
+        *pc += insn.len;
+        *pc = l->bits == 64 ? *pc : (uint32_t)*pc;
     } else {
         return false;
     }
@@ -199,16 +247,16 @@ static bool goes_round(Loop *l, uint64_t start)
 
 static bool is_known(const NoLoop *n, const Loop *l, uint64_t start)
 {
-    return n->start == start && n->len && n->cs_base == l->sregs->cs.base &&
-           n->wide == l->sregs->cs.db &&
+    return n->start == start && n->len && n->cs_base == l->cs_base &&
+           n->bits == l->bits &&
            pb_tables_equal(l->mem, l->sregs, n->from, n->code, n->len);
 }
 
 static void remember(NoLoop *n, const Loop *l, uint64_t start)
 {
     n->start = start;
-    n->cs_base = l->sregs->cs.base;
-    n->wide = l->sregs->cs.db;
+    n->cs_base = l->cs_base;
+    n->bits = l->bits;
     n->from = l->from + l->first;
     n->len = l->end - l->first;
     memcpy(n->code, l->code + l->first, n->len);
@@ -238,7 +286,7 @@ uint32_t pb_loop_hash(PbVcpu *v, const struct kvm_regs *regs,
                       const struct kvm_sregs *sregs)
 {
     Loop l;
-    uint64_t start = (uint32_t)(sregs->cs.base + regs->rip), pc = start;
+    uint64_t start = pb_linear(sregs, regs->rip), pc = start;
     const uint8_t *code;
     unsigned len;
 
@@ -247,12 +295,14 @@ uint32_t pb_loop_hash(PbVcpu *v, const struct kvm_regs *regs,
     l.regs = regs;
     l.sregs = sregs;
     l.hash = PB_DIGEST_START;
+    l.bits = pb_code_bits(sregs);
+    l.cs_base = l.bits == 64 ? 0 : sregs->cs.base;
     if (!is_loop(&l, start) || !pb_remedy(PB_REMEDY_LOOP)) {
         return 0;
     }
     do {
         code = fetch(&l, pc, &len);
-        mix_insn(&l, code, len, pc, sregs->cs.db);
+        mix_insn(&l, code, len, pc, l.bits);
         follow(&l, &pc);
     } while (pc != start);
     return ((uint32_t)(l.hash >> 32) & ~1u) | 2;

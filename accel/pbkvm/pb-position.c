@@ -5,6 +5,7 @@
 
 #include "branch-counter.h"
 #include "pb-crc.h"
+#include "pb-linear.h"
 #include "pb-loop.h"
 #include "pb-position.h"
 #include "pb-remedy.h"
@@ -20,27 +21,55 @@
 
 /* What a position is hashed of, besides the counter's value. */
 typedef struct Place {
-    uint64_t reg[5];          /* two registers of the guest's in each */
+    uint64_t reg[18];         /* the last of them, as many as there are */
     uint8_t stack[PB_POSITION_STACK];
 } Place;
+
+#define LAST(place, n) ((place)->reg + sizeof((place)->reg) / 8 - (n))
 
 static uint64_t pair(uint64_t low, uint64_t high)
 {
     return (uint32_t)low | high << 32;
 }
 
+/* 32 bits: two in each. */
+static const uint64_t *put_pairs(Place *p, const struct kvm_regs *r,
+                                 uint64_t flags)
+{
+    uint64_t *reg = LAST(p, 5);
+
+    reg[0] = pair(r->rax, r->rbx);
+    reg[1] = pair(r->rcx, r->rdx);
+    reg[2] = pair(r->rsi, r->rdi);
+    reg[3] = pair(r->rbp, r->rsp);
+    reg[4] = pair(r->rip, flags);
+    return reg;
+}
+
+static const uint64_t *put_whole(Place *p, const struct kvm_regs *r,
+                                 uint64_t flags)
+{
+    const uint64_t all[] = {
+        r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi, r->rsp, r->rbp,
+        r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15,
+        r->rip, flags,
+    };
+
+    _Static_assert(sizeof(all) == sizeof(p->reg), "all of them");
+    memcpy(p->reg, all, sizeof(all));
+    return p->reg;
+}
+
 /* With @stack bytes of the stack there already. */
-static uint32_t hash(Place *p, const struct kvm_regs *r, unsigned stack)
+static uint32_t hash(Place *p, const struct kvm_regs *r, bool whole,
+                     unsigned stack)
 {
     /* RF is what the last exit made it, TF may be a step's. */
     uint64_t flags = r->rflags & ~(PB_RFLAGS_RF | PB_RFLAGS_TF);
+    const uint64_t *reg = whole ? put_whole(p, r, flags)
+                                : put_pairs(p, r, flags);
 
-    p->reg[0] = pair(r->rax, r->rbx);
-    p->reg[1] = pair(r->rcx, r->rdx);
-    p->reg[2] = pair(r->rsi, r->rdi);
-    p->reg[3] = pair(r->rbp, r->rsp);
-    p->reg[4] = pair(r->rip, flags);
-    return pb_crc(0, p, offsetof(Place, stack) + stack);
+    return pb_crc(0, reg, (uintptr_t)(p->stack + stack) - (uintptr_t)reg);
 }
 
 /* What KVM delivers first at the next entry: see PbPosition.injected. */
@@ -66,14 +95,15 @@ static int take(PbVcpu *v, PbPosition *p, bool with_loop)
     if (ret < 0) {
         return ret;
     }
-    n = pb_tables_read(v->mem, sregs, sregs->ss.base + regs->rsp, place.stack,
+    n = pb_tables_read(v->mem, sregs, pb_stack(sregs, regs->rsp), place.stack,
                        sizeof(place.stack));
     *p = (PbPosition) {
         .branches = pb_counter_read(v->counter),
-        .rip = (uint32_t)(sregs->cs.base + regs->rip),
+        .rip = pb_linear(sregs, regs->rip),
         .cx = regs->rcx,
         .sp = regs->rsp,
-        .hash = pb_remedy(PB_REMEDY_HASH) ? hash(&place, regs, n) : 0,
+        .hash = pb_remedy(PB_REMEDY_HASH)
+                ? hash(&place, regs, pb_long_mode(sregs), n) : 0,
         .resumed = (regs->rflags & PB_RFLAGS_RF) &&
                    pb_remedy(PB_REMEDY_RESUMED),
         .injected = pb_remedy(PB_REMEDY_DUE) ? due(&v->run->s.regs.events) : 0,

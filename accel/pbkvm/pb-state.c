@@ -83,8 +83,9 @@ int pb_state_put(PbVcpu *v, const PbState *s, uint32_t *bad_msr)
     for (i = 0; ret >= 0 && i < parts; i++, at = (at + 1) % parts) {
         ret = pb_vcpu_ioctl(v, part[at].req, (void *)part[at].from);
     }
-    /* KVM itself writes it only at the next exit. */
+    /* KVM itself writes them only at the next exit, and reads CR8 there. */
     v->run->if_flag = (s->regs.rflags & RFLAGS_IF) != 0;
+    v->run->cr8 = s->sregs.cr8;
     return ret < 0 ? ret : 0;
 }
 
@@ -113,6 +114,14 @@ static bool regs_differ(const struct kvm_regs *a, const struct kvm_regs *b,
            differ(what, len, "edi", a->rdi, b->rdi) ||
            differ(what, len, "ebp", a->rbp, b->rbp) ||
            differ(what, len, "esp", a->rsp, b->rsp) ||
+           differ(what, len, "r8", a->r8, b->r8) ||
+           differ(what, len, "r9", a->r9, b->r9) ||
+           differ(what, len, "r10", a->r10, b->r10) ||
+           differ(what, len, "r11", a->r11, b->r11) ||
+           differ(what, len, "r12", a->r12, b->r12) ||
+           differ(what, len, "r13", a->r13, b->r13) ||
+           differ(what, len, "r14", a->r14, b->r14) ||
+           differ(what, len, "r15", a->r15, b->r15) ||
            differ(what, len, "eflags", a->rflags & ~ignore,
                   b->rflags & ~ignore);
 }
@@ -138,6 +147,7 @@ static bool sregs_differ(const struct kvm_sregs *a, const struct kvm_sregs *b,
            differ(what, len, "cr2", a->cr2, b->cr2) ||
            differ(what, len, "cr3", a->cr3, b->cr3) ||
            differ(what, len, "cr4", a->cr4, b->cr4) ||
+           differ(what, len, "cr8", a->cr8, b->cr8) ||
            differ(what, len, "efer", a->efer, b->efer) ||
            differ(what, len, "idt base", a->idt.base, b->idt.base) ||
            differ(what, len, "idt limit", a->idt.limit, b->idt.limit) ||
@@ -198,6 +208,19 @@ static bool fpu_differs(const struct kvm_xsave *a, const struct kvm_xsave *b,
     return false;
 }
 
+/*
+ * KVM on AMD takes but the low half of SYSENTER's ESP and EIP from who puts
+ * them, where the guest has all of it (svm_set_msr(); in 64-bit mode AMD's
+ * processors do not have the instruction).
+ */
+static bool is_half(const struct kvm_msr_entry *a,
+                    const struct kvm_msr_entry *b)
+{
+    return (a->index == 0x175 || a->index == 0x176) &&
+           (uint32_t)a->data == (uint32_t)b->data &&
+           (!(a->data >> 32) || !(b->data >> 32));
+}
+
 static bool msrs_differ(const PbState *a, const PbState *b, char *what,
                         size_t len)
 {
@@ -210,7 +233,8 @@ static bool msrs_differ(const PbState *a, const PbState *b, char *what,
         char name[24];
 
         snprintf(name, sizeof(name), "msr 0x%x", a->msr[i].index);
-        if (differ(what, len, name, a->msr[i].data, b->msr[i].data)) {
+        if (!is_half(&a->msr[i], &b->msr[i]) &&
+            differ(what, len, name, a->msr[i].data, b->msr[i].data)) {
             return true;
         }
     }

@@ -49,8 +49,9 @@ const char *pb_state_check(const PbState *s);
  * last exit's reason made it), TF of a step, the interrupt shadow of STI and
  * MOV SS (an exit or a step may drop it; interrupts come where they were
  * recorded all the same), the x87 last instruction and operand pointers,
- * which AMD saves only with a pending exception, and MXCSR_MASK, which is the
- * CPU's and which QEMU writes as 0.
+ * which AMD saves only with a pending exception, MXCSR_MASK, which is the
+ * CPU's and which QEMU writes as 0, and the upper halves of SYSENTER's MSRs if
+ * one is 0: KVM on AMD drops them.
  */
 bool pb_state_equal(const PbState *a, const PbState *b, char *what,
                     size_t len);

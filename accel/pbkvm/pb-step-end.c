@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "pb-inject.h"
+#include "pb-linear.h"
 #include "pb-remedy.h"
 #include "pb-step-end.h"
 #include "pb-step-mend.h"
@@ -23,10 +24,10 @@ static int bp_at(const PbStepPlan *plan, uint64_t pc)
 static bool is_next(const PbStepInput *in, const PbInsn *insn, uint64_t pc,
                     uint64_t at)
 {
-    uint32_t ip = pc - in->sregs.cs.base + insn->len;
+    uint64_t ip = pb_ip_of(&in->sregs, pc) + insn->len;
 
-    ip = in->sregs.cs.db ? ip : ip & 0xffff;
-    return at == (uint32_t)(in->sregs.cs.base + ip);
+    ip = pb_code_bits(&in->sregs) > 16 ? ip : ip & 0xffff;
+    return at == pb_linear(&in->sregs, ip);
 }
 
 /* Whether a conditional branch retired, now that the guest is at @pc. */
@@ -108,13 +109,14 @@ static bool moved(const PbStepInput *in, const struct kvm_regs *regs,
 int pb_step_after_debug(PbVcpu *v, const PbStepInput *in,
                         const PbStepPlan *plan, bool *branch)
 {
-    uint64_t pc = (uint32_t)v->run->debug.arch.pc;
-    uint64_t dr6 = v->run->debug.arch.dr6;
+    uint64_t dr6 = v->run->debug.arch.dr6, pc;
     bool trapped = (plan->tf || plan->own_tf) && (dr6 & PB_DR6_BS);
-    int bp = bp_at(plan, pc);
     struct kvm_regs regs;
-    int ret;
+    int ret = pb_vcpu_pc(v, &pc), bp = bp_at(plan, pc);
 
+    if (ret < 0) {
+        return ret;
+    }
     if (bp >= 0 && (!trapped || !pb_remedy(PB_REMEDY_ONE_DB))) {
         if (pc == plan->start && !plan->event) {
             ret = pb_vcpu_get_regs(v, &regs);
@@ -158,7 +160,7 @@ int pb_step_after_signal(PbVcpu *v, const PbStepInput *in,
     if (ret < 0) {
         return ret;
     }
-    pc = (uint32_t)(sregs.cs.base + regs.rip);
+    pc = pb_linear(&sregs, regs.rip);
     if (!moved(in, &regs, pc, plan)) {
         return PB_STEP_INTERRUPTED;
     }

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "pb-inject.h"
+#include "pb-linear.h"
 #include "pb-step-mend.h"
 #include "pb-tables.h"
 
@@ -23,7 +24,7 @@ static bool pushes_error_code(int vector)
 static int mend_frame(PbVcpu *v, const PbStepInput *in, int vector,
                       unsigned size)
 {
-    uint32_t ip = 0, flags = 0, sp;
+    uint64_t ip = 0, flags = 0, sp;
     struct kvm_sregs sregs;
     struct kvm_regs regs;
     int ret;
@@ -33,19 +34,19 @@ static int mend_frame(PbVcpu *v, const PbStepInput *in, int vector,
         return ret;
     }
     sp = regs.rsp;
-    if ((sregs.cr0 & 1) && pushes_error_code(vector)) {
+    if ((sregs.cr0 & PB_CR0_PE) && pushes_error_code(vector)) {
         sp += size;
     }
-    sp = sregs.ss.base + (sregs.ss.db ? sp : sp & 0xffff);
+    sp = pb_stack(&sregs, sp);
     if (pb_tables_read(v->mem, &sregs, sp, &ip, size) != size ||
         pb_tables_read(v->mem, &sregs, sp + 2 * size, &flags, size) != size) {
         return -EFAULT;
     }
-    if (ip != (size == 2 ? (uint16_t)in->regs.rip : (uint32_t)in->regs.rip) &&
+    if (ip != (in->regs.rip & ~0ull >> (64 - 8 * size)) &&
         !(in->insn.traits & PB_INSN_SHADOW)) {
         return -EPROTO;
     }
-    flags &= ~(uint32_t)PB_RFLAGS_TF;
+    flags &= ~PB_RFLAGS_TF;
     ret = pb_tables_write(v->mem, &sregs, sp + 2 * size, &flags, size);
     return ret == (int)size ? 0 : -EFAULT;
 }
@@ -59,7 +60,9 @@ int pb_step_mend_task(PbVcpu *v, const PbStepInput *in)
     uint16_t flags = 0;
     int ret = pb_vcpu_get_sregs(v, &sregs);
 
-    if (ret < 0 || sregs.tr.selector == tr->selector) {
+    /* In long mode LTR alone changes it: there are no tasks. */
+    if (ret < 0 || sregs.tr.selector == tr->selector ||
+        pb_long_mode(&in->sregs)) {
         return ret;
     }
     if (pb_tables_read(v->mem, &in->sregs, at, &flags, 2) != 2) {
@@ -74,8 +77,9 @@ int pb_step_mend_task(PbVcpu *v, const PbStepInput *in)
 static uint64_t dr6_after(const PbStepInput *in)
 {
     const struct kvm_regs *r = &in->regs;
-    const uint64_t by_number[8] = {
+    const uint64_t by_number[16] = {
         r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
+        r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15,
     };
 
     return in->insn.traits & PB_INSN_SETS_DR6 ? by_number[in->insn.from]

@@ -10,11 +10,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "pb-linear.h"
 #include "pb-remedy.h"
 #include "pb-step-plan.h"
 #include "pb-tables.h"
 
-#define CR0_PE 0x00000001ull
 #define CR0_EM 0x00000004ull
 #define CR0_TS 0x00000008ull
 #define CR0_AM 0x00040000ull
@@ -66,9 +66,22 @@ static void add_handler(const PbStepInput *in, PbStepPlan *plan, int vector)
     }
 }
 
-static bool flat_stack(const struct kvm_sregs *s)
+/* As far as bits 63 to 47 tell: five levels have more. */
+static bool is_canonical(uint64_t address)
 {
-    return (s->cr0 & CR0_PE) && s->ss.base == 0 && s->ss.limit == 0xffffffff;
+    return address + (1ull << 47) < 1ull << 48;
+}
+
+/* A stack where nothing raises #SS. */
+static bool flat_stack(const PbStepInput *in)
+{
+    const struct kvm_sregs *s = &in->sregs;
+
+    if (pb_code_bits(s) == 64) {
+        return is_canonical(in->regs.rsp) && is_canonical(in->regs.rbp);
+    }
+    return (s->cr0 & PB_CR0_PE) && s->ss.base == 0 &&
+           s->ss.limit == 0xffffffff;
 }
 
 static void may(Faults *f, bool can, uint8_t vector)
@@ -97,7 +110,7 @@ static void list_faults(const PbStepInput *in, const PbInsn *insn, Faults *f)
     may(f, s->cr0 & CR0_PG, VEC_PF);
     may(f, true, VEC_GP);
     may(f, far || insn->kind == PB_INSN_INT, VEC_NP);
-    may(f, !flat_stack(s) || (t & PB_INSN_SEGMENT), VEC_SS);
+    may(f, !flat_stack(in) || (t & PB_INSN_SEGMENT), VEC_SS);
     may(f, t & PB_INSN_FPU, VEC_MF);
     may(f, (s->cr0 & CR0_AM) && s->cs.dpl == 3 &&
            (in->regs.rflags & RFLAGS_AC), VEC_AC);
@@ -140,15 +153,15 @@ static void plan_tf(const PbStepInput *in, PbStepPlan *plan, const Faults *f)
 static bool next_of(const PbStepInput *in, uint64_t pc, const PbInsn *insn,
                     uint64_t *next)
 {
-    uint32_t ip = pc - in->sregs.cs.base + insn->len;
+    uint64_t ip = pb_ip_of(&in->sregs, pc) + insn->len;
 
-    *next = (uint32_t)(in->sregs.cs.base + ip);
-    return in->sregs.cs.db || ip <= 0xffff;
+    *next = pb_linear(&in->sregs, ip);
+    return pb_code_bits(&in->sregs) > 16 || ip <= 0xffff;
 }
 
 static bool in_ring_0(const PbStepInput *in)
 {
-    return !(in->sregs.cr0 & CR0_PE) ||
+    return !(in->sregs.cr0 & PB_CR0_PE) ||
            (in->sregs.ss.dpl == 0 && !(in->regs.rflags & PB_RFLAGS_VM));
 }
 
@@ -215,9 +228,26 @@ static void plan_int(const PbStepInput *in, PbStepPlan *plan,
     add_faults(in, plan, &f);
 }
 
-static void plan_sysenter(const PbStepInput *in, PbStepPlan *plan)
+static void add_sys_target(const PbStepInput *in, PbStepPlan *plan,
+                           const PbInsn *insn)
 {
-    add_bp(plan, in->insn.target, PB_STEP_NO_VECTOR);
+    uint64_t to = in->regs.rcx;
+
+    if (insn->kind == PB_INSN_SYSENTER) {
+        add_bp(plan, insn->target, PB_STEP_NO_VECTOR);
+    } else if (insn->kind == PB_INSN_SYSRET) {
+        add_bp(plan, insn->traits & PB_INSN_OP64 ? to : (uint32_t)to,
+               PB_STEP_NO_VECTOR);
+    }
+}
+
+/* Not by TF, which SYSCALL stores, and SYSRET replaces by R11's. */
+static void plan_sys(const PbStepInput *in, PbStepPlan *plan)
+{
+    /* With that one a SYSRET traps already where it goes. */
+    plan->own_tf = in->insn.kind == PB_INSN_SYSRET &&
+                   (in->regs.r11 & PB_RFLAGS_TF);
+    add_sys_target(in, plan, &in->insn);
     add_handler(in, plan, VEC_GP);
     add_handler(in, plan, VEC_UD);
     if (in->sregs.cr0 & CR0_PG) {
@@ -229,18 +259,18 @@ static void plan_sysenter(const PbStepInput *in, PbStepPlan *plan)
 static bool iret_loads_tf(const PbStepInput *in)
 {
     const struct kvm_sregs *s = &in->sregs;
-    unsigned size = in->insn.traits & PB_INSN_OP16 ? 2 : 4;
-    uint32_t sp = in->regs.rsp, flags = 0;
+    unsigned t = in->insn.traits;
+    unsigned size = t & PB_INSN_OP16 ? 2 : t & PB_INSN_OP64 ? 8 : 4;
+    uint64_t sp = pb_stack(s, in->regs.rsp), flags = 0;
 
-    sp = s->ss.db ? sp : sp & 0xffff;
-    pb_tables_read(in->mem, s, s->ss.base + sp + 2 * size, &flags, size);
+    pb_tables_read(in->mem, s, sp + 2 * size, &flags, size);
     return flags & PB_RFLAGS_TF;
 }
 
 /* An IRET to another task, from whose TSS all is loaded. */
 static bool returns_to_task(const PbStepInput *in)
 {
-    return (in->regs.rflags & RFLAGS_NT) && (in->sregs.cr0 & CR0_PE) &&
+    return (in->regs.rflags & RFLAGS_NT) && (in->sregs.cr0 & PB_CR0_PE) &&
            !(in->regs.rflags & PB_RFLAGS_VM);
 }
 
@@ -280,6 +310,10 @@ static int plan_shadow(const PbStepInput *in, PbStepPlan *plan)
     case PB_INSN_CALL:
         add_bp(plan, in->after.target, PB_STEP_NO_VECTOR);
         break;
+    case PB_INSN_SYSENTER:
+    case PB_INSN_SYSRET:
+        add_sys_target(in, plan, &in->after);
+        break;
     case PB_INSN_INT:
         plan_int(in, plan, &in->after, next);
         if (plan->bps == PB_VCPU_DRS) {
@@ -312,6 +346,7 @@ static void plan_own_tf(const PbStepInput *in, PbStepPlan *plan)
         insn = &in->after;
     }
     add_handler(in, plan, VEC_DB);
+    add_sys_target(in, plan, insn);     /* which may clear TF */
     if (insn->kind == PB_INSN_INT) {
         plan_int(in, plan, insn, pc);
     } else {
@@ -360,7 +395,7 @@ int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
     int vector = waiting_vector(&in->events);
 
     memset(plan, 0, sizeof(*plan));
-    plan->start = (uint32_t)(in->sregs.cs.base + in->regs.rip);
+    plan->start = pb_linear(&in->sregs, in->regs.rip);
     plan->own_tf = in->regs.rflags & PB_RFLAGS_TF;
     if (vector >= 0) {
         plan_event(in, plan, vector);
@@ -387,7 +422,8 @@ int pb_step_plan(const PbStepInput *in, PbStepPlan *plan)
         plan_int(in, plan, &in->insn, plan->start);
         return 0;
     case PB_INSN_SYSENTER:
-        plan_sysenter(in, plan);
+    case PB_INSN_SYSRET:
+        plan_sys(in, plan);
         return 0;
     default:
         plan_trap(in, plan);

@@ -6,8 +6,6 @@
 #include "pb-step-run.h"
 #include "pb-step.h"
 
-#define EFER_LMA (1ull << 10)
-
 /* What the caller wanted guest debugging to be; steps use it themselves. */
 typedef struct PbBreaks {
     uint32_t control;
@@ -40,8 +38,6 @@ static void report_break(PbVcpu *v, const PbBreaks *b, unsigned i,
 /* 1: the vCPU stands at one of @b, and the exit says so; 0; or -errno. */
 static int at_break(PbVcpu *v, const PbBreaks *b)
 {
-    struct kvm_regs regs;
-    struct kvm_sregs sregs;
     uint64_t pc;
     unsigned i;
     int ret;
@@ -49,12 +45,10 @@ static int at_break(PbVcpu *v, const PbBreaks *b)
     if (!b->bps) {
         return 0;
     }
-    ret = pb_vcpu_get_both(v, &regs, &sregs);
+    ret = pb_vcpu_pc(v, &pc);
     if (ret < 0) {
         return ret;
     }
-    pc = sregs.efer & EFER_LMA ? regs.rip
-                               : (uint32_t)(sregs.cs.base + regs.rip);
     for (i = 0; i < b->bps; i++) {
         if (b->bp[i] == pc) {
             report_break(v, b, i, pc);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pb-linear.h"
 #include "pb-remedy.h"
 #include "pb-step-end.h"
 #include "pb-step-plan.h"
@@ -13,6 +14,8 @@
 
 #define MSR_SYSENTER_EIP 0x176
 #define MSR_STAR 0xc0000081
+#define MSR_LSTAR 0xc0000082
+#define MSR_CSTAR 0xc0000083
 
 /* #DB exits without a reason that are put up with in one step. */
 #define MAX_SPURIOUS 8
@@ -28,8 +31,16 @@ uint64_t pb_handler_entry(PbVcpu *v, const struct kvm_sregs *sregs,
     return gate.kind != PB_GATE_NONE ? gate.entry : 0;
 }
 
+static uint32_t target_msr(const struct kvm_sregs *s, const PbInsn *insn)
+{
+    return !(insn->traits & PB_INSN_SYSCALL) ? MSR_SYSENTER_EIP
+         : !pb_long_mode(s) ? MSR_STAR
+         : pb_code_bits(s) == 64 ? MSR_LSTAR : MSR_CSTAR;
+}
+
 /* Where SYSENTER or SYSCALL goes. */
-static int fetch_msr_target(PbVcpu *v, PbInsn *insn)
+static int fetch_msr_target(PbVcpu *v, const struct kvm_sregs *sregs,
+                            PbInsn *insn)
 {
     struct {
         struct kvm_msrs head;
@@ -37,20 +48,29 @@ static int fetch_msr_target(PbVcpu *v, PbInsn *insn)
     } msrs = { .head.nmsrs = 1 };
     int ret;
 
-    msrs.entry.index = insn->traits & PB_INSN_SYSCALL ? MSR_STAR
-                                                      : MSR_SYSENTER_EIP;
+    msrs.entry.index = target_msr(sregs, insn);
     ret = pb_vcpu_ioctl(v, KVM_GET_MSRS, &msrs);
-    insn->target = (uint32_t)msrs.entry.data;
+    insn->target = pb_long_mode(sregs) ? msrs.entry.data
+                                       : (uint32_t)msrs.entry.data;
     return ret < 0 ? ret : ret == 1 ? 0 : -EIO;
 }
 
-/* Decode what is behind MOV SS. */
+/* Decode the instruction at @regs. */
+static int fetch(PbVcpu *v, const struct kvm_regs *regs,
+                 const struct kvm_sregs *sregs, PbInsn *insn)
+{
+    pb_insn_fetch(v, regs, sregs, insn);
+    return insn->kind == PB_INSN_SYSENTER ? fetch_msr_target(v, sregs, insn)
+                                          : 0;
+}
+
+/* And what is behind MOV SS. */
 static int fetch_after(PbVcpu *v, PbStepInput *in)
 {
     struct kvm_regs regs = in->regs;
 
     regs.rip += in->insn.len;
-    return pb_insn_fetch(v, &regs, &in->sregs, &in->after);
+    return fetch(v, &regs, &in->sregs, &in->after);
 }
 
 static int gather(PbVcpu *v, PbStepInput *in)
@@ -64,13 +84,13 @@ static int gather(PbVcpu *v, PbStepInput *in)
         ret = pb_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &in->events);
     }
     if (ret == 0) {
-        ret = pb_insn_fetch(v, &in->regs, &in->sregs, &in->insn);
+        ret = fetch(v, &in->regs, &in->sregs, &in->insn);
     }
-    if (ret == 0 && (v->guest_watches || (in->insn.traits & PB_INSN_MOV_DR))) {
+    if (ret < 0) {
+        return ret;
+    }
+    if ((v->guest_watches || (in->insn.traits & PB_INSN_MOV_DR))) {
         ret = pb_vcpu_ioctl(v, KVM_GET_DEBUGREGS, &in->debug);
-    }
-    if (ret == 0 && in->insn.kind == PB_INSN_SYSENTER) {
-        ret = fetch_msr_target(v, &in->insn);
     }
     if (ret == 0 && (in->insn.traits & PB_INSN_SHADOW)) {
         ret = fetch_after(v, in);
@@ -206,7 +226,7 @@ int pb_step(PbVcpu *v, bool *branch)
 
 static void explain_refusal(PbVcpu *v, char *why, size_t len)
 {
-    PbStepPlan plan = { .refused = "it is 64-bit code" };
+    PbStepPlan plan = { .start = 0 };
     uint8_t code[PB_INSN_MAX_LEN];
     char text[64];
     PbStepInput in;
@@ -222,7 +242,7 @@ static void explain_refusal(PbVcpu *v, char *why, size_t len)
     }
     pb_insn_print(code, pb_tables_read(v->mem, &in.sregs, plan.start, code,
                                        sizeof(code)), plan.start,
-                  in.sregs.cs.db ? 32 : 16, text, sizeof(text));
+                  pb_code_bits(&in.sregs), text, sizeof(text));
     snprintf(why, len, "cannot step `%s` at 0x%08" PRIx64 ", EFLAGS 0x%" PRIx64
              ", guest debugging 0x%x, NMI %s%s%s: %s", text,
              (uint64_t)in.regs.rip, (uint64_t)in.regs.rflags,

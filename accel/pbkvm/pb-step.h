@@ -25,6 +25,7 @@ typedef enum PbInsnKind {
     PB_INSN_REP,          /* REP/REPE/REPNE string */
     PB_INSN_INT,          /* INT n, INT3, INTO: goes to IDT gate @vector */
     PB_INSN_SYSENTER,
+    PB_INSN_SYSRET,       /* of 64-bit code: goes to RCX, loads RFLAGS */
     PB_INSN_UNKNOWN,      /* not mapped or not decodable: will fault */
 } PbInsnKind;
 
@@ -45,6 +46,7 @@ enum {
     PB_INSN_REFUSED = 1 << 12,  /* cannot be stepped: ICEBP, RSM */
     PB_INSN_MOV_DR = 1 << 13,   /* to or from a debug register */
     PB_INSN_SETS_DR6 = 1 << 14, /* of these: to DR6 */
+    PB_INSN_OP64 = 1 << 15,     /* operand size 64, by a prefix */
 };
 
 /* No instruction has more bytes. */
@@ -62,7 +64,7 @@ typedef struct PbInsn {
 
 /*
  * Decode the instruction at @code (@len bytes available) at linear address
- * @pc whose CS base is @cs_base; @bits is 16 or 32 (CS.D).  Pure.
+ * @pc whose CS base is @cs_base; @bits is 16, 32 or 64.  Pure.
  * Thread-safe after the first call.
  */
 void pb_insn_decode(PbInsn *insn, const uint8_t *code, unsigned len,
@@ -81,9 +83,9 @@ unsigned pb_insn_length(const uint8_t *code, unsigned len, unsigned bits);
 unsigned pb_insn_print(const uint8_t *code, unsigned len, uint64_t pc,
                        unsigned bits, char *text, size_t size);
 
-/* Fetch and decode the instruction at the vCPU's CS:EIP. */
-int pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,
-                  const struct kvm_sregs *sregs, PbInsn *insn);
+/* Fetch and decode the instruction at the vCPU's CS:RIP. */
+void pb_insn_fetch(PbVcpu *v, const struct kvm_regs *regs,
+                   const struct kvm_sregs *sregs, PbInsn *insn);
 
 /* Whether it is PB_INSN_MOV_DR; no disassembler is asked. */
 bool pb_insn_at_mov_dr(const PbMem *mem, const struct kvm_regs *regs,
@@ -110,8 +112,7 @@ typedef enum PbStepResult {
  *
  * A guest that steps itself has its #DB waiting for delivery after a step.
  *
- * -EOPNOTSUPP: it cannot be stepped unseen (ICEBP, RSM, 64-bit code); nothing
- * was executed.
+ * -EOPNOTSUPP: it cannot be stepped unseen (ICEBP, RSM); nothing was executed.
  * -EPROTO: the guest stopped where the instruction cannot lead; -ELOOP: #DB
  * exits without progress (KVM that emulates and ignores RF).  Of the guest's
  * own debug registers those for data are in force if @v says so and the step

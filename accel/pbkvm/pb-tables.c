@@ -2,13 +2,13 @@
 /* pb-tables.c: page tables, IDT and GDT, read from the guest's RAM. */
 #include <string.h>
 
+#include "pb-linear.h"
 #include "pb-tables.h"
 
-#define CR0_PE 0x00000001ull
 #define CR0_PG 0x80000000ull
 #define CR4_PSE 0x10ull
 #define CR4_PAE 0x20ull
-#define EFER_LMA 0x400ull
+#define CR4_LA57 0x1000ull
 
 #define PTE_P  0x01ull
 #define PTE_PS 0x80ull
@@ -73,11 +73,38 @@ static bool walk_pae(const PbMem *mem, const struct kvm_sregs *s,
     return true;
 }
 
+static bool is_canonical(uint64_t linear, unsigned bits)
+{
+    return (int64_t)(linear << (64 - bits)) >> (64 - bits) == (int64_t)linear;
+}
+
+/* Four or five levels, each for nine bits; pages of 1 GiB and 2 MiB. */
+static bool walk_long(const PbMem *mem, const struct kvm_sregs *s,
+                      uint64_t linear, uint64_t *gpa)
+{
+    unsigned bits = s->cr4 & CR4_LA57 ? 57 : 48;
+    uint64_t e = s->cr3;
+
+    if (!is_canonical(linear, bits)) {
+        return false;
+    }
+    do {
+        bits -= 9;
+        if (!read_entry(mem, (e & PAE_ADDRESS) + (linear >> bits & 0x1ff) * 8,
+                        8, &e)) {
+            return false;
+        }
+    } while (bits > 12 && !(e & PTE_PS && bits <= 30));
+    *gpa = (e & PAE_ADDRESS & ~0ull << bits) |
+           (linear & ~(~0ull << bits));
+    return true;
+}
+
 bool pb_tables_walk(const PbMem *mem, const struct kvm_sregs *sregs,
                     uint64_t linear, uint64_t *gpa)
 {
-    if (sregs->efer & EFER_LMA) {
-        return false;
+    if (pb_long_mode(sregs)) {
+        return walk_long(mem, sregs, linear, gpa);
     }
     if (!(sregs->cr0 & CR0_PG)) {
         *gpa = (uint32_t)linear;
@@ -89,7 +116,7 @@ bool pb_tables_walk(const PbMem *mem, const struct kvm_sregs *sregs,
 
 /* Host memory of @linear, and how much of @len lies in its page. */
 static uint8_t *host_at(const PbMem *mem, const struct kvm_sregs *sregs,
-                        uint32_t linear, unsigned len, unsigned *n)
+                        uint64_t linear, unsigned len, unsigned *n)
 {
     uint64_t gpa;
 
@@ -251,13 +278,36 @@ static PbGate idt_gate(const PbMem *mem, const struct kvm_sregs *sregs,
     return gate;
 }
 
+/* Of 16 bytes, always to 64-bit code. */
+static PbGate long_gate(const PbMem *mem, const struct kvm_sregs *sregs,
+                        uint8_t vector)
+{
+    PbGate gate = { .kind = PB_GATE_NONE };
+    uint32_t e[4];
+    unsigned size = sizeof(e), type;
+
+    if (vector * size + size - 1 > sregs->idt.limit ||
+        pb_tables_read(mem, sregs, sregs->idt.base + vector * size, e, size) !=
+        size || !(e[1] & 0x8000)) {
+        return gate;
+    }
+    type = (e[1] >> 8) & 0x1f;
+    if (type == 0x0e || type == 0x0f) {
+        gate.kind = PB_GATE_ENTRY;
+        gate.entry = (uint64_t)e[2] << 32 | (e[1] & 0xffff0000) |
+                     (e[0] & 0xffff);
+        gate.bits = 64;
+    }
+    return gate;
+}
+
 PbGate pb_tables_gate(const PbMem *mem, const struct kvm_sregs *sregs,
                       uint8_t vector)
 {
-    if (sregs->efer & EFER_LMA) {
-        return (PbGate) { .kind = PB_GATE_NONE };
+    if (pb_long_mode(sregs)) {
+        return long_gate(mem, sregs, vector);
     }
-    if (!(sregs->cr0 & CR0_PE)) {
+    if (!(sregs->cr0 & PB_CR0_PE)) {
         if (vector * 4u + 3 > sregs->idt.limit) {
             return (PbGate) { .kind = PB_GATE_NONE };
         }

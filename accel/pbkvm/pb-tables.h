@@ -6,7 +6,7 @@
  * sets Accessed bits in the guest's page tables (Linux
  * arch/x86/kvm/mmu/paging_tmpl.h), and a look from outside must not change
  * the guest.  Pure over memory and registers; any thread, while the vCPU
- * does not run.  32-bit guests only: with EFER.LMA set nothing is found.
+ * does not run.
  */
 #ifndef PB_TABLES_H
 #define PB_TABLES_H
@@ -25,7 +25,7 @@ bool pb_tables_walk(const PbMem *mem, const struct kvm_sregs *sregs,
                     uint64_t linear, uint64_t *gpa);
 
 /*
- * Copy @len bytes from linear address @linear (32-bit, wraps).  Returns the
+ * Copy @len bytes from linear address @linear (wraps).  Returns the
  * bytes copied: fewer when a page is not mapped or is not RAM.
  */
 unsigned pb_tables_read(const PbMem *mem, const struct kvm_sregs *sregs,
@@ -56,7 +56,7 @@ typedef enum PbGateKind {
 typedef struct PbGate {
     PbGateKind kind;
     uint64_t entry;       /* linear address of the first instruction */
-    unsigned bits;        /* 16 or 32: size of what it pushes */
+    unsigned bits;        /* 16, 32 or 64: size of what it pushes */
 } PbGate;
 
 /* Where an event with @vector goes. */

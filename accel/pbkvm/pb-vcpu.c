@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 
 #include "pb-tsc.h"
+#include "pb-linear.h"
 #include "pb-vcpu.h"
 
 /* KVM looks for any value but 0; a kick writes 1. */
@@ -221,7 +222,8 @@ int pb_vcpu_debug_registers(PbVcpu *v, uint32_t control,
     if (control & KVM_GUESTDBG_USE_HW_BP) {
         dbg.arch.debugreg[7] = 0x600;    /* LE, GE, reserved bit 10 */
         for (i = 0; i < n; i++) {
-            uint64_t how = dr[i].type | (dr[i].len - 1) << 2;
+            unsigned len = dr[i].len == 8 ? 2 : dr[i].len - 1;
+            uint64_t how = dr[i].type | len << 2;
 
             dbg.arch.debugreg[i] = dr[i].addr;
             dbg.arch.debugreg[7] |= 2u << (i * 2) |    /* global */
@@ -246,13 +248,22 @@ int pb_vcpu_debug(PbVcpu *v, uint32_t control, const uint64_t *bp,
     return pb_vcpu_debug_registers(v, control, dr, bps);
 }
 
+int pb_vcpu_pc(PbVcpu *v, uint64_t *pc)
+{
+    int ret = pb_vcpu_know(v, KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
+
+    *pc = pb_linear(&v->run->s.regs.sregs, v->run->s.regs.regs.rip);
+    return ret;
+}
+
 bool pb_vcpu_guest_dr(const struct kvm_debugregs *d, unsigned i,
                       PbDebugRegister *dr)
 {
+    static const uint8_t lengths[] = { 1, 2, 8, 4 };
     unsigned how = d->dr7 >> (16 + 4 * i) & 0xf;
 
     *dr = (PbDebugRegister) {
-        .addr = (uint32_t)d->db[i], .type = how & 3, .len = (how >> 2) + 1,
+        .addr = d->db[i], .type = how & 3, .len = lengths[how >> 2],
     };
     return d->dr7 >> (2 * i) & 3;
 }

@@ -76,6 +76,9 @@ static inline int pb_vcpu_know(PbVcpu *v, uint64_t parts)
     return (parts & ~v->known) || pb_distrust ? pb_vcpu_ask(v, parts) : 0;
 }
 
+/* The linear address of the instruction that is next: 0 or -errno. */
+int pb_vcpu_pc(PbVcpu *v, uint64_t *pc);
+
 /* Somebody else has changed the vCPU: nothing is known. */
 void pb_vcpu_forget(PbVcpu *v);
 
@@ -120,7 +123,7 @@ typedef enum PbDrType {
 typedef struct PbDebugRegister {
     uint64_t addr;          /* linear */
     PbDrType type;
-    unsigned len;           /* 1, 2, 4; 1 for PB_DR_EXECUTE */
+    unsigned len;           /* 1, 2, 4, 8; 1 for PB_DR_EXECUTE */
 } PbDebugRegister;
 
 /* The same with debug registers of any type, up to four. */

@@ -4,6 +4,7 @@
 
 #include "pb-crc.h"
 #include "pb-inject.h"
+#include "pb-linear.h"
 #include "pb-remedy.h"
 #include "pb-tables.h"
 #include "primary-internal.h"
@@ -103,14 +104,14 @@ static bool reads_tsc(PbVcpu *v)
 {
     const struct kvm_sregs *sregs = &v->run->s.regs.sregs;
     uint8_t code[2 * NEARBY];
-    uint32_t pc, from;
+    uint64_t pc, from;
     unsigned i, n;
 
     if (pb_vcpu_know(v, PB_VCPU_SYNC) < 0) {
         return false;
     }
-    pc = sregs->cs.base + v->run->s.regs.regs.rip;
-    from = pc & ~0xfffu;
+    pc = pb_linear(sregs, v->run->s.regs.regs.rip);
+    from = pc & ~0xfffull;
     if (pc - from > NEARBY) {
         from = pc - NEARBY;
     }

@@ -66,9 +66,11 @@ static void look(Guest *g, uint32_t linear, unsigned len)
     for (vector = 0; vector < 256; vector += 15) {
         PbGate gate = pb_tables_gate(&g->mem, &g->sregs, vector);
 
-        fuzz_check(gate.kind != PB_GATE_ENTRY || gate.bits == 16 ||
+        bool wide = g->sregs.efer && gate.bits == 64;
+
+        fuzz_check(gate.kind != PB_GATE_ENTRY || wide || gate.bits == 16 ||
                    gate.bits == 32);
-        fuzz_check(gate.entry <= UINT32_MAX);
+        fuzz_check(wide || gate.entry <= UINT32_MAX);
         pb_tables_vm86_gate(&g->mem, &g->sregs, vector);
     }
 }

@@ -188,6 +188,7 @@ void guest_devices(GuestRun *r)
         break;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
     case KVM_EXIT_INTR:
+    case KVM_EXIT_SET_TPR:
     case KVM_EXIT_DEBUG:
         break;
     default:

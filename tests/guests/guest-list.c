@@ -48,6 +48,11 @@ DECLARE(task);
 DECLARE(marks);
 DECLARE(triple_fault);
 DECLARE(verify);
+DECLARE(long);
+DECLARE(long_ring3);
+DECLARE(long_compat);
+DECLARE(long_steps);
+DECLARE(long_breaks);
 
 const Guest guests[] = {
     {
@@ -221,6 +226,29 @@ const Guest guests[] = {
     {
         .name = "verify", CODE(verify),
         .claim = "compared again and again",
+    },
+    {
+        .name = "long", CODE(long),
+        .claim = "64-bit code at high addresses, its strings and faults",
+        .step_length = 5, .pmu_length = 600,
+    },
+    {
+        .name = "long-ring3", CODE(long_ring3),
+        .claim = "SYSCALL and SYSRET, with interrupts and NMIs around them",
+    },
+    {
+        .name = "long-compat", CODE(long_compat),
+        .claim = "32-bit code beside 64-bit code",
+        .step_length = 5, .pmu_length = 600,
+    },
+    {
+        .name = "long-steps", CODE(long_steps),
+        .claim = "64-bit code that single-steps itself, over SYSCALL too",
+    },
+    {
+        .name = "long-breaks", CODE(long_breaks),
+        .claim = "breakpoints of its own at 64-bit addresses",
+        .sets_breaks = true, .step_length = 10, .pmu_length = 30000,
     },
 };
 

@@ -9,6 +9,7 @@
 
 #include "backup-inspect.h"
 #include "guests.h"
+#include "pb-linear.h"
 
 /* A walk that finds nothing ends after this. */
 #define PATIENCE_MS 50
@@ -42,7 +43,7 @@ static uint64_t where(GuestRun *r)
     PbState s;
 
     return pb_backup_get_state(r->backup, &s) < 0 ? 0
-         : (uint32_t)(s.sregs.cs.base + s.regs.rip);
+         : pb_linear(&s.sregs, s.regs.rip);
 }
 
 static void some_steps(GuestRun *r)
@@ -133,14 +134,16 @@ static void to_many(GuestRun *r)
 static void to_watch(GuestRun *r)
 {
     PbState state;
+    unsigned len;
     uint64_t at;
     PbStop s;
 
     if (pb_backup_get_state(r->backup, &state) < 0) {
         return;
     }
-    at = (state.sregs.ss.base + state.regs.rsp - 4) & 0xfffffffcu;
-    if (pb_backup_set_break(r->backup, PB_WATCH_WRITE, at, 4) < 0) {
+    len = pb_code_bits(&state.sregs) == 64 ? 8 : 4;
+    at = pb_stack(&state.sregs, state.regs.rsp - len) & -(uint64_t)len;
+    if (pb_backup_set_break(r->backup, PB_WATCH_WRITE, at, len) < 0) {
         return;
     }
     if (walk(r, (PbWalk) { .event = 0 }, &s)) {

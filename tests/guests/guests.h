@@ -22,7 +22,7 @@
 #include "primary-record.h"
 #include "ring/pb-ring.h"
 
-/* ---- what the guests see; the same numbers are in common.inc ---- */
+/* ---- what the guests see; the same numbers are in ports.inc ---- */
 
 enum {
     PORT_ROUNDS = 0xf0, PORT_RANDOM, PORT_CONSOLE, PORT_LENGTH, PORT_END,

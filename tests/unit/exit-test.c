@@ -101,6 +101,30 @@ static void test_order_counts(void)
     pb_check(ab != ba);
 }
 
+/* CR8 behind that exit, with the APIC at @base. */
+static uint64_t cr8_after(Run r, uint64_t base)
+{
+    r.run.apic_base = base;
+    r.run.cr8 = 3;
+    pb_exit_mind_cr8(&r.run);
+    return r.run.cr8;
+}
+
+static void test_write_of_the_apics_priority_is_one_of_cr8(void)
+{
+    const uint64_t on = 0xfee00900, off = 0xfee00100, moved = 0xfed00900;
+    const uint64_t tpr = 0xfee00080;
+
+    pb_check_u64(cr8_after(mmio(tpr, 4, true, 0x5f), on), 5);
+    pb_check_u64(cr8_after(mmio(0xfed00080, 4, true, 0x5f), moved), 5);
+    pb_check_u64(cr8_after(mmio(tpr, 4, true, 0x5f), moved), 3);
+    pb_check_u64(cr8_after(mmio(tpr, 4, true, 0x5f), off), 3);
+    pb_check_u64(cr8_after(mmio(tpr, 4, false, 0x5f), on), 3);
+    pb_check_u64(cr8_after(mmio(tpr, 1, true, 0x5f), on), 3);
+    pb_check_u64(cr8_after(mmio(tpr + 0x10, 4, true, 0x5f), on), 3);
+    pb_check_u64(cr8_after(out(0x80, 4, 1, "\x5f\0\0"), on), 3);
+}
+
 int main(void)
 {
     static const PbTest tests[] = {
@@ -108,6 +132,7 @@ int main(void)
         PB_TEST(port_size_count_and_bytes_all_count),
         PB_TEST(bytes_behind_the_data_do_not_count),
         PB_TEST(order_counts),
+        PB_TEST(write_of_the_apics_priority_is_one_of_cr8),
     };
 
     return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));

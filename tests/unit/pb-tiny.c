@@ -18,8 +18,11 @@
 #define CR0_WP 0x00010000u
 #define CR0_CD_NW 0x60000000u
 #define CR0_PG 0x80000000u
+#define CR4_PAE 0x00000020u
 #define CR4_OSFXSR 0x00000200u
 #define CR4_OSXMMEXCPT 0x00000400u
+
+#define EFER_LONG 0x501u               /* LMA, LME, SCE */
 
 #define PTE_PRESENT_WRITE_USER 7u
 
@@ -68,6 +71,35 @@ static void write_tables(PbTiny *vm)
         put32(vm, PB_TINY_PT + 4 * i, (i << 12) | PTE_PRESENT_WRITE_USER);
     }
     put32(vm, PB_TINY_PD, PB_TINY_PT | PTE_PRESENT_WRITE_USER);
+}
+
+/* Over what write_tables() has for 32 bits, or beside it. */
+static void write_long_tables(PbTiny *vm)
+{
+    uint32_t i, level;
+
+    set_descriptor(vm, PB_TINY_LONG_CS0, 0, 0xfffff, 0xa09b00);
+    set_descriptor(vm, PB_TINY_LONG_DS0, 0, 0xfffff, 0xc09300);
+    set_descriptor(vm, PB_TINY_LONG_CS32, 0, 0xfffff, 0xc0fb00);
+    set_descriptor(vm, PB_TINY_LONG_DS3, 0, 0xfffff, 0xc0f300);
+    set_descriptor(vm, PB_TINY_LONG_CS3, 0, 0xfffff, 0xa0fb00);
+    set_descriptor(vm, PB_TINY_LONG_TR, PB_TINY_TSS, 0x67, 0x8b00);
+    put32(vm, PB_TINY_TSS + 8, 0);       /* RSP0 has 64 bits */
+    for (i = 0; i < 256; i++) {
+        uint32_t stub = PB_TINY_STUBS + i * PB_TINY_STUB_SIZE;
+
+        put32(vm, PB_TINY_IDT + 16 * i, (PB_TINY_LONG_CS0 << 16) | stub);
+        put32(vm, PB_TINY_IDT + 16 * i + 4, 0xee00);
+        put32(vm, PB_TINY_IDT + 16 * i + 8, 0);
+    }
+    for (level = PB_TINY_PML4; level < PB_TINY_LONG_PT; level += 0x1000) {
+        put32(vm, level, (level + 0x1000) | PTE_PRESENT_WRITE_USER);
+    }
+    put32(vm, PB_TINY_LONG_PT - 0x1000 + 8,
+          (PB_TINY_LONG_PT + 0x1000) | PTE_PRESENT_WRITE_USER);
+    for (i = 0; i < 1024; i++) {
+        put32(vm, PB_TINY_LONG_PT + 8 * i, (i << 12) | PTE_PRESENT_WRITE_USER);
+    }
 }
 
 static void set_flat(struct kvm_segment *seg, uint16_t selector, uint8_t type)
@@ -119,6 +151,20 @@ static void set_protected(struct kvm_sregs *s, bool paged)
         s->cr3 = PB_TINY_PD;
         s->cr0 |= CR0_PG | CR0_WP;
     }
+}
+
+/* After set_protected(). */
+static void set_long(struct kvm_sregs *s)
+{
+    set_flat_segments(s, PB_TINY_LONG_CS0, PB_TINY_LONG_DS0);
+    s->cs.db = 0;
+    s->cs.l = 1;
+    s->tr.selector = PB_TINY_LONG_TR;
+    s->idt.limit = 0xfff;
+    s->cr3 = PB_TINY_PML4;
+    s->cr4 |= CR4_PAE;
+    s->cr0 |= CR0_PG | CR0_WP;
+    s->efer |= EFER_LONG;
 }
 
 /* The host's CPUID, so that SSE and SYSENTER are there. */
@@ -209,6 +255,10 @@ static bool set_mode(PbTiny *vm, PbTinyMode mode, char *why, size_t len)
         regs.rsp = 0xff00;
     } else {
         set_protected(&sregs, mode == PB_TINY_PAGED);
+    }
+    if (mode == PB_TINY_LONG) {
+        write_long_tables(vm);
+        set_long(&sregs);
     }
     if (pb_vcpu_ioctl(&vm->vcpu, KVM_SET_SREGS, &sregs) < 0 ||
         pb_vcpu_set_regs(&vm->vcpu, &regs) < 0 ||

@@ -13,10 +13,13 @@
  *
  *    0x000000  real-mode interrupt table
  *    0x001000  GDT: see the selectors below
- *    0x002000  IDT: 256 interrupt gates to the stubs, DPL 3
+ *    0x002000  IDT: 256 interrupt gates to the stubs, DPL 3, of 8 bytes or,
+ *              for long mode, of 16
  *    0x003000  TSS (stack for entries from ring 3)
  *    0x004000  stubs: 16 bytes per vector; each is `hlt` until replaced
  *    0x005000  page directory, 0x006000 page table
+ *    0x007000  PML4, 0x008000 and 0x009000 the levels below it, 0x00a000 page
+ *              tables (two pages), for long mode
  *    0x010000  code: where pb_tiny_start() goes
  *    0x020000  free for data
  *    0x080000  top of the ring 0 stack; 0x090000 that of ring 3
@@ -39,6 +42,8 @@
 #define PB_TINY_STUB_SIZE  16u
 #define PB_TINY_PD         0x5000u
 #define PB_TINY_PT         0x6000u
+#define PB_TINY_PML4       0x7000u
+#define PB_TINY_LONG_PT    0xa000u
 #define PB_TINY_CODE       0x10000u
 #define PB_TINY_DATA       0x20000u
 #define PB_TINY_STACK      0x80000u
@@ -53,12 +58,21 @@
 #define PB_TINY_TR         0x28
 #define PB_TINY_CS16       0x30        /* ring 0, 16-bit, base PB_TINY_CODE */
 
+/* For long mode; those of ring 3 are in SYSRET's order. */
+#define PB_TINY_LONG_CS0   0x40
+#define PB_TINY_LONG_DS0   0x48
+#define PB_TINY_LONG_CS32  0x53        /* ring 3 */
+#define PB_TINY_LONG_DS3   0x5b
+#define PB_TINY_LONG_CS3   0x63
+#define PB_TINY_LONG_TR    0x68
+
 #define PB_TINY_LOG_MAX    1024
 
 typedef enum PbTinyMode {
     PB_TINY_REAL,       /* 16-bit real mode, all segment bases 0 */
     PB_TINY_FLAT,       /* 32-bit protected mode, ring 0, no paging */
     PB_TINY_PAGED,      /* the same with 4 KiB pages */
+    PB_TINY_LONG,       /* 64-bit mode, ring 0, with 4 KiB pages */
 } PbTinyMode;
 
 /* What the guest asked of its devices, in order. */

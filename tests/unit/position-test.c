@@ -4,9 +4,7 @@
  * to one.
  */
 #include "backup-inspect.h"
-#include "branch-counter.h"
-#include "pb-position.h"
-#include "pb-tap.h"
+#include "position-case.h"
 
 #define MARGIN 50
 
@@ -145,45 +143,6 @@ static void test_event_argument_stays_a_vector(void)
 
 /* ---- where a vCPU stands ---- */
 
-#define PAGE 4096u
-#define STACK 0x800u
-
-static uint8_t ram[2 * PAGE];         /* all NOP: no loop at RIP */
-static struct kvm_run run;
-
-/* A vCPU without paging, of which all is known. */
-static void make_vcpu(PbVcpu *v, PbMem *m)
-{
-    const PbSlotChange slot = { .size = sizeof(ram) };
-    struct kvm_regs *r = &run.s.regs.regs;
-    char why[200];
-    unsigned i;
-
-    memset(ram, 0x90, sizeof(ram));
-    for (i = 0; i < PB_POSITION_STACK; i++) {
-        ram[STACK + i] = i;
-    }
-    memset(m, 0, sizeof(*m));
-    pb_mem_add_block(m, "ram", ram, sizeof(ram));
-    pb_mem_set_slot(m, 0, &slot);
-    memset(&run, 0, sizeof(run));
-    run.s.regs.sregs.cs.db = 1;
-    *r = (struct kvm_regs) { .rax = 1, .rbx = 2, .rcx = 3, .rdx = 4, .rsi = 5,
-                             .rdi = 6, .rbp = 7, .rsp = STACK, .rip = 0x1000,
-                             .rflags = 0x202 };
-    *v = (PbVcpu) { .fd = -1, .vm_fd = -1, .run = &run, .mem = m,
-                    .known = PB_VCPU_SYNC };
-    pb_check(pb_counter_new(v, PB_COUNTER_STEP, NULL, why, sizeof(why)));
-}
-
-static PbPosition taken(PbVcpu *v)
-{
-    PbPosition p = { .branches = 0 };
-
-    pb_check(pb_position_take_whole(v, &p) == 0);
-    return p;
-}
-
 static void test_position_is_where_the_vcpu_stands(void)
 {
     PbMem m;
@@ -278,17 +237,6 @@ static void test_hash_of_a_stack_that_cannot_be_read(void)
 }
 
 /* ---- loops without branches: what was seen is not believed twice ---- */
-
-static void put(uint32_t at, const char *code, unsigned len)
-{
-    memcpy(ram + at, code, len);
-}
-
-static bool in_loop(PbVcpu *v, uint32_t rip)
-{
-    run.s.regs.regs.rip = rip;
-    return taken(v).loop != 0;
-}
 
 static void test_code_that_becomes_a_loop(void)
 {

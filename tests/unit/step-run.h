@@ -19,6 +19,7 @@
 #include "pb-tap.h"
 #include "pb-tiny.h"
 #include "step-guests.h"
+#include "step-long-guests.h"
 
 #define END_PORT 0xf4
 #define MAX_STEPS 5000

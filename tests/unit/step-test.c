@@ -19,6 +19,7 @@
 #define REAL_HANDLER 0x11600u
 #define REAL_FAULT_HANDLER 0x11700u
 #define TAIL 0x11800u
+#define SYSCALL_ENTRY 0x11400u
 
 /* ---- handlers ---- */
 
@@ -124,6 +125,65 @@ static void prepare_real(PbTiny *vm)
     pb_tiny_load(vm, 4 * 0x30, handler, 4);
 }
 
+/* ---- and of 64-bit code ---- */
+
+static void load_long(PbTiny *vm, uint32_t at, const uint8_t *code, size_t len,
+                      uint8_t vector)
+{
+    uint32_t low = PB_TINY_LONG_CS0 << 16 | (at & 0xffff);
+
+    pb_tiny_load(vm, at, code, len);
+    pb_tiny_load(vm, PB_TINY_IDT + 16 * vector, &low, 4);
+    low = (at & 0xffff0000) | 0xee00;
+    pb_tiny_load(vm, PB_TINY_IDT + 16 * vector + 4, &low, 4);
+}
+
+#define LOAD_LONG(vm, at, name, vector) \
+    load_long(vm, at, guest_long_##name, sizeof(guest_long_##name), vector)
+
+static void prepare_long(PbTiny *vm)
+{
+    uint64_t pte = 0;
+    unsigned i;
+
+    LOAD_LONG(vm, HANDLER, flags_handler, 0x30);
+    LOAD_LONG(vm, HANDLER, flags_handler, 3);
+    LOAD_LONG(vm, FAULT_HANDLER, fault_handler, 0);
+    LOAD_LONG(vm, FAULT_HANDLER, fault_handler, 6);
+    LOAD_LONG(vm, CODE_HANDLER, code_handler, 13);
+    LOAD_LONG(vm, MAP_HANDLER, map_handler, 14);
+    for (i = 0x40; i < 0x44; i++) {     /* pages that are not there */
+        pte = i << 12 | 6;
+        pb_tiny_load(vm, PB_TINY_LONG_PT + 8 * i, &pte, sizeof(pte));
+    }
+}
+
+/* As Linux does: SYSCALL clears TF, DF and IF. */
+static void set_syscall(PbTiny *vm, uint32_t entry)
+{
+    prepare_long(vm);
+    pb_check(pb_tiny_set_msr(vm, 0xc0000081,
+                             (uint64_t)PB_TINY_LONG_CS32 << 48 |
+                             (uint64_t)PB_TINY_LONG_CS0 << 32) == 0);
+    pb_check(pb_tiny_set_msr(vm, entry, SYSCALL_ENTRY) == 0);
+    pb_check(pb_tiny_set_msr(vm, 0xc0000084, 0x700) == 0);
+}
+
+static void prepare_syscall(PbTiny *vm)
+{
+    set_syscall(vm, 0xc0000082);
+    pb_tiny_load(vm, SYSCALL_ENTRY, guest_long_syscall_entry,
+                 sizeof(guest_long_syscall_entry));
+}
+
+static void prepare_syscall32(PbTiny *vm)
+{
+    set_syscall(vm, 0xc0000083);
+    pb_tiny_load(vm, SYSCALL_ENTRY, guest_long_syscall32_entry,
+                 sizeof(guest_long_syscall32_entry));
+    LOAD_LONG(vm, FAULT_HANDLER, syscall32_ud, 6);
+}
+
 /* ---- the claims ---- */
 
 #define GUEST_TEST(name, ...)                                   \
@@ -179,6 +239,20 @@ GUEST_TEST(code_16_with_a_base, GUEST(FLAT, code16), .insns = 26,
 GUEST_TEST(real_mode, GUEST(REAL, real), .insns = 51, .branches = 4,
            .prepare = prepare_real, .notices_tf = true, .shadow = true)
 
+GUEST_TEST(long_pushf_and_mov_ss, GUEST(LONG, long_flags), .insns = 20,
+           .shadow = true, .notices_tf = true)
+GUEST_TEST(long_frames_have_no_tf, GUEST(LONG, long_faults), .insns = 136,
+           .branches = 2, .reps = 1, .prepare = prepare_long,
+           .notices_tf = true)
+GUEST_TEST(long_iretq_is_stepped, GUEST(LONG, long_iretq), .insns = 23)
+GUEST_TEST(syscall_and_sysret, GUEST(LONG, long_syscall), .insns = 62,
+           .branches = 2, .prepare = prepare_syscall, .notices_tf = true)
+GUEST_TEST(code_32_in_long_mode, GUEST(LONG, long_compat), .insns = 24,
+           .branches = 2, .prepare = prepare_long, .notices_tf = true)
+
+GUEST_TEST(syscall_of_32_bits, GUEST(LONG, long_syscall32),
+           .branches = 1, .prepare = prepare_syscall32)
+
 static void test_signals_change_nothing(void)
 {
     static const Guest *const guests[] = {
@@ -189,6 +263,7 @@ static void test_signals_change_nothing(void)
         &claim_rep_mmio_is_stepped, &claim_rep_over_a_page_fault,
         &claim_branches_are_counted, &claim_ring_3_and_back,
         &claim_iret_is_stepped, &claim_real_mode,
+        &claim_long_frames_have_no_tf, &claim_syscall_and_sysret,
     };
     const char *skipped = NULL;
     bool ran = false;
@@ -238,6 +313,12 @@ int main(void)
         PB_TEST(segment_loads_are_stepped),
         PB_TEST(code_16_with_a_base),
         PB_TEST(real_mode),
+        PB_TEST(long_pushf_and_mov_ss),
+        PB_TEST(long_frames_have_no_tf),
+        PB_TEST(long_iretq_is_stepped),
+        PB_TEST(syscall_and_sysret),
+        PB_TEST(code_32_in_long_mode),
+        PB_TEST(syscall_of_32_bits),
         PB_TEST(signals_change_nothing),
     };
 
