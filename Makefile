@@ -43,6 +43,7 @@ native: build/config
 
 guest: build/config
 	@scripts/pb-log guest guest/build
+	@scripts/pb-log guest-debian guest/build-debian
 
 lab: build/config
 	@scripts/pb-log lab lab/build

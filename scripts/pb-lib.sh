@@ -40,6 +40,15 @@ pb_free_mib() {
     df -Pm "$dir" | awk 'NR == 2 { print $4 }'
 }
 
+# The package of the amd64 kernel that Debian's meta-package stands for today.
+pb_debian_kernel() {
+    local meta
+
+    meta=$("$PB_TOP/scripts/pb-apt" deb linux-image-amd64) || exit 1
+    dpkg-deb --field "$meta" Depends |
+        tr ',' '\n' | grep -om1 'linux-image-[0-9][^ ]*'
+}
+
 # Those of Debian's packages PACKAGE... that are not installed.
 pb_missing() {
     dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' "$@" 2>/dev/null |

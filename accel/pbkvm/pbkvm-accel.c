@@ -346,10 +346,6 @@ static const TypeInfo pbkvm_accel_type = {
 
 static void pbkvm_register_types(void)
 {
-#ifdef TARGET_X86_64
-    /* A position has 32-bit registers: no 64-bit guests yet. */
-    return;
-#endif
     type_register_static(&pbkvm_accel_type);
 }
 type_init(pbkvm_register_types);

@@ -3,6 +3,7 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "exec/cpu-common.h"
+#include "cpu.h"
 #include "accel/kvm/kvm-cpus.h"
 #include "gdbstub/enums.h"
 
@@ -93,12 +94,13 @@ static bool kind_of(int type, PbBreakKind *kind)
 }
 
 /*
- * gdb may want to watch any number of bytes, a debug register up to 4: how
- * many of @len bytes from @addr the next one takes.
+ * gdb may want to watch any number of bytes, a debug register up to 4, or 8 in
+ * long mode: how many of @len bytes from @addr the next one takes.
  */
 static vaddr piece(PbBreakKind kind, vaddr addr, vaddr len)
 {
-    vaddr n = 4;
+    const CPUX86State *env = cpu_env(first_cpu);
+    vaddr n = env->features[FEAT_8000_0001_EDX] & CPUID_EXT2_LM ? 8 : 4;
 
     if (kind != PB_WATCH_WRITE && kind != PB_WATCH_ACCESS) {
         return len;
@@ -135,6 +137,7 @@ int pbkvm_inspect_insert(CPUState *cpu, int type, vaddr addr, vaddr len)
     PbBreakKind kind;
     int ret = 0;
 
+    addr = (target_ulong)addr;
     if (!kind_of(type, &kind) || !s->backup) {
         return -ENOSYS;
     }
@@ -159,7 +162,7 @@ int pbkvm_inspect_remove(CPUState *cpu, int type, vaddr addr, vaddr len)
     if (!kind_of(type, &kind) || !s->backup) {
         return -ENOSYS;
     }
-    return clear(s, kind, addr, len);
+    return clear(s, kind, (target_ulong)addr, len);
 }
 
 void pbkvm_inspect_remove_all(CPUState *cpu)

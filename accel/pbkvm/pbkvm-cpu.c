@@ -132,6 +132,21 @@ static bool refuse_wanted(const CPUX86State *env, Error **errp)
     return true;
 }
 
+/* A kernel of 64 bits takes it for granted. */
+static void want_tsc_by_default(const CPUX86State *env)
+{
+    Error *err = NULL;
+
+    if (!pbkvm_state()->replay.file &&
+        (env->features[FEAT_8000_0001_EDX] & CPUID_EXT2_LM) &&
+        (env->features[FEAT_1_EDX] & CPUID_TSC) &&
+        !pbkvm_tsc_want(pbkvm_state(), &err)) {
+        error_append_hint(&err, "64-bit Linux does not do without: its "
+                          "Backup will diverge at the first RDTSC.\n");
+        warn_report_err(err);
+    }
+}
+
 static bool pbkvm_cpu_realize(CPUState *cs, Error **errp)
 {
     CPUX86State *env = &X86_CPU(cs)->env;
@@ -140,8 +155,9 @@ static bool pbkvm_cpu_realize(CPUState *cs, Error **errp)
     if (!refuse_properties(X86_CPU(cs), errp) || !refuse_wanted(env, errp)) {
         return false;
     }
+    want_tsc_by_default(env);
     for (i = 0; i < ARRAY_SIZE(masked); i++) {
-        if (!is_tsc(&masked[i]) || !wanted(env, &masked[i])) {
+        if (!is_tsc(&masked[i]) || !pbkvm_state()->tsc_wanted) {
             env->features[masked[i].word] &= ~masked[i].bits;
         }
     }

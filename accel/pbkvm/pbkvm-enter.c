@@ -17,6 +17,8 @@ void pbkvm_note_put(PbkvmState *s, CPUState *cpu)
         pb_tsc_forget(s->primary.tsc);      /* a reset puts it, too */
     }
     cpu->kvm_run->if_flag = (cpu_env(cpu)->eflags & IF_MASK) != 0;
+    s->cr8 = cpu_get_apic_tpr(X86_CPU(cpu)->apic_state);
+    cpu->kvm_run->cr8 = s->cr8;
 }
 
 /* QEMU changed registers: if the guest could tell, so must the Backup. */

@@ -14,7 +14,7 @@ static SegmentCache segment(const struct kvm_segment *s)
                  (s->present && !s->unusable ? DESC_P_MASK : 0) |
                  s->dpl << DESC_DPL_SHIFT | s->db << DESC_B_SHIFT |
                  (s->s ? DESC_S_MASK : 0) | (s->g ? DESC_G_MASK : 0) |
-                 (s->avl ? DESC_AVL_MASK : 0),
+                 (s->avl ? DESC_AVL_MASK : 0) | (s->l ? DESC_L_MASK : 0),
     };
 }
 
@@ -55,6 +55,8 @@ static void load_fpu(CPUX86State *env, const PbState *p)
     for (i = 0; i < 8; i++) {
         env->fptags[i] = !(x[4] >> i & 1);
         memcpy(&env->fpregs[(env->fpstt + i) & 7], x + 32 + 16 * i, 10);
+    }
+    for (i = 0; i < CPU_NB_REGS; i++) {
         memcpy(&env->xmm_regs[i], x + 160 + 16 * i, 16);
     }
     env->mxcsr = ldl_le_p(x + 24);
@@ -70,6 +72,16 @@ static void load_regs(CPUX86State *env, const struct kvm_regs *r)
     env->regs[R_EDI] = r->rdi;
     env->regs[R_EBP] = r->rbp;
     env->regs[R_ESP] = r->rsp;
+#ifdef TARGET_X86_64
+    env->regs[R_R8] = r->r8;
+    env->regs[R_R9] = r->r9;
+    env->regs[R_R10] = r->r10;
+    env->regs[R_R11] = r->r11;
+    env->regs[R_R12] = r->r12;
+    env->regs[R_R13] = r->r13;
+    env->regs[R_R14] = r->r14;
+    env->regs[R_R15] = r->r15;
+#endif
     env->eip = r->rip;
     env->eflags = r->rflags;
 }
@@ -83,6 +95,12 @@ struct kvm_regs pbkvm_inspect_regs(CPUState *cpu)
         .rcx = env->regs[R_ECX], .rdx = env->regs[R_EDX],
         .rsi = env->regs[R_ESI], .rdi = env->regs[R_EDI],
         .rbp = env->regs[R_EBP], .rsp = env->regs[R_ESP],
+#ifdef TARGET_X86_64
+        .r8 = env->regs[R_R8], .r9 = env->regs[R_R9],
+        .r10 = env->regs[R_R10], .r11 = env->regs[R_R11],
+        .r12 = env->regs[R_R12], .r13 = env->regs[R_R13],
+        .r14 = env->regs[R_R14], .r15 = env->regs[R_R15],
+#endif
         .rip = env->eip, .rflags = env->eflags,
     };
 }

@@ -364,7 +364,8 @@ void pbkvm_inspect_init(PbkvmState *s)
     make_process(first_cpu, CLUSTER_PRIMARY, "pbkvm-process-primary");
     make_process(cpu, CLUSTER_BACKUP, "pbkvm-process-backup");
     memory_region_init_io(&s->inspect->memory, OBJECT(s), &memory_ops, s,
-                          "pbkvm-backup-memory", 4 * GiB);
+                          "pbkvm-backup-memory",
+                          1ull << TARGET_PHYS_ADDR_SPACE_BITS);
     cpu->cpu_index = 1;
     cpu_env(cpu)->a20_mask = -1;
     cpu->kvm_state = &s->parent_obj;

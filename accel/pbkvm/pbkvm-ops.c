@@ -112,9 +112,6 @@ static const TypeInfo pbkvm_ops_type = {
 
 static void pbkvm_register_types(void)
 {
-#ifdef TARGET_X86_64
-    return;               /* see pbkvm-accel.c */
-#endif
     type_register_static(&pbkvm_ops_type);
 }
 type_init(pbkvm_register_types);

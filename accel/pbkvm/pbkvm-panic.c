@@ -102,8 +102,10 @@ void pbkvm_panic_rearm(PbkvmState *s)
 
 bool pbkvm_panic_at(PbkvmState *s, const struct kvm_run *run)
 {
+    uint64_t pc;
+
     if (!s->panic.at_addr || s->panic.seen ||
-        (uint32_t)run->debug.arch.pc != s->panic.at_addr ||
+        pb_vcpu_pc(&s->primary, &pc) < 0 || pc != s->panic.at_addr ||
         pb_record_point(s->rec, PB_EVENT_POINT) < 0) {
         return false;
     }

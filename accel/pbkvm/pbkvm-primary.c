@@ -19,6 +19,7 @@
 #include "accel/kvm/kvm-cpus.h"
 
 #include "branch-counter.h"
+#include "pb-exit.h"
 #include "pb-vm.h"
 #include "pbkvm.h"
 #include "pbkvm-breaks.h"
@@ -78,6 +79,8 @@ static int handle_exit(PbkvmState *s, CPUState *cpu, MemTxAttrs attrs)
     case KVM_EXIT_MMIO:
         address_space_rw(&address_space_memory, run->mmio.phys_addr, attrs,
                          run->mmio.data, run->mmio.len, run->mmio.is_write);
+        pb_exit_mind_cr8(run);
+        s->cr8 = run->cr8;
         break;
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR:
@@ -120,10 +123,16 @@ static void move_apic(PbkvmState *s, CPUState *cpu, uint64_t base)
     s->apic_base = base;
 }
 
-/*
- * What QEMU knows of the vCPU without asking.  The APIC's priority is not in
- * it: 32-bit code sets that by MMIO, never by CR8.
- */
+/* It has set the APIC's priority by CR8. */
+static void set_tpr(PbkvmState *s, CPUState *cpu, uint8_t cr8)
+{
+    bql_lock();
+    cpu_set_apic_tpr(X86_CPU(cpu)->apic_state, cr8);
+    bql_unlock();
+    s->cr8 = cr8;
+}
+
+/* What QEMU knows of the vCPU without asking. */
 static MemTxAttrs after_run(PbkvmState *s, CPUState *cpu)
 {
     const struct kvm_run *run = cpu->kvm_run;
@@ -133,6 +142,9 @@ static MemTxAttrs after_run(PbkvmState *s, CPUState *cpu)
                                : env->eflags & ~IF_MASK;
     if (unlikely(run->apic_base != s->apic_base)) {
         move_apic(s, cpu, run->apic_base);
+    }
+    if (unlikely(run->cr8 != s->cr8)) {
+        set_tpr(s, cpu, run->cr8);
     }
     return cpu_get_mem_attrs(env);
 }

@@ -67,6 +67,20 @@ static uint64_t ram_size_of(const PbMem *mem, const char *name)
     return 0;
 }
 
+#ifndef TARGET_X86_64
+static bool has_long_mode(const PbEvidence *e)
+{
+    unsigned i;
+
+    for (i = 0; i < e->cpuid->nent; i++) {
+        if (e->cpuid->entries[i].function == 0x80000001) {
+            return e->cpuid->entries[i].edx & CPUID_EXT2_LM;
+        }
+    }
+    return false;
+}
+#endif
+
 /* A debugger looks at the Backup through this machine. */
 static bool check_machine(PbkvmState *s, MachineState *ms, Error **errp)
 {
@@ -75,6 +89,14 @@ static bool check_machine(PbkvmState *s, MachineState *ms, Error **errp)
     uint64_t size = mc->default_ram_id
                     ? ram_size_of(&e->mem, mc->default_ram_id) : 0;
 
+#ifndef TARGET_X86_64
+    if (has_long_mode(e)) {
+        error_setg(errp, "pbkvm: %s is of a machine of 64 bits, this one has "
+                   "32", s->replay.file);
+        error_append_hint(errp, "Use qemu-system-x86_64.\n");
+        return false;
+    }
+#endif
     if (e->info.machine[0] && strcmp(e->info.machine, mc->name)) {
         error_setg(errp, "pbkvm: %s is of a machine of type %s, this one is "
                    "%s", s->replay.file, e->info.machine, mc->name);

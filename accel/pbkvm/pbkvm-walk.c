@@ -9,6 +9,7 @@
 #include "qapi/qapi-commands-pbkvm-target.h"
 
 #include "backup-checkpoint.h"
+#include "pb-linear.h"
 #include "pbkvm.h"
 #include "pbkvm-reverse.h"
 
@@ -23,7 +24,7 @@ void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *q)
     q->branches = b.branches;
     if (pb_backup_get_state(s->backup, p) == 0) {
         q->has_rip = true;
-        q->rip = (uint32_t)(p->sregs.cs.base + p->regs.rip);
+        q->rip = pb_linear(&p->sregs, p->regs.rip);
     }
 }
 

@@ -64,7 +64,8 @@ struct PbkvmState {
     PbRing *ring;
     PbRecorder *rec;
     QEMUTimer *ticker;        /* progress marks; main thread */
-    uint64_t apic_base;       /* as KVM last told it; its own thread */
+    uint64_t apic_base;       /* as KVM last told them; its own thread */
+    uint8_t cr8;
     bool recording;
     bool in_exec;             /* the vCPU thread may enter the guest; BQL */
     bool at_exit;             /* it is answering an exit; its own thread, */

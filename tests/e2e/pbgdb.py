@@ -128,7 +128,8 @@ def said(text, mark):
 def registers(text):
     """Those of gdb's `info registers`."""
     return {k: int(v, 16) for k, v in
-            re.findall(r"^(e[a-z]{2}) +(0x[0-9a-f]+)", text, re.MULTILINE)}
+            re.findall(r"^([er][a-z0-9]{1,2}|eflags) +(0x[0-9a-f]+)", text,
+                       re.MULTILINE)}
 
 
 def cpu_registers(vm, cpu):
@@ -136,7 +137,8 @@ def cpu_registers(vm, cpu):
     text = vm.qmp("human-monitor-command",
                   **{"command-line": "info registers", "cpu-index": cpu})
     return {k.lower(): int(v, 16)
-            for k, v in re.findall(r"(E[A-Z]{2})=([0-9a-f]{8})", text)}
+            for k, v in re.findall(r"([ER][A-Z0-9]{1,2}) *="
+                                   r"([0-9a-f]{8,16})\b", text)}
 
 
 def compare(mine, theirs):

@@ -40,6 +40,7 @@ EVENTS = ("PBKVM_PANIC", "PBKVM_DIVERGED", "PBKVM_STARTED",
 # accesses take too long.
 TSC_CPU = ["-cpu", "qemu32,+tsc"]
 TSC_APPEND = "tsc_early_khz=1000000 clocksource=tsc tsc=reliable"
+DEBIAN_APPEND = f"console=ttyS0 quiet oops=panic nokaslr {TSC_APPEND}"
 
 
 class Failure(Exception):
@@ -185,13 +186,15 @@ class Guest:
     backup_console is what the Backup prints, and only to be read.
     drivers: the initramfs that has drivers for disks and networks.
     hz: another than 100 is what guest/build --hz makes.
+    debian: Debian's own amd64 kernel (guest/build-debian), 64 bits; it takes
+    256 MiB.
     """
 
     patience = PATIENCE
 
     def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
                  append="", wrap=(), gdb=False, devices=False,
-                 own_session=False, hz=100, drivers=False):
+                 own_session=False, hz=100, drivers=False, debian=False):
         self.log = pathlib.Path(log_dir)
         self.log.mkdir(parents=True, exist_ok=True)
         self.dir = tempfile.TemporaryDirectory(prefix="pbvm-")
@@ -199,17 +202,22 @@ class Guest:
         self.native = not self.lab and host_can()
         cmdline = (TOP / "guest" / "cmdline").read_text().strip()
         folder = BUILD / "guest"
+        program, kernel = "qemu-system-i386", "bzImage"
+        if debian:
+            program, kernel = "qemu-system-x86_64", "vmlinuz"
+            folder = BUILD / "guest-debian"
+            cmdline = DEBIAN_APPEND
         if hz != 100:             # a delay's loops are counted by the tick
             folder = BUILD / f"guest-hz{hz}"
             append = f"lpj={400000000 // hz} {append}"
         initramfs = "initramfs-drivers" if drivers else "initramfs"
         self.command = [
-            *wrap, str(BUILD / "qemu" / "qemu-system-i386"),
+            *wrap, str(BUILD / "qemu" / program),
             "-accel", accel, "-m", str(memory), "-nic", "none",
             "-vga", "none", "-display", "none", "-no-reboot",
             "-serial", f"unix:{self.dir.name}/serial,server=on,wait=on",
             "-qmp", f"unix:{self.dir.name}/qmp,server=on,wait=off",
-            "-kernel", str(folder / "bzImage"),
+            "-kernel", str(folder / kernel),
             "-initrd", str(folder / f"{initramfs}.cpio.gz"),
             "-append", f"{cmdline} {append}".strip(), *extra]
         self.gdb = f"{self.dir.name}/gdb"
