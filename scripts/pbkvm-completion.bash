@@ -30,7 +30,7 @@ _pbkvm_files() {
 # Options of a command of pbkvm.
 _pbkvm_options() {
     case $1 in
-    run|replay) echo '--lab --host --as --print --help --' ;;
+    run|replay) echo '--lab --host --32 --64 --as --print --help --' ;;
     gdb) echo '--primary --symbols --script --batch --help --' ;;
     status) echo '--once --json --list --interval --help' ;;
     timeline) echo '--output --samples --seconds --interval --help' ;;

@@ -15,17 +15,18 @@ EXITS = """exit status:
   130 Ctrl-C         run, replay: QEMU's own once it has started
 """
 
-RUN_HELP = """usage: pbkvm run [--lab | --host] [--as NAME] [--print]
+RUN_HELP = """usage: pbkvm run [--lab | --host] [--32 | --64] [--as NAME] [--print]
                  [QEMU OPTION...]
 
 Runs a guest under -accel pbkvm, at a place where that works: this host if
 its KVM and PMU serve, else the lab. QEMU's options are as ever; what they
-lack is added: -accel pbkvm, -nic none, -m 128, -vga none, -display none,
--serial mon:stdio (the console is this terminal), -no-reboot, -action
-panic=pause, pbkvm's own Linux guest, and the sockets by which the other
-commands find this machine.
+lack is added: -accel pbkvm, -nic none, -m 128 (512 for a kernel of 64 bits),
+-vga none, -display none, -serial mon:stdio (the console is this terminal),
+-no-reboot, -action panic=pause, pbkvm's own Linux guest, and the sockets by
+which the other commands find this machine.
 
   --lab, --host  run it there, whatever the check of this host says
+  --32, --64     qemu-system-i386 or -x86_64, whatever -kernel is made for
   --as NAME      the machine's name (vm, or vm-2, ... if that is taken)
   --print        only show the command, without the sockets
   --             all that follows is QEMU's
@@ -35,8 +36,8 @@ pbkvm run -kernel bzImage -initrd initrd.gz -append console=ttyS0
 
 """
 
-REPLAY_HELP = """usage: pbkvm replay FILE [--lab | --host] [--as NAME] [--print]
-                    [QEMU OPTION...]
+REPLAY_HELP = """usage: pbkvm replay FILE [--lab | --host] [--32 | --64] [--as NAME]
+                    [--print] [QEMU OPTION...]
 
 Opens an evidence file in a QEMU of its own; debug it with pbkvm gdb. The
 options are those of pbkvm run.

@@ -16,7 +16,7 @@ HEAD = struct.Struct("<8s6I")       # magic, version, event's, sizes
 HEAD_SIZE, BLOCK_SIZE = 64, 32
 BLOCK = struct.Struct("<IIQIIII")   # mark, kind, len, number, crc, zero, crc
 MARK = 0x42454250
-INFO, MEMORY, START, EVENTS, END = 1, 3, 6, 7, 8
+INFO, CPUID, MEMORY, START, EVENTS, END = 1, 2, 3, 6, 7, 8
 MAX_EVENTS = 1 << 20                # bytes of a block of events, and more
 AT = struct.Struct("<QQQQ")         # seq, digest, branches, time_ns
 INFO_SIZE = 976
@@ -155,18 +155,19 @@ def _events(reader, data, whole):
 
 
 def machine_of(path):
-    """(machine type, bytes of RAM) of a file; None where it does not tell.
+    """(machine type, bytes of RAM, whether it has 64 bits) of a file; None
+    where it does not tell.
 
     A file that is damaged tells neither: who opens it says what is wrong.
     """
     try:
         return _machine_of(path)
     except (PbError, OSError):
-        return None, None
+        return None, None, None
 
 
 def _machine_of(path):
-    machine = ram = None
+    machine = ram = wide = None
     reader = Reader(path)
     with reader.file:
         reader.head()
@@ -176,10 +177,19 @@ def _machine_of(path):
             if kind == INFO:
                 at, size = TEXTS["machine"]
                 machine = data[at:at + size].split(b"\0")[0].decode() or None
+            elif kind == CPUID:
+                wide = _has_long_mode(data)
             elif kind == MEMORY:
                 ram = _ram(data)
             reader.skip(length)
-    return machine, ram
+    return machine, ram, wide
+
+
+def _has_long_mode(data):
+    """Of the entries of KVM's (struct kvm_cpuid_entry2): function, index,
+    flags, EAX to EDX, padding."""
+    return any(entry[0] == 0x80000001 and entry[6] >> 29 & 1
+               for entry in struct.iter_unpack("<10I", data))
 
 
 def _ram(data):

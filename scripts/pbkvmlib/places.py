@@ -20,6 +20,7 @@ from pbkvmlib.errors import NO_MACHINE, NOT_BUILT, WRONG_CALL, PbError
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = TOP / "build"
 QEMU = BUILD / "qemu" / "qemu-system-i386"
+QEMU_64 = BUILD / "qemu" / "qemu-system-x86_64"
 CHECK = BUILD / "native" / "pbkvm-check"
 GUEST = BUILD / "guest"
 LAB = TOP / "lab" / "run"

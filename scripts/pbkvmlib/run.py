@@ -12,7 +12,7 @@ import time
 from pbkvmlib import evidence, places
 from pbkvmlib.errors import (FAILED, NOT_BUILT, NOT_OFFERED, WRONG_CALL,
                              PbError)
-from pbkvmlib.places import GUEST, LAB, QEMU, TOP, need
+from pbkvmlib.places import GUEST, LAB, QEMU, QEMU_64, TOP, need
 
 # A command line that has one of these says itself what is booted.
 BOOTS = {"kernel", "bios", "pflash", "fda", "fdb", "hda", "hdb", "cdrom",
@@ -25,6 +25,7 @@ class Own:
 
     def __init__(self, words):
         self.where = None
+        self.bits = None
         self.name = None
         self.print_only = False
         self.qemu = []
@@ -40,6 +41,12 @@ class Own:
                                   "one of them", "both", "leave one out",
                                   WRONG_CALL)
                 self.where = word[2:]
+            elif word in ("--32", "--64"):
+                if self.bits not in (None, word[2:]):
+                    raise PbError("--32 and --64 exclude each other",
+                                  "one of them", "both", "leave one out",
+                                  WRONG_CALL)
+                self.bits = word[2:]
             elif word == "--print":
                 self.print_only = True
             elif word == "--as":
@@ -124,7 +131,7 @@ def console(names):
                                           "mon:stdio"]
 
 
-def defaults(words):
+def defaults(words, memory="128"):
     """What a command line lacks to be pbkvm's; nothing it has."""
     names = _names(words)
     options = []
@@ -133,7 +140,7 @@ def defaults(words):
     if not names & {"nic", "net", "netdev", "nodefaults"}:
         options += ["-nic", "none"]
     if "m" not in names:
-        options += ["-m", "128"]
+        options += ["-m", memory]
     if "vga" not in names and "nodefaults" not in names:
         options += ["-vga", "none"]
     options += console(names)
@@ -164,6 +171,26 @@ def symbols_of(words):
             if (folder / "vmlinux").exists():
                 return str(folder / "vmlinux")
     return None
+
+
+def is_64_bits(kernel):
+    """Whether that is a kernel of 64 bits: an ELF file, or a bzImage (Linux'
+    boot protocol 2.12: bit 0 of xloadflags). No file: QEMU will say so."""
+    try:
+        with open(kernel, "rb") as file:
+            head = file.read(0x238)
+    except OSError:
+        return False
+    if head.startswith(b"\x7fELF"):
+        return head[4:5] == b"\2"
+    return head[0x202:0x206] == b"HdrS" and head[0x237:] != b"" and \
+        int.from_bytes(head[0x206:0x208], "little") >= 0x20c and \
+        bool(head[0x236] & 1)
+
+
+def program(own, wide):
+    """The QEMU that was asked for, or else of 64 bits if @wide."""
+    return QEMU_64 if own.bits == "64" or (not own.bits and wide) else QEMU
 
 
 def with_symbols(words):
@@ -207,9 +234,9 @@ def start(machine, command, where, words):
     return 128 - status if status < 0 else status
 
 
-def launch(own, words):
-    """Print or run QEMU with @words at the place @own asks for."""
-    need(QEMU, "QEMU")
+def launch(own, qemu, words):
+    """Print or run @qemu with @words at the place @own asks for."""
+    need(qemu, "QEMU")
     where, why = choose_place(own.where)
     wrap = []
     if where == "lab":
@@ -217,11 +244,11 @@ def launch(own, words):
         wrap = [str(LAB), "--"]
     if own.print_only:
         # Without our sockets: their folder is there while we are.
-        print(shlex.join([*wrap, str(QEMU), *words]))
+        print(shlex.join([*wrap, str(qemu), *words]))
         return 0
     machine = places.new(own.name)
     try:
-        command = [*wrap, str(QEMU), *words, *socket_options(machine)]
+        command = [*wrap, str(qemu), *words, *socket_options(machine)]
         print(f"pbkvm: running in {'the lab' if where == 'lab' else where}"
               f" ({why})\n"
               f"pbkvm: this is machine {machine.name}; from another "
@@ -238,8 +265,10 @@ def launch(own, words):
 def run(args):
     own = Own(args)
     words = own.qemu
-    return launch(own, with_symbols([*defaults(words),
-                                     *guest_options(words), *words]))
+    wide = any(map(is_64_bits, _values(words, "kernel")))
+    return launch(own, program(own, wide), with_symbols(
+        [*defaults(words, "512" if wide else "128"), *guest_options(words),
+         *words]))
 
 
 def offers(option):
@@ -252,10 +281,9 @@ def offers(option):
     return f" {option}=" in done.stdout
 
 
-def like_the_saved(file, words):
+def like_the_saved(machine, ram, words):
     """The machine of an evidence file, as far as @words leave that open."""
     names = _names(words)
-    machine, ram = evidence.machine_of(file)
     options = []
     if ram and "m" not in names:
         options += ["-m", f"{ram // 1024}K"]
@@ -273,8 +301,8 @@ def replay(args):
                       WRONG_CALL)
     file, *words = own.qemu
     try:
-        with open(file, "rb") as evidence:
-            evidence.read(1)
+        with open(file, "rb") as saved:
+            saved.read(1)
     except OSError as error:
         raise PbError("cannot read the evidence file", file, error.strerror,
                       "check the path", FAILED) from None
@@ -286,6 +314,8 @@ def replay(args):
     if _has_accel(words):
         raise PbError("-accel is set by pbkvm replay", "other options",
                       " ".join(words), "leave -accel out", WRONG_CALL)
+    machine, ram, wide = evidence.machine_of(file)
     own_words = ["-accel", f"pbkvm,replay={path}",
-                 *like_the_saved(file, words)]
-    return launch(own, [*defaults([*own_words, *words]), *own_words, *words])
+                 *like_the_saved(machine, ram, words)]
+    return launch(own, program(own, wide),
+                  [*defaults([*own_words, *words]), *own_words, *words])

@@ -61,7 +61,13 @@ def info():
     return bytes(data)
 
 
-def parts():
+def cpuid(wide):
+    """Two entries of KVM's; WIDE: of a processor with 64 bits."""
+    return struct.pack("<20I", 1, 0, 0, 1, 2, 3, 1 << 29, 0, 0, 0,
+                       0x80000001, 0, 0, 0, 0, 0, wide << 29, 0, 0, 0)
+
+
+def parts(wide=False):
     """The file's head and its blocks."""
     events = history()
     slots = b"".join(events)
@@ -70,15 +76,15 @@ def parts():
     start += struct.pack("<I", CRC(start + table))
     memory = struct.pack("<II48sQ48sQ", 2, 64, b"pc.bios", 262144,
                          b"pc.ram", 64 << 20) + bytes(64 * 32)
-    payloads = [(1, info()), (2, bytes(40)), (3, memory), (4, bytes(4096)),
+    payloads = [(1, info()), (2, cpuid(wide)), (3, memory), (4, bytes(4096)),
                 (6, bytes(16)), (7, start + table + slots),
                 (8, struct.pack("<QQ", len(events), FIRST + len(events)))]
     return [head(), *(block(number, kind, payload) for number,
                       (kind, payload) in enumerate(payloads, 1))]
 
 
-def whole():
-    return b"".join(parts())
+def whole(wide=False):
+    return b"".join(parts(wide))
 
 
 def torn():
