@@ -18,9 +18,9 @@ endif
 .DEFAULT_GOAL := all
 .PHONY: all qemu native guest lab demo bench bench-quick bench-devices \
         bench-landing bench-record bench-scale bench-lag bench-memory \
-        bench-replay bench-exits bench-ring soak soak-ring soak-guests help \
-        clean distclean fuzz lint coverage valgrind check check-unit check-qtest \
-        check-lab check-guests check-e2e
+        bench-replay bench-exits bench-amd64 bench-ring soak soak-ring \
+        soak-guests help clean distclean fuzz lint coverage valgrind check \
+        check-unit check-qtest check-lab check-guests check-e2e
 
 all: qemu native guest lab build/pbkvm
 
@@ -81,7 +81,7 @@ bench-quick: all
 	@bench/record --rounds 20
 
 bench-devices bench-landing bench-record bench-scale bench-lag bench-memory \
-bench-replay bench-exits: bench-%: all
+bench-replay bench-exits bench-amd64: bench-%: all
 	@bench/$*
 
 # Its peers are fetched when they are first needed; nothing else is built.

@@ -63,11 +63,12 @@ def need_guest(hz):
 
 class Machine(Guest):
     """One of KINDS, or with ACCEL another. MEMORY in MiB; PATIENCE in
-    seconds, for the boot and each command; HZ of the guest's clock; MORE
-    options of QEMU's."""
+    seconds, for the boot and each command; HZ of the guest's clock; DEBIAN: its
+    own kernel of 64 bits; MORE options of QEMU's."""
 
     def __init__(self, log, kind="backup", accel=None, memory=MEMORY,
-                 patience=PATIENCE, hz=100, drivers=False, more=()):
+                 patience=PATIENCE, hz=100, drivers=False, debian=False,
+                 more=()):
         self.patience = patience
         log.mkdir(parents=True, exist_ok=True)
         self.rr_file = log / "rr.bin"
@@ -75,6 +76,7 @@ class Machine(Guest):
         accel = accel or KINDS[kind].accel
         super().__init__(
             log, accel=accel, memory=memory, hz=hz, drivers=drivers,
+            debian=debian,
             # The second serial port is for load: where the console goes costs
             # a busy lab much more than pbkvm does.
             extra=extra + ["-serial", "null", "-name", "debug-threads=on",
