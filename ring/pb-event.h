@@ -88,7 +88,8 @@ typedef enum PbEndReason {
  */
 typedef struct PbEventPosition {
     uint64_t rip;         /* linear address of the next instruction */
-    uint32_t cx;          /* ECX: tells iterations of a REP string apart */
+    uint32_t cx;          /* ECX, or half of RCX: tells iterations of a REP
+                             string apart */
     uint32_t sp;
     uint64_t hash;
 } PbEventPosition;

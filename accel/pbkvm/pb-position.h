@@ -6,7 +6,8 @@
  * Branches alone name a stretch of code without conditional branches; RIP
  * and ECX name the place in it; ESP and a hash of the general registers and
  * of the top of the stack tell two passes of one place apart (two calls of
- * one leaf function differ in the return address).
+ * one leaf function differ in the return address).  In long mode these are the
+ * lower halves of RCX and RSP; the hash is of all of every register.
  *
  * Called on the vCPU's thread, at a moment with no exit pending.
  */

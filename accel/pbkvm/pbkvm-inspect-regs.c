@@ -18,6 +18,20 @@ static SegmentCache segment(const struct kvm_segment *s)
     };
 }
 
+/* What SWAPGS has in store, for gdb's k_gs_base. */
+static void load_other_gs(CPUX86State *env, const PbState *p)
+{
+#ifdef TARGET_X86_64
+    uint32_t i;
+
+    for (i = 0; i < p->msrs; i++) {
+        if (p->msr[i].index == MSR_KERNELGSBASE) {
+            env->kernelgsbase = p->msr[i].data;
+        }
+    }
+#endif
+}
+
 static void load_special(CPUX86State *env, const PbState *p)
 {
     const struct kvm_sregs *s = &p->sregs;
@@ -37,6 +51,7 @@ static void load_special(CPUX86State *env, const PbState *p)
     env->cr[3] = s->cr3;
     env->cr[4] = s->cr4;
     env->efer = s->efer;
+    load_other_gs(env, p);
     memcpy(env->dr, p->debugregs.db, sizeof(p->debugregs.db));
     env->dr[6] = p->debugregs.dr6;
     env->dr[7] = p->debugregs.dr7;

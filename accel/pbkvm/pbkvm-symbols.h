@@ -4,7 +4,7 @@
 
 /*
  * The linear address that @name stands for: a number with 0x, or a symbol of
- * @file (NULL: none was given), a 32-bit vmlinux or a System.map.  Neither
+ * @file (NULL: none was given), a vmlinux or a System.map.  Neither
  * file is trusted.  Any thread.
  */
 bool pbkvm_symbol(const char *file, const char *name, uint64_t *addr,
