@@ -63,7 +63,7 @@ static const Refusal refusals[] = {
     { "panic-at-unknown", "-accel pbkvm,panic-at=panic,symbols=/etc/passwd "
       "-nic none",
       "pbkvm: panic-at=panic: no such symbol in symbols=/etc/passwd: expected "
-      "the guest's vmlinux (32-bit ELF) or System.map" },
+      "the guest's vmlinux or System.map" },
     { "symbols-file", "-accel pbkvm,panic-at=panic,symbols=/nowhere "
       "-nic none",
       "pbkvm: symbols=/nowhere: Failed to open file" },
