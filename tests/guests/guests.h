@@ -122,7 +122,8 @@ typedef struct GuestResult {
     unsigned questions;       /* files of a Backup at an exit, */
     unsigned partials;        /* and of these, in the middle of an access */
     unsigned back;            /* places that were gone back to, */
-    unsigned near;            /* and of these, from a moment kept near */
+    unsigned near;            /* and of these, from a moment kept near; */
+    unsigned missed;          /* landings there that missed */
 } GuestResult;
 
 /* Xorshift; the state is never 0. */

@@ -65,7 +65,7 @@ typedef struct Wanted {
 /* Sums over the runs of one guest. */
 typedef struct Sums {
     uint64_t events, landings, steps, verifies, exits_max;
-    uint64_t saved_events, questions, partials, back, near;
+    uint64_t saved_events, questions, partials, back, near, missed;
     uint64_t spills, spilled, lag_checks, tsc_late;
     uint64_t by_exits[32];
     unsigned walks[WALK_KINDS];
@@ -359,6 +359,7 @@ static void add(Sums *s, const GuestResult *r)
     s->partials += r->partials;
     s->back += r->back;
     s->near += r->near;
+    s->missed += r->missed;
     s->spills += r->spills;
     s->spilled += r->spilled;
     s->lag_checks += r->lag_checks;
@@ -426,12 +427,13 @@ static void print_sums(const Guest *g, const Sums *s, unsigned runs)
     if (s->saved_events) {
         printf("# %s: %llu events in files; %llu Backups saved at an exit, "
                "%llu in the middle of an access; %llu places gone back to, %llu "
-               "from near\n", g->name,
+               "from near, %llu landings there missed\n", g->name,
                (unsigned long long)s->saved_events,
                (unsigned long long)s->questions,
                (unsigned long long)s->partials,
                (unsigned long long)s->back,
-               (unsigned long long)s->near);
+               (unsigned long long)s->near,
+               (unsigned long long)s->missed);
     }
 }
 
