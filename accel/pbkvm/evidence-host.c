@@ -12,7 +12,7 @@
 #include "evidence-host.h"
 #include "pb-uarch.h"
 
-enum { EAX, EBX, ECX, EDX };
+enum { EAX = PB_CPUID_EAX, EBX, ECX, EDX = PB_CPUID_EDX };
 
 /* A word of CPUID whose bits are features that a guest can use. */
 typedef struct Word {
@@ -54,8 +54,8 @@ static const Word words[] = {
     { 0x80000008, 0, EBX, 0, "clzero - xsaveerptr" },
 };
 
-static uint32_t entry_reg(const struct kvm_cpuid2 *c, uint32_t leaf,
-                          uint32_t subleaf, int reg)
+uint32_t pb_cpuid_entry(const struct kvm_cpuid2 *c, uint32_t leaf,
+                        uint32_t subleaf, int reg)
 {
     uint32_t i;
 
@@ -203,8 +203,8 @@ static unsigned missing_features(Text *t, const struct kvm_cpuid2 *needs,
 
     for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         const Word *w = &words[i];
-        uint32_t lacks = entry_reg(needs, w->leaf, w->subleaf, w->reg) &
-                         ~entry_reg(has, w->leaf, w->subleaf, w->reg) &
+        uint32_t lacks = pb_cpuid_entry(needs, w->leaf, w->subleaf, w->reg) &
+                         ~pb_cpuid_entry(has, w->leaf, w->subleaf, w->reg) &
                          ~w->ignore;
 
         for (bit = 0; bit < 32; bit++) {
@@ -224,8 +224,8 @@ bool pb_evidence_check_host(const PbEvidenceInfo *info,
                             char *text, size_t len)
 {
     Text t = { .to = text, .len = len };
-    uint8_t needs_bits = entry_reg(cpuid, 0x80000008, 0, EAX);
-    uint8_t has_bits = entry_reg(host->supported, 0x80000008, 0, EAX);
+    uint8_t needs_bits = pb_cpuid_entry(cpuid, 0x80000008, 0, EAX);
+    uint8_t has_bits = pb_cpuid_entry(host->supported, 0x80000008, 0, EAX);
     bool ok = true;
 
     text[0] = 0;

@@ -10,6 +10,12 @@
 
 #include "evidence.h"
 
+enum { PB_CPUID_EAX, PB_CPUID_EBX, PB_CPUID_ECX, PB_CPUID_EDX };
+
+/* What CPUID has in @reg (of these) for a leaf that is in @c; else 0.  Pure. */
+uint32_t pb_cpuid_entry(const struct kvm_cpuid2 *c, uint32_t leaf,
+                        uint32_t subleaf, int reg);
+
 /* What a replay depends on. */
 typedef struct PbEvidenceHost {
     struct kvm_cpuid2 *supported; /* KVM_GET_SUPPORTED_CPUID; owned */

@@ -6,12 +6,12 @@
  * comes from the opcode bytes themselves: the few that matter are fixed since
  * the 80486, whereas names and groups differ between Capstone 4 and 5.
  */
-#include <capstone/capstone.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "pb-disasm.h"
 #include "pb-insn-parts.h"
 #include "pb-linear.h"
 #include "pb-step.h"
@@ -22,18 +22,11 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static csh handle[3];     /* 16, 32 and 64 bits; 0 if Capstone failed */
+static csh handle[PB_DISASM_HANDLES];
 
 static void open_capstone(void)
 {
-    static const cs_mode mode[] = { CS_MODE_16, CS_MODE_32, CS_MODE_64 };
-    unsigned i;
-
-    for (i = 0; i < 3; i++) {
-        if (cs_open(CS_ARCH_X86, mode[i], &handle[i]) != CS_ERR_OK) {
-            handle[i] = 0;
-        }
-    }
+    pb_disasm_open(handle, CS_OPT_OFF);
 }
 
 /* False when these bytes are no (whole) instruction. */
@@ -46,8 +39,8 @@ static bool disassemble(cs_insn *cs, const uint8_t *code, unsigned len,
     cs->detail = NULL;
     pthread_once(&once, open_capstone);
     pthread_mutex_lock(&lock);       /* a handle also keeps its last error */
-    ok = handle[bits / 32] &&
-         cs_disasm_iter(handle[bits / 32], &code, &left, &pc, cs);
+    ok = handle[PB_DISASM(bits)] &&
+         cs_disasm_iter(handle[PB_DISASM(bits)], &code, &left, &pc, cs);
     pthread_mutex_unlock(&lock);
     return ok;
 }

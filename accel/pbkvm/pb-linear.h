@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define PB_CR0_PE   0x00000001ull
+#define PB_CR4_LA57 0x1000ull
 #define PB_EFER_LMA 0x400ull
 
 /* IA-32e mode: 64-bit mode, or compatibility mode beside it. */
@@ -26,6 +27,20 @@ static inline bool pb_long_mode(const struct kvm_sregs *s)
 static inline unsigned pb_code_bits(const struct kvm_sregs *s)
 {
     return pb_long_mode(s) && s->cs.l ? 64 : s->cs.db ? 32 : 16;
+}
+
+/* In long mode: bits of a linear address, by four or five levels of tables. */
+static inline unsigned pb_linear_bits(const struct kvm_sregs *s)
+{
+    return s->cr4 & PB_CR4_LA57 ? 57 : 48;
+}
+
+/* In long mode: whether @linear is an address at all. */
+static inline bool pb_is_canonical(const struct kvm_sregs *s, uint64_t linear)
+{
+    unsigned above = 64 - pb_linear_bits(s);
+
+    return (int64_t)(linear << above) >> above == (int64_t)linear;
 }
 
 /* CS:@ip */

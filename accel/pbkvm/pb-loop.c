@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-loop.c: tell the rounds of a loop without conditional branches apart. */
-#include <capstone/capstone.h>
 #include <pthread.h>
 #include <string.h>
 
+#include "pb-disasm.h"
 #include "pb-linear.h"
 #include "pb-loop.h"
 #include "pb-remedy.h"
@@ -45,17 +45,11 @@ typedef struct NoLoop {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static csh handle[3];         /* 16, 32 and 64 bits, with operands */
+static csh handle[PB_DISASM_HANDLES];         /* with operands */
 
 static void open_capstone(void)
 {
-    static const cs_mode mode[] = { CS_MODE_16, CS_MODE_32, CS_MODE_64 };
-    unsigned i;
-
-    for (i = 0; i < 3; i++) {
-        cs_open(CS_ARCH_X86, mode[i], &handle[i]);
-        cs_option(handle[i], CS_OPT_DETAIL, CS_OPT_ON);
-    }
+    pb_disasm_open(handle, CS_OPT_ON);
 }
 
 /* Registers by Capstone's names: 64, 32 and 16 bits. */
@@ -168,7 +162,7 @@ static void mix_insn(Loop *l, const uint8_t *code, size_t len, uint64_t pc,
 
     pthread_once(&once, open_capstone);
     pthread_mutex_lock(&lock);
-    h = handle[bits / 32];
+    h = handle[PB_DISASM(bits)];
     insn = cs_malloc(h);
     if (insn && cs_disasm_iter(h, &code, &len, &pc, insn)) {
         mix_operands(l, insn);

@@ -66,19 +66,14 @@ static void add_handler(const PbStepInput *in, PbStepPlan *plan, int vector)
     }
 }
 
-/* As far as bits 63 to 47 tell: five levels have more. */
-static bool is_canonical(uint64_t address)
-{
-    return address + (1ull << 47) < 1ull << 48;
-}
-
 /* A stack where nothing raises #SS. */
 static bool flat_stack(const PbStepInput *in)
 {
     const struct kvm_sregs *s = &in->sregs;
 
     if (pb_code_bits(s) == 64) {
-        return is_canonical(in->regs.rsp) && is_canonical(in->regs.rbp);
+        return pb_is_canonical(s, in->regs.rsp) &&
+               pb_is_canonical(s, in->regs.rbp);
     }
     return (s->cr0 & PB_CR0_PE) && s->ss.base == 0 &&
            s->ss.limit == 0xffffffff;

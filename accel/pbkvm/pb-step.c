@@ -89,7 +89,7 @@ static int gather(PbVcpu *v, PbStepInput *in)
     if (ret < 0) {
         return ret;
     }
-    if ((v->guest_watches || (in->insn.traits & PB_INSN_MOV_DR))) {
+    if (v->guest_watches || (in->insn.traits & PB_INSN_MOV_DR)) {
         ret = pb_vcpu_ioctl(v, KVM_GET_DEBUGREGS, &in->debug);
     }
     if (ret == 0 && (in->insn.traits & PB_INSN_SHADOW)) {

@@ -8,7 +8,6 @@
 #define CR0_PG 0x80000000ull
 #define CR4_PSE 0x10ull
 #define CR4_PAE 0x20ull
-#define CR4_LA57 0x1000ull
 
 #define PTE_P  0x01ull
 #define PTE_PS 0x80ull
@@ -73,19 +72,14 @@ static bool walk_pae(const PbMem *mem, const struct kvm_sregs *s,
     return true;
 }
 
-static bool is_canonical(uint64_t linear, unsigned bits)
-{
-    return (int64_t)(linear << (64 - bits)) >> (64 - bits) == (int64_t)linear;
-}
-
 /* Four or five levels, each for nine bits; pages of 1 GiB and 2 MiB. */
 static bool walk_long(const PbMem *mem, const struct kvm_sregs *s,
                       uint64_t linear, uint64_t *gpa)
 {
-    unsigned bits = s->cr4 & CR4_LA57 ? 57 : 48;
+    unsigned bits = pb_linear_bits(s);
     uint64_t e = s->cr3;
 
-    if (!is_canonical(linear, bits)) {
+    if (!pb_is_canonical(s, linear)) {
         return false;
     }
     do {

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "pb-tsc.h"
 #include "pb-linear.h"
+#include "pb-tsc.h"
 #include "pb-vcpu.h"
 
 /* KVM looks for any value but 0; a kick writes 1. */

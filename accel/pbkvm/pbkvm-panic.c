@@ -100,7 +100,7 @@ void pbkvm_panic_rearm(PbkvmState *s)
     }
 }
 
-bool pbkvm_panic_at(PbkvmState *s, const struct kvm_run *run)
+bool pbkvm_panic_at(PbkvmState *s)
 {
     uint64_t pc;
 

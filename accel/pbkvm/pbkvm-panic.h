@@ -57,7 +57,7 @@ void pbkvm_panic_look(PbkvmState *s, const struct kvm_run *run);
  * The Primary's thread: KVM_EXIT_DEBUG.  True if it was panic-at, and is dealt
  * with.
  */
-bool pbkvm_panic_at(PbkvmState *s, const struct kvm_run *run);
+bool pbkvm_panic_at(PbkvmState *s);
 
 /*
  * The guest has panicked.  The Primary's thread at an exit (which then stops

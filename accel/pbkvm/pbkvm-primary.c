@@ -98,7 +98,7 @@ static int handle_exit(PbkvmState *s, CPUState *cpu, MemTxAttrs attrs)
         ret = handle_shutdown(s);
         break;
     case KVM_EXIT_DEBUG:
-        if (pbkvm_panic_at(s, run)) {
+        if (pbkvm_panic_at(s)) {
             break;
         }
         /* fall through */

@@ -67,20 +67,6 @@ static uint64_t ram_size_of(const PbMem *mem, const char *name)
     return 0;
 }
 
-#ifndef TARGET_X86_64
-static bool has_long_mode(const PbEvidence *e)
-{
-    unsigned i;
-
-    for (i = 0; i < e->cpuid->nent; i++) {
-        if (e->cpuid->entries[i].function == 0x80000001) {
-            return e->cpuid->entries[i].edx & CPUID_EXT2_LM;
-        }
-    }
-    return false;
-}
-#endif
-
 /* A debugger looks at the Backup through this machine. */
 static bool check_machine(PbkvmState *s, MachineState *ms, Error **errp)
 {
@@ -90,7 +76,8 @@ static bool check_machine(PbkvmState *s, MachineState *ms, Error **errp)
                     ? ram_size_of(&e->mem, mc->default_ram_id) : 0;
 
 #ifndef TARGET_X86_64
-    if (has_long_mode(e)) {
+    if (pb_cpuid_entry(e->cpuid, 0x80000001, 0, PB_CPUID_EDX) &
+        CPUID_EXT2_LM) {
         error_setg(errp, "pbkvm: %s is of a machine of 64 bits, this one has "
                    "32", s->replay.file);
         error_append_hint(errp, "Use qemu-system-x86_64.\n");

@@ -128,7 +128,7 @@ def said(text, mark):
 def registers(text):
     """Those of gdb's `info registers`."""
     return {k: int(v, 16) for k, v in
-            re.findall(r"^([er][a-z0-9]{1,2}|eflags) +(0x[0-9a-f]+)", text,
+            re.findall(r"^(e[a-z]{2}|r[a-z0-9]{1,2}) +(0x[0-9a-f]+)", text,
                        re.MULTILINE)}
 
 
@@ -137,7 +137,7 @@ def cpu_registers(vm, cpu):
     text = vm.qmp("human-monitor-command",
                   **{"command-line": "info registers", "cpu-index": cpu})
     return {k.lower(): int(v, 16)
-            for k, v in re.findall(r"([ER][A-Z0-9]{1,2}) *="
+            for k, v in re.findall(r"(E[A-Z]{2}|R[A-Z0-9]{1,2}) *="
                                    r"([0-9a-f]{8,16})\b", text)}
 
 
@@ -162,13 +162,19 @@ def into_the_panic(vm, log):
     return text, panic
 
 
+def places_of(text):
+    """{name: [what is behind =NAME, ...]} of gdb's words."""
+    places = {}
+    for name, place in re.findall(r"^=(\w+) (.*)$", text, re.MULTILINE):
+        places.setdefault(name, []).append(place)
+    return places
+
+
 def forth_and_back(vm, log):
     """From before the panic there and back: by single instructions, to a
     breakpoint, to what wrote a variable, to the beginning."""
     text = on_the_backup(vm, log, FORTH_AND_BACK)
-    places = {}
-    for name, place in re.findall(r"^=(\w+) (.*)$", text, re.MULTILINE):
-        places.setdefault(name, []).append(place)
+    places = places_of(text)
     forth = places["start"] + places["step"]
     expect(len(forth) == STEPS + 1 and places["back"] == forth[-2::-1],
            f"forth {forth}, back {places['back']}")

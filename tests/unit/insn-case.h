@@ -59,6 +59,21 @@ static inline void check_case(const Case *c, const char *file, int line)
     check_case(&(Case) { bytes, .bits = (b), .kind = PB_INSN_##k,       \
                          .len = (l), __VA_ARGS__ }, __FILE__, __LINE__)
 
+/* An instruction of @bits, @whole: any beginning of it is none. */
+static inline void check_beginnings(const Case *whole, unsigned bits)
+{
+    Case c = *whole;
+
+    c.bits = bits;
+    pb_check_u64(decode(&c).len, whole->given);
+    for (c.given = 0; c.given < whole->given; c.given++) {
+        PbInsn insn = decode(&c);
+
+        pb_check_u64(insn.kind, PB_INSN_UNKNOWN);
+        pb_check_u64(insn.len, 0);
+    }
+}
+
 /* How many of the codes at @code have a length without the disassembler. */
 static inline unsigned check_lengths(uint8_t *code, unsigned at,
                                      unsigned bits)

@@ -195,13 +195,7 @@ static void test_truncated_bytes_are_unknown(void)
     size_t i;
 
     for (i = 0; i < sizeof(whole) / sizeof(whole[0]); i++) {
-        Case c = whole[i];
-
-        c.bits = 64;
-        pb_check_u64(decode(&c).len, whole[i].given);
-        for (c.given = 0; c.given < whole[i].given; c.given++) {
-            pb_check_u64(decode(&c).kind, PB_INSN_UNKNOWN);
-        }
+        check_beginnings(&whole[i], 64);
     }
 }
 

@@ -53,6 +53,22 @@ static PbPosition taken(PbVcpu *v)
     return p;
 }
 
+/* Of so many bytes and no more. */
+static void check_hash_of_the_stack(PbVcpu *v)
+{
+    uint32_t hash = taken(v).hash;
+    unsigned i;
+
+    for (i = 0; i < PB_POSITION_STACK; i++) {
+        ram[STACK + i] ^= 0x10;
+        pb_check(taken(v).hash != hash);
+        ram[STACK + i] ^= 0x10;
+    }
+    ram[STACK - 1] ^= 1;
+    ram[STACK + PB_POSITION_STACK] ^= 1;
+    pb_check_u64(taken(v).hash, hash);
+}
+
 static void put(uint32_t at, const char *code, unsigned len)
 {
     memcpy(ram + at, code, len);
