@@ -42,12 +42,15 @@ static const PbKindRule rules[PB_EVENT_KINDS] = {
     [PB_EVENT_VERIFY]     = { "verify",     SIZE_NONE, 0, 0x1ff,  24, ASYNC },
     [PB_EVENT_MEM_WRITE]  = { "mem-write",  SIZE_NONE, 0, 0,      16, CHANGE },
     [PB_EVENT_MEM_SLOT]   = { "mem-slot",   SIZE_NONE, 0, 0xffff, 0,  CHANGE },
-    [PB_EVENT_STATE]      = { "state",      SIZE_NONE, 0, 0,      4,  CHANGE },
+    [PB_EVENT_STATE]      = { "state",      SIZE_NONE, 0,
+                              PB_MAX_CPUS - 1, 4, CHANGE },
     [PB_EVENT_MARK]       = { "mark",       SIZE_NONE, 0, 0,      0,  MARK },
     [PB_EVENT_PANIC]      = { "panic",      SIZE_NONE, 0, 0,      0,  MARK },
     [PB_EVENT_END]        = { "end",        SIZE_NONE, PB_END_QUIT,
                               PB_END_UNRECORDED, 0, MARK },
     [PB_EVENT_SLICE]      = { "slice",      SIZE_NONE, 0, 0,      20, CHANGE },
+    [PB_EVENT_TURN]       = { "turn",       SIZE_NONE, 0,
+                              PB_MAX_CPUS - 1, 24, ASYNC },
 };
 
 static bool all_zero(const uint8_t *p, size_t from, size_t to)
@@ -264,7 +267,10 @@ static void put_body(PbText *t, const PbEvent *e)
         put(t, " slot %u", e->arg);
         break;
     case PB_EVENT_STATE:
-        put(t, " len %" PRIu32, e->body.blob.len);
+        put(t, " cpu %u len %" PRIu32, e->arg, e->body.blob.len);
+        break;
+    case PB_EVENT_TURN:
+        put(t, " cpu %u", e->arg);
         break;
     case PB_EVENT_END:
         put(t, e->arg == PB_END_QUIT ? " reason quit" :

@@ -17,7 +17,7 @@
  *   32  u8   kind      PbEventKind
  *   33  u8   size      access width in bytes: PIO 1, 2 or 4; MMIO 1 to 8 (an
  *                      access across a page border comes in two odd pieces)
- *   34  u16  arg       PIO port; interrupt vector; memory slot; else 0
+ *   34  u16  arg       PIO port; interrupt vector; memory slot; vCPU; else 0
  *   36  u32  writes    PIO OUT and MMIO write exits so far, modulo 2^32
  *   40  24 bytes       body, by kind
  *
@@ -33,7 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PB_EVENT_VERSION      4
+#define PB_EVENT_VERSION      5
 #define PB_EVENT_SIZE         64
 #define PB_EVENT_INLINE_DATA  20      /* bytes of PIO data in the body */
 #define PB_EVENT_MAX_PAYLOAD  65536   /* bytes that may follow one event */
@@ -63,7 +63,8 @@ typedef enum PbEventKind {
     /* Changes: applied where the Backup stands, once its writes match. */
     PB_EVENT_MEM_WRITE,   /* body.mem, payload: a device wrote guest RAM */
     PB_EVENT_MEM_SLOT,    /* arg = slot, payload PbSlotChange */
-    PB_EVENT_STATE,       /* body.blob, payload: whole vCPU state replaced */
+    PB_EVENT_STATE,       /* arg = vCPU, body.blob, payload: its whole state
+                             replaced */
 
     /* Marks: no effect on the guest. */
     PB_EVENT_MARK,        /* progress: the Primary has passed `branches` */
@@ -73,8 +74,14 @@ typedef enum PbEventKind {
     /* A change that changes nothing: both sides hold the same there. */
     PB_EVENT_SLICE,       /* body.slice: checksum of some RAM */
 
+    /* Asynchronous, too. */
+    PB_EVENT_TURN,        /* arg = the vCPU that goes on instead of this one */
+
     PB_EVENT_KINDS
 } PbEventKind;
+
+/* vCPUs of a guest, which are numbered from 0. */
+#define PB_MAX_CPUS 8u
 
 typedef enum PbEndReason {
     PB_END_QUIT = 1,      /* the process ends in good order */

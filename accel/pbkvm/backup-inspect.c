@@ -92,25 +92,30 @@ bool pb_backup_await(PbBackup *b, PbStop *stop, int timeout_ms)
     return ok;
 }
 
-int pb_backup_get_state(PbBackup *b, PbState *s)
+unsigned pb_backup_cpu(const PbBackup *b)
+{
+    return b->cpus.now;
+}
+
+int pb_backup_get_state(PbBackup *b, unsigned cpu, PbState *s)
 {
     int ret = -EBUSY;
 
     pthread_mutex_lock(&b->lock);
     if (b->status != PB_BACKUP_RUNNING) {
-        ret = pb_state_get(&b->v, s);
+        ret = pb_state_get(pb_cpus_at(&b->cpus, cpu), s);
     }
     pthread_mutex_unlock(&b->lock);
     return ret;
 }
 
-int pb_backup_set_regs(PbBackup *b, const struct kvm_regs *regs)
+int pb_backup_set_regs(PbBackup *b, unsigned cpu, const struct kvm_regs *regs)
 {
     int ret = -EBUSY;
 
     pthread_mutex_lock(&b->lock);
     if (b->status != PB_BACKUP_RUNNING) {
-        ret = pb_vcpu_set_regs(&b->v, regs);
+        ret = pb_vcpu_set_regs(pb_cpus_at(&b->cpus, cpu), regs);
         b->detached |= ret == 0;
     }
     pthread_mutex_unlock(&b->lock);
@@ -143,7 +148,7 @@ const PbMem *pb_backup_mem(const PbBackup *b)
     return &b->mem;
 }
 
-int pb_backup_open_stats(const PbBackup *b)
+int pb_backup_open_stats(PbBackup *b, unsigned cpu)
 {
-    return ioctl(b->v.fd, KVM_GET_STATS_FD, 0);
+    return ioctl(pb_cpus_at(&b->cpus, cpu)->fd, KVM_GET_STATS_FD, 0);
 }

@@ -143,14 +143,17 @@ bool pb_backup_await(PbBackup *b, PbStop *stop, int timeout_ms);
 
 /* ---- registers; the Backup frozen ---- */
 
-/* What the vCPU's registers are, an exit on its way completed. 0 or -errno. */
-int pb_backup_get_state(PbBackup *b, PbState *s);
+/* Which vCPU's turn it is. */
+unsigned pb_backup_cpu(const PbBackup *b);
+
+/* What vCPU @cpu's registers are, an exit on its way completed. 0 or -errno. */
+int pb_backup_get_state(PbBackup *b, unsigned cpu, PbState *s);
 
 /*
  * A debugger changes registers or memory: from here on the Backup's life is
  * its own, and no longer the record's.
  */
-int pb_backup_set_regs(PbBackup *b, const struct kvm_regs *regs);
+int pb_backup_set_regs(PbBackup *b, unsigned cpu, const struct kvm_regs *regs);
 void pb_backup_detach(PbBackup *b);
 bool pb_backup_detached(const PbBackup *b);
 
@@ -161,10 +164,10 @@ bool pb_backup_write(PbBackup *b, uint64_t gpa, const void *data, unsigned len);
 const PbMem *pb_backup_mem(const PbBackup *b);
 
 /*
- * KVM's statistics of its vCPU (KVM_GET_STATS_FD): a new fd, to be closed by
+ * KVM's statistics of vCPU @cpu (KVM_GET_STATS_FD): a new fd, to be closed by
  * the caller, or -1 with errno.  Before its thread starts: KVM would answer
  * when the guest has an exit.
  */
-int pb_backup_open_stats(const PbBackup *b);
+int pb_backup_open_stats(PbBackup *b, unsigned cpu);
 
 #endif /* BACKUP_INSPECT_H */

@@ -9,6 +9,7 @@
 #include "backup-checkpoint.h"
 #include "backup-inspect.h"
 #include "backup-replay.h"
+#include "pb-cpus.h"
 
 /* What a run of the guest ended with. */
 typedef enum PbRunEnd {
@@ -63,7 +64,7 @@ typedef struct PbTidy {
 typedef struct PbMoment {
     bool valid;
     PbBackupStart at;
-    PbState state;
+    PbState state[PB_MAX_CPUS];
     PbMem ram;                /* what has changed since the first's, whole
                                  one; with a log: where the Backup's may
                                  differ now */
@@ -87,12 +88,14 @@ typedef struct PbCheckpoint {
 
 struct PbBackup {
     PbBackupConfig c;
-    PbVcpu v;
+    PbVcpu v;                 /* the one whose turn it is */
+    PbCpus cpus;
     PbTsc tsc;                /* v.tsc, if that is repeated */
     PbMem mem;
-    PbState start;
+    PbState start[PB_MAX_CPUS];
     PbBackupStart at;
-    struct kvm_cpuid2 *cpuid; /* a copy: some KVMs tell the host's own */
+    struct kvm_cpuid2 *cpuid[PB_MAX_CPUS];  /* copies: some KVMs tell the
+                                               host's own */
     uint32_t margin;
 
     /* Where it is in the history; the Backup's thread alone. */
@@ -197,10 +200,10 @@ bool pb_backup_question_is(const PbBackup *b, const PbEvent *e);
 void pb_backup_answer(PbBackup *b, const PbEvent *e, const void *payload);
 
 /*
- * backup-stand.c.  Where: where the frozen Backup stands, for another to stand
- * there; false with @why.  It finishes the instruction it is in, where the
- * history has all it needs for that.  Stand: with the vCPU's state of @at put,
- * at the exit that was told, if it was one.
+ * backup-stand.c.  Where: where the frozen Backup stands, with the @state of
+ * each vCPU, for another to stand there; false with @why.  It finishes the
+ * instruction it is in, where the history has all it needs for that.  Stand:
+ * with the vCPUs' states of @at put, at the exit that was told, if it was one.
  */
 bool pb_backup_where(PbBackup *b, PbBackupStart *at, PbState *state, char *why,
                      size_t len);
@@ -402,8 +405,8 @@ int pb_guest_db_first(PbBackup *b, const PbPosition *now);
 /* Report that the Backup itself failed; always PB_REPLAY_FAILED. */
 PbReplayEnd pb_backup_fail(PbBackup *b, const char *what, int err);
 
-/* The vCPU's state becomes @s; @doing says why, in a report. */
-PbReplayEnd pb_backup_put_state(PbBackup *b, const PbState *s,
+/* The state of vCPU @cpu becomes @s; @doing says why, in a report. */
+PbReplayEnd pb_backup_put_state(PbBackup *b, unsigned cpu, const PbState *s,
                                 const char *doing);
 
 /* Describe the exit the Backup stands at. */

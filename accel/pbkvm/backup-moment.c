@@ -131,7 +131,7 @@ void pb_moment_note(PbBackup *b, PbMoment *m, char *why, size_t len)
     drop(m);
     m->noted = b->noted;
     m->slot = b->cp_at;
-    m->valid = pb_backup_where(b, &m->at, &m->state, why, len) &&
+    m->valid = pb_backup_where(b, &m->at, m->state, why, len) &&
                copy_ram(b, m, why, len);
 }
 
@@ -218,7 +218,7 @@ PbReplayEnd pb_moment_put(PbBackup *b, PbMoment *m)
     if (ret < 0) {
         return pb_backup_fail(b, "KVM_SET_USER_MEMORY_REGION", ret);
     }
-    b->start = m->state;
+    memcpy(b->start, m->state, b->cpus.n * sizeof(m->state[0]));
     b->cp_at = m->slot;
     pb_backup_begin_at(b, &m->at);
     b->noted = m->noted;

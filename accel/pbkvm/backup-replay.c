@@ -240,12 +240,18 @@ static PbReplayEnd apply_mem_slot(PbBackup *b, const PbEvent *e,
                    : PB_REPLAY_DONE;
 }
 
-PbReplayEnd pb_backup_put_state(PbBackup *b, const PbState *s,
+static PbReplayEnd no_such_cpu(PbBackup *b, const PbEvent *e)
+{
+    return pb_backup_diverge(b, e, "a vCPU of this guest", "vCPU %u of %u",
+                             e->arg, b->cpus.n);
+}
+
+PbReplayEnd pb_backup_put_state(PbBackup *b, unsigned cpu, const PbState *s,
                                 const char *doing)
 {
     char what[120];
     uint32_t bad_msr;
-    int ret = pb_state_put(&b->v, s, &bad_msr);
+    int ret = pb_state_put(pb_cpus_at(&b->cpus, cpu), s, &bad_msr);
 
     if (ret == 0) {
         return PB_REPLAY_DONE;
@@ -264,6 +270,9 @@ static PbReplayEnd apply_state(PbBackup *b, const PbEvent *e,
     const char *bad;
     PbState s;
 
+    if (e->arg >= b->cpus.n) {
+        return no_such_cpu(b, e);
+    }
     if (e->body.blob.len != sizeof(s)) {
         return pb_backup_diverge(b, e, "a vCPU state of this version",
                                  "%u bytes", e->body.blob.len);
@@ -273,7 +282,7 @@ static PbReplayEnd apply_state(PbBackup *b, const PbEvent *e,
     if (bad) {
         return pb_backup_diverge(b, e, "a vCPU state", "%s", bad);
     }
-    return pb_backup_put_state(b, &s, "replacing the vCPU's state");
+    return pb_backup_put_state(b, e->arg, &s, "replacing the vCPU's state");
 }
 
 static PbReplayEnd replay_change(PbBackup *b, const PbEvent *e,
@@ -322,6 +331,12 @@ static PbReplayEnd replay_async(PbBackup *b, const PbEvent *e)
         break;
     case PB_EVENT_VERIFY:
         return pb_backup_compare(b, e);
+    case PB_EVENT_TURN:
+        if (e->arg >= b->cpus.n) {
+            return no_such_cpu(b, e);
+        }
+        pb_cpus_turn(&b->cpus, e->arg);
+        break;
     default:
         break;
     }

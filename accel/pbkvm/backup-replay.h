@@ -40,6 +40,8 @@ typedef struct PbBackupStart {
     uint32_t writes;
     uint32_t partials;
     PbTscStart tsc;
+    uint32_t cpu;             /* whose turn it is */
+    uint32_t zero;
     PbEvent question;         /* the exit it stands at, as the event that
                                  answers it, without answer; of the kind
                                  PB_EVENT_INVALID: at none */
@@ -59,10 +61,12 @@ typedef struct PbLag {
 
 typedef struct PbBackupConfig {
     int kvm_fd;
-    const struct kvm_cpuid2 *cpuid;   /* the Primary's; used during _new() */
+    unsigned cpus;                    /* vCPUs, 1 to PB_MAX_CPUS, and */
+    const struct kvm_cpuid2 *cpuid[PB_MAX_CPUS];  /* the Primary's of each;
+                                         used during _new() */
     const PbMem *primary_mem;         /* copied during _new(), compared by
                                          pb_backup_verify() */
-    const PbState *state;             /* where the history starts */
+    const PbState *state;             /* of each, where the history starts */
     const PbBackupStart *at;          /* or where it goes on; else NULL.
                                          Used during _new() */
     bool keeps;                       /* walks: pb_backup_keep() */
@@ -171,7 +175,8 @@ void pb_backup_stats(const PbBackup *b, PbBackupStats *s);
 
 typedef struct PbVerify {
     bool equal;               /* registers and all memory, but for... */
-    char what[160];           /* the first difference of registers, or "" */
+    unsigned cpu;             /* the first one whose registers differ, */
+    char what[160];           /* and how; "": none */
     PbMemDiff mem;            /* ...mem.accessed_bits */
     PbPosition at;
     uint64_t event;
@@ -179,8 +184,9 @@ typedef struct PbVerify {
 
 /*
  * Any thread, with the Primary stopped, the PB_EVENT_VERIFY published and
- * @primary its state there: let the Backup run to that very position,
- * whatever the lag, compare, and go on.  Waits up to @timeout_ms.
+ * @primary the state of each of its vCPUs there: let the Backup run to that
+ * very position, whatever the lag, compare, and go on.  Waits up to
+ * @timeout_ms.
  * 0: @result is valid; -ETIMEDOUT; -EINVAL: not running (status tells).
  */
 int pb_backup_verify(PbBackup *b, const PbState *primary, PbVerify *result,

@@ -33,6 +33,7 @@ static bool fill_info(PbBackup *b, Save *s, PbEvidenceInfo *info)
         return false;
     }
     info->created = time(NULL);
+    info->cpus = b->cpus.n;
     pb_evidence_note_host(info, &host, pb_counter_kind(b->v.counter),
                           b->c.uarch);
     pb_evidence_host_free(&host);
@@ -104,10 +105,10 @@ static bool note_history(PbBackup *b, Save *s)
 }
 
 static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
-                      PbState *state)
+                      PbState *states)
 {
     if (!note_history(b, s) ||
-        !pb_backup_where(b, &info->at, state, s->why, s->len) ||
+        !pb_backup_where(b, &info->at, states, s->why, s->len) ||
         !fill_info(b, s, info)) {
         return false;
     }
@@ -115,7 +116,7 @@ static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
     if (!s->w) {
         return false;
     }
-    if (pb_evidence_write_state(s->w, info, b->cpuid, &b->mem, state) &&
+    if (pb_evidence_write_state(s->w, info, b->cpuid, &b->mem, states) &&
         pb_evidence_write_ram(s->w, &b->mem)) {
         write_history(b, s);
     }
@@ -126,16 +127,16 @@ static void save(PbBackup *b, void *opaque)
 {
     Save *s = opaque;
     PbEvidenceInfo *info = calloc(1, sizeof(*info));
-    PbState *state = calloc(1, sizeof(*state));
+    PbState *states = calloc(b->cpus.n, sizeof(*states));
 
-    if (info && state) {
-        s->ok = write_all(b, s, info, state);
+    if (info && states) {
+        s->ok = write_all(b, s, info, states);
     } else {
         snprintf(s->why, s->len, "no memory");
     }
     pb_spill_unmark(&s->spilled);
     free(info);
-    free(state);
+    free(states);
 }
 
 bool pb_backup_save(PbBackup *b, const char *file, const PbSaveOptions *o,

@@ -64,7 +64,8 @@ bool pb_backup_where(PbBackup *b, PbBackupStart *at, PbState *state, char *why,
                      size_t len)
 {
     const char *no = no_stand(b);
-    int ret;
+    unsigned i;
+    int ret = 0;
 
     if (no) {
         snprintf(why, len, "%s", no);
@@ -85,7 +86,10 @@ bool pb_backup_where(PbBackup *b, PbBackupStart *at, PbState *state, char *why,
         at->partials = b->partials;
         memcpy(at->partial, b->partial, b->partials * sizeof(PbEvent));
     }
-    ret = pb_state_get(&b->v, state);
+    at->cpu = b->cpus.now;
+    for (i = 0; ret == 0 && i < b->cpus.n; i++) {
+        ret = pb_state_get(pb_cpus_at(&b->cpus, i), &state[i]);
+    }
     if (ret < 0) {
         snprintf(why, len, "reading the Backup's vCPU: %s", strerror(-ret));
     }

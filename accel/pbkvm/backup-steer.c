@@ -217,8 +217,9 @@ static int wait_for_verifier(PbBackup *b)
 PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e)
 {
     PbVerify v = { .event = e->seq, .at = pb_position_of(e) };
-    PbState mine;
-    int ret;
+    PbState mine[PB_MAX_CPUS];
+    unsigned i;
+    int ret = 0;
 
     switch (wait_for_verifier(b)) {
     case -EAGAIN:
@@ -226,14 +227,19 @@ PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e)
     case -ENOENT:
         return PB_REPLAY_DONE;
     }
-    ret = pb_state_get(&b->v, &mine);
+    for (i = 0; ret == 0 && i < b->cpus.n; i++) {
+        ret = pb_state_get(pb_cpus_at(&b->cpus, i), &mine[i]);
+    }
     if (ret < 0) {
         return pb_backup_fail(b, "reading the vCPU's state", ret);
     }
     pthread_mutex_lock(&b->lock);
     if (b->verify_state) {
-        v.equal = pb_state_equal(b->verify_state, &mine, v.what,
-                                 sizeof(v.what));
+        for (v.equal = true, i = 0; v.equal && i < b->cpus.n; i++) {
+            v.cpu = i;
+            v.equal = pb_state_equal(&b->verify_state[i], &mine[i], v.what,
+                                     sizeof(v.what));
+        }
         pb_mem_compare(b->c.primary_mem, &b->mem, &v.mem);
         v.equal &= v.mem.differences == v.mem.accessed_bits;
         *b->verify_result = v;

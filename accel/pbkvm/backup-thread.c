@@ -25,11 +25,45 @@ void pb_backup_begin_at(PbBackup *b, const PbBackupStart *at)
     __atomic_store_n(&b->detached, false, __ATOMIC_RELAXED);
 }
 
+static int copy_cpuid(PbBackup *b)
+{
+    unsigned i;
+
+    for (i = 0; i < b->cpus.n; i++) {
+        b->cpuid[i] = pb_vm_copy_cpuid(b->c.cpuid[i]);
+        if (!b->cpuid[i]) {
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+/* Its RAM and its VM; pb_backup_free() undoes what was done. */
+static int make_machine(PbBackup *b, const char **what)
+{
+    int ret = copy_cpuid(b);
+    unsigned i;
+
+    *what = "memory for its RAM";
+    if (ret == 0) {
+        ret = pb_mem_twin(&b->mem, b->c.primary_mem);
+    }
+    if (ret == 0) {
+        ret = pb_vm_create(&b->v, b->c.kvm_fd, b->cpuid[0], what);
+    }
+    for (i = 1; ret == 0 && i < b->cpus.n; i++) {
+        ret = pb_vm_add_vcpu(&b->cpus.rest[i], &b->v, i, b->c.kvm_fd,
+                             b->cpuid[i], what);
+    }
+    return ret;
+}
+
 PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
 {
     PbBackup *b = calloc(1, sizeof(*b));
     const char *what = "no memory";
     pthread_condattr_t attr;
+    unsigned i;
     int ret;
 
     if (!b) {
@@ -42,7 +76,7 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     pthread_cond_init(&b->changed, &attr);
     pthread_condattr_destroy(&attr);
     b->c = *c;
-    b->start = *c->state;
+    memcpy(b->start, c->state, c->cpus * sizeof(*c->state));
     b->lag = c->lag;
     b->want_freeze = c->frozen;
     b->margin = c->counter == PB_COUNTER_STEP ? 0 : c->margin;
@@ -53,13 +87,11 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
     b->v.role = PB_BACKUP;
     b->v.mem = &b->mem;
     b->v.vm_fd = b->v.fd = -1;
-    b->cpuid = pb_vm_copy_cpuid(c->cpuid);
-    ret = b->cpuid ? pb_mem_twin(&b->mem, c->primary_mem) : -ENOMEM;
-    if (ret < 0) {
-        what = "memory for its RAM";
-    } else {
-        ret = pb_vm_create(&b->v, c->kvm_fd, c->cpuid, &what);
+    b->cpus = (PbCpus) { .n = c->cpus, .v = &b->v };
+    for (i = 0; i < b->cpus.n; i++) {
+        b->cpus.rest[i].fd = -1;
     }
+    ret = make_machine(b, &what);
     if (ret < 0) {
         snprintf(why, len, "the Backup's VM cannot be made: %s: %s", what,
                  strerror(-ret));
@@ -71,11 +103,19 @@ PbBackup *pb_backup_new(const PbBackupConfig *c, char *why, size_t len)
 
 void pb_backup_free(PbBackup *b)
 {
+    unsigned i;
+
     if (b) {
         pb_checkpoint_free(b);
+        pb_cpus_turn(&b->cpus, 0);
+        for (i = 1; i < b->cpus.n; i++) {
+            pb_vm_remove_vcpu(&b->cpus.rest[i]);
+        }
         pb_vm_destroy(&b->v);
         pb_mem_destroy(&b->mem);
-        free(b->cpuid);
+        for (i = 0; i < b->cpus.n; i++) {
+            free(b->cpuid[i]);
+        }
         pthread_cond_destroy(&b->changed);
         pthread_mutex_destroy(&b->lock);
         free(b);
@@ -172,6 +212,7 @@ static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
 static bool start_tsc(PbBackup *b)
 {
     const char *what;
+    unsigned i;
     int ret;
 
     if (b->v.tsc) {
@@ -182,6 +223,9 @@ static bool start_tsc(PbBackup *b)
         return true;
     }
     ret = pb_tsc_start(&b->tsc, b->v.fd, b->c.tsc, &b->at.tsc, &what);
+    for (i = 0; ret == 0 && i < b->cpus.n; i++) {
+        ret = pb_tsc_slow(pb_cpus_at(&b->cpus, i)->fd);
+    }
     if (ret < 0) {
         pb_backup_fail(b, what, ret);
         return false;
@@ -192,8 +236,17 @@ static bool start_tsc(PbBackup *b)
 
 PbReplayEnd pb_backup_begin(PbBackup *b)
 {
-    if (pb_backup_put_state(b, &b->start, "setting the vCPU's first state") !=
-        PB_REPLAY_DONE || !start_tsc(b)) {
+    unsigned i;
+
+    pb_cpus_turn(&b->cpus, b->at.cpu);
+    for (i = 0; i < b->cpus.n; i++) {
+        if (pb_backup_put_state(b, i, &b->start[i],
+                                "setting the vCPU's first state") !=
+            PB_REPLAY_DONE) {
+            return PB_REPLAY_FAILED;
+        }
+    }
+    if (!start_tsc(b)) {
         return PB_REPLAY_FAILED;
     }
     pb_counter_set(b->v.counter, b->at.branches);

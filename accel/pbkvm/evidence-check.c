@@ -98,7 +98,11 @@ const char *pb_evidence_check_info(const PbEvidenceInfo *info)
     if (info->counter != PB_COUNTER_PMU && info->counter != PB_COUNTER_STEP) {
         return "a branch counter of unknown kind";
     }
-    if (info->zero || !is_text(info->vendor, sizeof(info->vendor)) ||
+    if (info->cpus == 0 || info->cpus > PB_MAX_CPUS ||
+        info->at.cpu >= info->cpus || info->at.zero) {
+        return "a number of vCPUs that is out of range";
+    }
+    if (!is_text(info->vendor, sizeof(info->vendor)) ||
         !is_text(info->uarch, sizeof(info->uarch)) ||
         !is_text(info->cpu, sizeof(info->cpu)) ||
         !is_text(info->kernel, sizeof(info->kernel)) ||

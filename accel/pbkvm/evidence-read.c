@@ -77,10 +77,11 @@ static bool read_info(PbBlocks *r)
     return wrong ? pb_blocks_bad(r, "info: %s", wrong) : true;
 }
 
-static bool read_cpuid(PbBlocks *r)
+static bool read_cpuid(PbBlocks *r, unsigned cpu)
 {
     PbEvidence *e = r->e;
-    size_t one = sizeof(e->cpuid->entries[0]);
+    struct kvm_cpuid2 *c;
+    size_t one = sizeof(c->entries[0]);
 
     if (!expect(r, PB_EVIDENCE_CPUID)) {
         return false;
@@ -88,12 +89,12 @@ static bool read_cpuid(PbBlocks *r)
     if (r->head.len == 0 || r->head.len % one) {
         return pb_blocks_bad(r, "cpuid: not a whole number of entries");
     }
-    e->cpuid = calloc(1, sizeof(*e->cpuid) + r->head.len);
-    if (!e->cpuid) {
+    c = e->cpuid[cpu] = calloc(1, sizeof(*c) + r->head.len);
+    if (!c) {
         return pb_blocks_bad_file(r, "no memory");
     }
-    e->cpuid->nent = r->head.len / one;
-    memcpy(e->cpuid->entries, e->payload, r->head.len);
+    c->nent = r->head.len / one;
+    memcpy(c->entries, e->payload, r->head.len);
     pb_blocks_pass(r);
     return true;
 }
@@ -131,21 +132,33 @@ static bool read_memory(PbBlocks *r)
     return true;
 }
 
-static bool read_state(PbBlocks *r)
+static bool read_state(PbBlocks *r, unsigned cpu)
 {
-    PbEvidence *e = r->e;
+    PbState *s = &r->e->state[cpu];
     const char *wrong;
 
-    if (!expect(r, PB_EVIDENCE_STATE) ||
-        !pb_blocks_fits(r, sizeof(e->state))) {
+    if (!expect(r, PB_EVIDENCE_STATE) || !pb_blocks_fits(r, sizeof(*s))) {
         return false;
     }
-    memcpy(&e->state, e->payload, sizeof(e->state));
-    wrong = pb_state_check(&e->state);
+    memcpy(s, r->e->payload, sizeof(*s));
+    wrong = pb_state_check(s);
     if (wrong) {
         return pb_blocks_bad(r, "state: %s", wrong);
     }
     pb_blocks_pass(r);
+    return true;
+}
+
+/* What each vCPU has one of. */
+static bool read_each(PbBlocks *r, bool (*one)(PbBlocks *r, unsigned cpu))
+{
+    unsigned i;
+
+    for (i = 0; i < r->e->info.cpus; i++) {
+        if (!one(r, i)) {
+            return false;
+        }
+    }
     return true;
 }
 
@@ -223,8 +236,8 @@ PbEvidence *pb_evidence_open(const char *file, char *why, size_t len)
     e->payload = malloc(pb_evidence_max_len(PB_EVIDENCE_PAGES));
     e->event = malloc(PB_EVIDENCE_MAX_SLOTS * sizeof(*e->event));
     if (!e->file || !e->payload || !e->event || !open_file(&r) ||
-        !read_head(&r) || !read_info(&r) || !read_cpuid(&r) ||
-        !read_memory(&r) || !read_state(&r) || !read_ram(&r) ||
+        !read_head(&r) || !read_info(&r) || !read_each(&r, read_cpuid) ||
+        !read_memory(&r) || !read_each(&r, read_state) || !read_ram(&r) ||
         !pb_history_check(&r)) {
         pb_evidence_close(e);
         return NULL;
@@ -235,12 +248,16 @@ PbEvidence *pb_evidence_open(const char *file, char *why, size_t len)
 
 void pb_evidence_close(PbEvidence *e)
 {
+    unsigned i;
+
     if (e) {
         pb_mem_destroy(&e->mem);
         if (e->fd >= 0) {
             close(e->fd);
         }
-        free(e->cpuid);
+        for (i = 0; i < PB_MAX_CPUS; i++) {
+            free(e->cpuid[i]);
+        }
         free(e->payload);
         free(e->event);
         free(e->file);
@@ -250,8 +267,13 @@ void pb_evidence_close(PbEvidence *e)
 
 void pb_evidence_config(const PbEvidence *e, PbBackupConfig *c)
 {
-    c->cpuid = e->cpuid;
+    unsigned i;
+
+    c->cpus = e->info.cpus;
+    for (i = 0; i < c->cpus; i++) {
+        c->cpuid[i] = e->cpuid[i];
+    }
     c->primary_mem = &e->mem;
-    c->state = &e->state;
+    c->state = e->state;
     c->at = &e->info.at;
 }

@@ -14,9 +14,9 @@
 
 typedef struct PbEvidence {
     PbEvidenceInfo info;
-    struct kvm_cpuid2 *cpuid;
+    struct kvm_cpuid2 *cpuid[PB_MAX_CPUS];
     PbMem mem;                /* owned */
-    PbState state;
+    PbState state[PB_MAX_CPUS];
     uint64_t pages;
     uint64_t events;          /* whole ones, in all */
     uint64_t last_seq;        /* of the last one; info.at.seq: there is none */
@@ -59,7 +59,7 @@ int pb_evidence_next(PbEvidence *e, const PbEvent **slots, char *why,
                      size_t len);
 void pb_evidence_rewind(PbEvidence *e);
 
-/* Fill in what the file says: cpuid, primary_mem, state, at. */
+/* Fill in what the file says: cpus, cpuid, primary_mem, state, at. */
 void pb_evidence_config(const PbEvidence *e, PbBackupConfig *c);
 
 #endif /* EVIDENCE_READ_H */

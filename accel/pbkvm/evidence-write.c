@@ -235,23 +235,32 @@ static bool put_memory(PbEvidenceWriter *w, const PbMem *mem)
     return !w->failed;
 }
 
-bool pb_evidence_write_state(PbEvidenceWriter *w, const PbEvidenceInfo *info,
-                             const struct kvm_cpuid2 *cpuid,
-                             const PbMem *mem, const PbState *state)
+static bool put_cpuid(PbEvidenceWriter *w, const struct kvm_cpuid2 *c)
 {
-    if (w->failed) {
-        return false;
-    }
-    if (cpuid->nent == 0 || cpuid->nent > PB_EVIDENCE_MAX_CPUID) {
+    if (c->nent == 0 || c->nent > PB_EVIDENCE_MAX_CPUID) {
         return fail(w, "the CPUID table has no or too many entries", 0);
     }
+    return put_one(w, PB_EVIDENCE_CPUID, c->entries,
+                   c->nent * sizeof(c->entries[0]));
+}
+
+bool pb_evidence_write_state(PbEvidenceWriter *w, const PbEvidenceInfo *info,
+                             struct kvm_cpuid2 *const *cpuid,
+                             const PbMem *mem, const PbState *state)
+{
+    bool ok = !w->failed && put_head(w) &&
+              put_one(w, PB_EVIDENCE_INFO, info, sizeof(*info));
+    unsigned i;
+
+    for (i = 0; ok && i < info->cpus; i++) {
+        ok = put_cpuid(w, cpuid[i]);
+    }
+    ok = ok && put_memory(w, mem);
+    for (i = 0; ok && i < info->cpus; i++) {
+        ok = put_one(w, PB_EVIDENCE_STATE, &state[i], sizeof(state[i]));
+    }
     w->written.last_seq = info->at.seq;
-    return put_head(w) &&
-           put_one(w, PB_EVIDENCE_INFO, info, sizeof(*info)) &&
-           put_one(w, PB_EVIDENCE_CPUID, cpuid->entries,
-                   cpuid->nent * sizeof(cpuid->entries[0])) &&
-           put_memory(w, mem) &&
-           put_one(w, PB_EVIDENCE_STATE, state, sizeof(*state));
+    return ok;
 }
 
 /* ---- RAM ---- */

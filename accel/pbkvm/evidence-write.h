@@ -25,10 +25,11 @@ typedef struct PbEvidenceWriter PbEvidenceWriter;
 PbEvidenceWriter *pb_evidence_create(const char *file, char *why, size_t len);
 
 /*
- * All but the pages: @info, the CPUID table, layout of @mem, vCPU state.
+ * All but the pages: @info, the CPUID table of each vCPU (as many as that
+ * says), layout of @mem, each one's state.
  */
 bool pb_evidence_write_state(PbEvidenceWriter *w, const PbEvidenceInfo *info,
-                             const struct kvm_cpuid2 *cpuid,
+                             struct kvm_cpuid2 *const *cpuid,
                              const PbMem *mem, const PbState *state);
 
 /* Every page of @mem that is not all zero; then the state is complete. */

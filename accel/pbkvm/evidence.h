@@ -5,12 +5,12 @@
  *
  * Little endian, no pointers, no paths.  PbEvidenceHead, then blocks: each a
  * PbEvidenceBlock and `len` bytes of payload, one after the other without
- * gaps.  The blocks, in this order:
+ * gaps.  The blocks, in this order (each: one for each vCPU):
  *
  *   INFO    one   PbEvidenceInfo: where the Backup stands, what it needs
- *   CPUID   one   struct kvm_cpuid_entry2, 1 to PB_EVIDENCE_MAX_CPUID
+ *   CPUID   each  struct kvm_cpuid_entry2, 1 to PB_EVIDENCE_MAX_CPUID
  *   MEMORY  one   PbEvidenceMemory, its RAM blocks, its slots
- *   STATE   one   PbState
+ *   STATE   each  PbState
  *   PAGES   any   PbEvidencePages and its pages; pages not told are zero
  *   START   one   PbEvidenceTotals of the pages: the state is complete
  *   EVENTS  any   PbEvidenceEvents, a CRC for each event, the events
@@ -32,7 +32,7 @@
 #include "pb-state.h"
 #include "ring/pb-event.h"
 
-#define PB_EVIDENCE_VERSION 3
+#define PB_EVIDENCE_VERSION 4
 
 /* The high bit and the line ends show what a transfer as text has done. */
 #define PB_EVIDENCE_MAGIC "\x89PBKVM\r\n"
@@ -75,7 +75,7 @@ typedef struct PbEvidenceInfo {
     PbBackupStart at;
     uint64_t created;             /* seconds since 1970, UTC */
     uint32_t counter;             /* PbCounterKind of the Backup */
-    uint32_t zero;
+    uint32_t cpus;                /* vCPUs, 1 to PB_MAX_CPUS */
     char vendor[16];              /* of the host's CPU: "AuthenticAMD" */
     char uarch[48];               /* PbUarch.name, "" with step */
     char cpu[64];                 /* the host's CPU by name */

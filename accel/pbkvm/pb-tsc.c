@@ -45,6 +45,11 @@ static uint64_t from_ns(const PbTsc *t, uint64_t ns)
     return ns * t->m.host_khz / 1000000;
 }
 
+int pb_tsc_slow(int fd)
+{
+    return ioctl(fd, KVM_SET_TSC_KHZ, GUEST_KHZ) < 0 ? -errno : 0;
+}
+
 int pb_tsc_start(PbTsc *t, int fd, const PbTscModel *m, const PbTscStart *at,
                  const char **what)
 {
@@ -59,8 +64,9 @@ int pb_tsc_start(PbTsc *t, int fd, const PbTscModel *m, const PbTscStart *at,
     t->period = pb_tsc_when(m, 1);
     t->margin = t->period / MARGIN_PART;
     *what = "KVM_SET_TSC_KHZ";
-    if (ioctl(fd, KVM_SET_TSC_KHZ, GUEST_KHZ) < 0) {
-        return -errno;
+    ret = pb_tsc_slow(fd);
+    if (ret < 0) {
+        return ret;
     }
     t->pause = t->period / 2;
     *what = "timer_create";

@@ -46,7 +46,7 @@ typedef struct PbTscStart {
 
 typedef struct PbTsc {
     PbTscModel m;
-    int fd;                   /* the vCPU's */
+    int fd;                   /* of the vCPU whose turn it is */
     timer_t timer;            /* has the vCPU leave the guest */
     uint64_t base;            /* PbTscStart.base */
     uint64_t value;           /* what the guest is to read, */
@@ -85,6 +85,9 @@ static inline uint64_t pb_tsc_host(void)
 int pb_tsc_start(PbTsc *t, int fd, const PbTscModel *m, const PbTscStart *at,
                  const char **what);
 void pb_tsc_stop(PbTsc *t);
+
+/* Likewise for the counter of vCPU @fd, which takes turns with the first. */
+int pb_tsc_slow(int fd);
 
 /* Right before KVM_RUN, and after: 0 or -errno. */
 int pb_tsc_enter(PbTsc *t);

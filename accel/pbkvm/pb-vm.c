@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pb-vm.c: a KVM VM with one vCPU that hides nothing from user space. */
+/* pb-vm.c: a KVM VM that hides nothing from user space. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,12 +161,12 @@ struct kvm_cpuid2 *pb_vm_copy_cpuid(const struct kvm_cpuid2 *cpuid)
     return copy;
 }
 
-static int create_vcpu(PbVcpu *v, int kvm_fd, const struct kvm_cpuid2 *cpuid,
-                       const char **what)
+static int create_vcpu(PbVcpu *v, unsigned index, int kvm_fd,
+                       const struct kvm_cpuid2 *cpuid, const char **what)
 {
     int size = ioctl(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 
-    v->fd = ioctl(v->vm_fd, KVM_CREATE_VCPU, 0);
+    v->fd = ioctl(v->vm_fd, KVM_CREATE_VCPU, (unsigned long)index);
     if (v->fd < 0) {
         *what = "KVM_CREATE_VCPU";
         return -errno;
@@ -198,12 +198,21 @@ int pb_vm_create(PbVcpu *v, int kvm_fd, const struct kvm_cpuid2 *cpuid,
         ret = create_slots(v, what);
     }
     if (ret == 0) {
-        ret = create_vcpu(v, kvm_fd, cpuid, what);
+        ret = create_vcpu(v, 0, kvm_fd, cpuid, what);
     }
     return ret;
 }
 
-void pb_vm_destroy(PbVcpu *v)
+int pb_vm_add_vcpu(PbVcpu *v, const PbVcpu *first, unsigned index, int kvm_fd,
+                   const struct kvm_cpuid2 *cpuid, const char **what)
+{
+    *v = (PbVcpu) {
+        .role = first->role, .vm_fd = first->vm_fd, .mem = first->mem,
+    };
+    return create_vcpu(v, index, kvm_fd, cpuid, what);
+}
+
+void pb_vm_remove_vcpu(PbVcpu *v)
 {
     if (v->run) {
         munmap(v->run, v->run_size);
@@ -211,9 +220,15 @@ void pb_vm_destroy(PbVcpu *v)
     if (v->fd >= 0) {
         close(v->fd);
     }
+    v->run = NULL;
+    v->fd = -1;
+}
+
+void pb_vm_destroy(PbVcpu *v)
+{
+    pb_vm_remove_vcpu(v);
     if (v->vm_fd >= 0) {
         close(v->vm_fd);
     }
-    v->run = NULL;
-    v->fd = v->vm_fd = -1;
+    v->vm_fd = -1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pb-vm.h: a KVM VM with one vCPU, set up so that nothing happens in it that
+ * pb-vm.h: a KVM VM and its vCPUs, set up so that nothing happens in it that
  * user space does not see: no interrupt controller or clock in the kernel,
  * time-varying MSRs filtered, no virtual PMU.
  *
@@ -34,6 +34,14 @@ void pb_vm_vcpu_policy(int vcpu_fd);
 int pb_vm_create(PbVcpu *v, int kvm_fd, const struct kvm_cpuid2 *cpuid,
                  const char **what);
 void pb_vm_destroy(PbVcpu *v);
+
+/*
+ * Make @v vCPU number @index (from 1) of the VM of @first, with its @cpuid;
+ * else as pb_vm_create().  Remove: before pb_vm_destroy(@first).
+ */
+int pb_vm_add_vcpu(PbVcpu *v, const PbVcpu *first, unsigned index, int kvm_fd,
+                   const struct kvm_cpuid2 *cpuid, const char **what);
+void pb_vm_remove_vcpu(PbVcpu *v);
 
 /* A copy for free(), or NULL. */
 struct kvm_cpuid2 *pb_vm_copy_cpuid(const struct kvm_cpuid2 *cpuid);

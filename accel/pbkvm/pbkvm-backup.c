@@ -108,15 +108,15 @@ static void *backup_thread(void *opaque)
     return NULL;
 }
 
-/* The Primary's own CPUID table, as KVM has it. */
-static struct kvm_cpuid2 *get_cpuid(PbkvmState *s, Error **errp)
+/* The own CPUID table of one of the Primary's, as KVM has it. */
+static struct kvm_cpuid2 *get_cpuid(CPUState *cpu, Error **errp)
 {
     struct kvm_cpuid2 *c = g_malloc0(sizeof(*c) + CPUID_ENTRIES *
                                      sizeof(struct kvm_cpuid_entry2));
     int ret;
 
     c->nent = CPUID_ENTRIES;
-    ret = kvm_vcpu_ioctl(s->cpu, KVM_GET_CPUID2, c);
+    ret = kvm_vcpu_ioctl(cpu, KVM_GET_CPUID2, c);
     if (ret < 0) {
         error_setg_errno(errp, -ret, "pbkvm: KVM_GET_CPUID2");
         g_free(c);
@@ -203,9 +203,9 @@ static uint64_t time_recorded(void *opaque)
 bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
                          const PbBackupStart *at, Error **errp)
 {
-    g_autofree struct kvm_cpuid2 *cpuid = get_cpuid(s, errp);
+    struct kvm_cpuid2 *cpuid[PB_MAX_CPUS] = { NULL };
     PbBackupConfig c = {
-        .cpuid = cpuid,
+        .cpus = s->cpus.n,
         .primary_mem = &s->mem,
         .state = state,
         .at = at,
@@ -216,21 +216,25 @@ bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
         .now = time_recorded,
         .primary = pbkvm_lag_primary,
     };
+    bool ok = true;
+    unsigned i;
 
-    return cpuid && pbkvm_backup_start(s, &c, errp);
+    for (i = 0; ok && i < c.cpus; i++) {
+        c.cpuid[i] = cpuid[i] = get_cpuid(s->each[i], errp);
+        ok = cpuid[i] != NULL;
+    }
+    ok = ok && pbkvm_backup_start(s, &c, errp);
+    for (i = 0; i < c.cpus; i++) {
+        g_free(cpuid[i]);
+    }
+    return ok;
 }
 
 static bool start_recorder(PbkvmState *s, Error **errp)
 {
     char why[256];
 
-    s->primary = (PbVcpu) {
-        .role = PB_PRIMARY,
-        .vm_fd = s->parent_obj.vmfd,
-        .fd = s->cpu->kvm_fd,
-        .run = s->cpu->kvm_run,
-        .mem = &s->mem,
-    };
+    pbkvm_cpus_start(s);
     if (!pb_counter_new(&s->primary, s->counter, s->check.uarch, why,
                         sizeof(why))) {
         error_setg(errp, "pbkvm: %s", why);
@@ -260,28 +264,34 @@ static void process_ends(Notifier *n, void *unused)
  * What somebody has looked at before the start, or changed.  All of it: that
  * also sets the speed of the guest's TSC, which only then is ours to set.
  */
-static bool put_all(CPUState *cpu, Error **errp)
+static bool put_all(PbkvmState *s, Error **errp)
 {
-    if (cpu->vcpu_dirty &&
-        kvm_arch_put_registers(cpu, KVM_PUT_FULL_STATE, errp) < 0) {
-        return false;
+    unsigned i;
+
+    for (i = 0; i < s->cpus.n; i++) {
+        CPUState *cpu = s->each[i];
+
+        if (cpu->vcpu_dirty &&
+            kvm_arch_put_registers(cpu, KVM_PUT_FULL_STATE, errp) < 0) {
+            return false;
+        }
+        cpu->vcpu_dirty = false;
     }
-    cpu->vcpu_dirty = false;
     return true;
 }
 
 bool pbkvm_start(PbkvmState *s, Error **errp)
 {
-    g_autofree PbState *state = g_new(PbState, 1);
+    g_autofree PbState *state = g_new(PbState, PB_MAX_CPUS);
     PbBackupStart first = { .digest = PB_DIGEST_START };
     int ret;
 
-    if (!pbkvm_memory_start(s, errp) || !put_all(s->cpu, errp) ||
+    if (!pbkvm_memory_start(s, errp) || !put_all(s, errp) ||
         !start_recorder(s, errp)) {
         return false;
     }
     first.tsc = pbkvm_tsc_here(s);
-    ret = pb_state_get(&s->primary, state);
+    ret = pbkvm_cpus_state(s, state);
     if (ret < 0) {
         error_setg_errno(errp, -ret, "pbkvm: reading the vCPU's state");
         return false;

@@ -12,13 +12,15 @@
 
 void pbkvm_note_put(PbkvmState *s, CPUState *cpu)
 {
-    pb_vcpu_forget(&s->primary);
+    pb_vcpu_forget(pbkvm_vcpu(s, cpu));
     if (s->primary.tsc) {
         pb_tsc_forget(s->primary.tsc);      /* a reset puts it, too */
     }
     cpu->kvm_run->if_flag = (cpu_env(cpu)->eflags & IF_MASK) != 0;
-    s->cr8 = cpu_get_apic_tpr(X86_CPU(cpu)->apic_state);
-    cpu->kvm_run->cr8 = s->cr8;
+    cpu->kvm_run->cr8 = cpu_get_apic_tpr(X86_CPU(cpu)->apic_state);
+    if (cpu == s->cpu) {
+        s->cr8 = cpu->kvm_run->cr8;
+    }
 }
 
 /* QEMU changed registers: if the guest could tell, so must the Backup. */
@@ -45,7 +47,7 @@ static int put_registers(PbkvmState *s, CPUState *cpu)
     }
     ret = pb_state_get(&s->primary, new);
     if (ret == 0 && !pb_state_equal(old, new, what, sizeof(what))) {
-        pb_record_state(s->rec, new);
+        pb_record_state(s->rec, s->cpus.now, new);
     }
     return ret;
 }

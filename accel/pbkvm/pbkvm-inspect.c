@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-inspect.c: the Backup as a CPU of QEMU, for gdb and the monitor.
+ * pbkvm-inspect.c: the Backup as CPUs of QEMU, for gdb and the monitor.
  *
- * It is a CPU object that belongs to no machine: never realized, with an
- * address space that shows the Backup's memory, in a cluster of its own, so
- * that the gdbstub takes it for a process of its own.  Its registers are
- * copied when somebody looks at them, which freezes the Backup.  Its thread
- * walks the Backup while gdb has it resumed.
+ * Each of its vCPUs is a CPU object that belongs to no machine: never realized,
+ * with an address space that shows the Backup's memory, in a cluster of its
+ * own, so that the gdbstub takes them for a process of its own.  Registers are
+ * copied when somebody looks at them, which freezes the Backup.  The first
+ * one's thread walks the Backup while gdb has any of them resumed: it goes on
+ * whose turn it was when it was recorded.
  */
 #include "qemu/osdep.h"
 #include <sys/ioctl.h>
@@ -42,7 +43,14 @@ bool pbkvm_is_backup(const CPUState *cpu)
 {
     const PbkvmState *s = pbkvm_state();
 
-    return s && cpu == s->backup_cpu;
+    /* They come behind the machine's. */
+    return s && s->backup_cpu && cpu->cpu_index >= s->backup_cpu->cpu_index;
+}
+
+/* Which of its vCPUs @cpu shows. */
+static unsigned number(const PbkvmState *s, const CPUState *cpu)
+{
+    return cpu->cpu_index - s->backup_cpu->cpu_index;
 }
 
 /* ---- its memory ---- */
@@ -102,7 +110,9 @@ void pbkvm_inspect_synchronize(CPUState *cpu)
     g_autofree PbState *p = NULL;
     bool walks;
 
-    s->inspect->froze = false;
+    if (number(s, cpu) == 0) {
+        s->inspect->froze = false;        /* who looks at all begins here */
+    }
     if (cpu->vcpu_dirty || !s->backup ||
         (qemu_system_dump_in_progress() && !dump_has_cpu(cpu))) {
         return;
@@ -110,11 +120,20 @@ void pbkvm_inspect_synchronize(CPUState *cpu)
     p = g_new0(PbState, 1);
     /* One that walks was frozen by somebody else, and stays so. */
     walks = pb_backup_walks(s->backup);
-    s->inspect->froze = pb_backup_freeze(s->backup) && !walks;
-    if (pb_backup_get_state(s->backup, p) == 0) {
+    s->inspect->froze |= pb_backup_freeze(s->backup) && !walks;
+    if (pb_backup_get_state(s->backup, number(s, cpu), p) == 0) {
         pbkvm_inspect_load(cpu, p);
         cpu->vcpu_dirty = true;
-        s->inspect->loaded = p->regs;
+        s->inspect->loaded[number(s, cpu)] = p->regs;
+    }
+}
+
+static void forget_registers(PbkvmState *s)
+{
+    unsigned i;
+
+    for (i = 0; i < s->inspect->cpus; i++) {
+        s->inspect->cpu[i]->vcpu_dirty = false;
     }
 }
 
@@ -129,18 +148,19 @@ void pbkvm_inspect_post_reset(CPUState *cpu)
     if (s->inspect->froze) {
         pb_backup_thaw(s->backup);
         s->inspect->froze = false;
-        cpu->vcpu_dirty = false;
+        forget_registers(s);
     }
 }
 
 /* What a debugger has changed goes into the Backup. */
-static void store(PbkvmState *s, CPUState *cpu)
+static void store(PbkvmState *s, unsigned i)
 {
+    CPUState *cpu = s->inspect->cpu[i];
     struct kvm_regs now = pbkvm_inspect_regs(cpu);
 
-    if (cpu->vcpu_dirty && memcmp(&now, &s->inspect->loaded, sizeof(now))) {
+    if (cpu->vcpu_dirty && memcmp(&now, &s->inspect->loaded[i], sizeof(now))) {
         pbkvm_detach(s, "its registers");
-        if (pb_backup_set_regs(s->backup, &now) < 0) {
+        if (pb_backup_set_regs(s->backup, i, &now) < 0) {
             error_report("pbkvm: the Backup's registers cannot be set");
         }
     }
@@ -149,8 +169,10 @@ static void store(PbkvmState *s, CPUState *cpu)
 
 void pbkvm_inspect_flush(PbkvmState *s)
 {
-    if (s->backup_cpu) {
-        store(s, s->backup_cpu);
+    unsigned i;
+
+    for (i = 0; s->inspect && i < s->inspect->cpus; i++) {
+        store(s, i);
     }
 }
 
@@ -165,26 +187,36 @@ static void show_stats(CPUState *cpu, int fd)
 
 void pbkvm_inspect_meet(PbkvmState *s)
 {
-    if (s->backup_cpu) {
-        show_stats(s->backup_cpu, pb_backup_open_stats(s->backup));
+    unsigned i;
+
+    for (i = 0; s->inspect && i < s->inspect->cpus; i++) {
+        show_stats(s->inspect->cpu[i], pb_backup_open_stats(s->backup, i));
     }
 }
 
 void pbkvm_inspect_forget(PbkvmState *s)
 {
-    if (s->backup_cpu) {
-        s->backup_cpu->vcpu_dirty = false;
-        s->inspect->froze = false;
-        show_stats(s->backup_cpu, ioctl(s->backup_cpu->kvm_fd,
-                                        KVM_GET_STATS_FD, 0));
+    unsigned i;
+
+    if (!s->inspect) {
+        return;
+    }
+    forget_registers(s);
+    s->inspect->froze = false;
+    for (i = 0; i < s->inspect->cpus; i++) {
+        CPUState *cpu = s->inspect->cpu[i];
+
+        show_stats(cpu, ioctl(cpu->kvm_fd, KVM_GET_STATS_FD, 0));
     }
 }
 
 /* ---- its thread ---- */
 
-static void stopped_at(PbkvmState *s, CPUState *cpu, const PbStop *stop)
+static void stopped_at(PbkvmState *s, const PbStop *stop)
 {
+    CPUState *cpu = s->inspect->cpu[pb_backup_cpu(s->backup)];
     RunState state = RUN_STATE_DEBUG;
+    unsigned i;
 
     switch (stop->reason) {
     case PB_STOP_ASKED:
@@ -209,20 +241,40 @@ static void stopped_at(PbkvmState *s, CPUState *cpu, const PbStop *stop)
         break;
     }
     gdb_set_stop_cpu(cpu);
-    cpu->stopped = true;
+    for (i = 0; i < s->inspect->cpus; i++) {
+        s->inspect->cpu[i]->stopped = true;
+        s->inspect->cpu[i]->singlestep_enabled = 0;
+    }
     qemu_system_vmstop_request_prepare();
     qemu_system_vmstop_request(state);
 }
 
+static bool any_cpu(PbkvmState *s, bool (*is)(CPUState *cpu))
+{
+    unsigned i;
+
+    for (i = 0; i < s->inspect->cpus; i++) {
+        if (is(s->inspect->cpu[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool steps(CPUState *cpu)
+{
+    return cpu->singlestep_enabled && cpu_can_run(cpu);
+}
+
 /*
- * gdb resumes a process by resuming its CPU alone.  When the whole machine
+ * gdb resumes a process by resuming its CPUs alone.  When the whole machine
  * goes on, a Backup that is frozen stays so: also when the Primary, at a
  * breakpoint or after a step, has stopped again before the rest.
  */
-static bool wanted(PbkvmState *s, CPUState *cpu)
+static bool wanted(PbkvmState *s)
 {
-    return cpu_can_run(cpu) && s->backup && s->cpu && s->cpu->stopped &&
-           !s->inspect->machine_ran &&
+    return any_cpu(s, cpu_can_run) && s->backup && s->cpu &&
+           s->cpu->stopped && !s->inspect->machine_ran &&
            pb_backup_status(s->backup) == PB_BACKUP_FROZEN;
 }
 
@@ -233,7 +285,7 @@ void pbkvm_inspect_pre_resume(bool step)
 
 bool pbkvm_inspect_is_idle(CPUState *cpu)
 {
-    return !wanted(pbkvm_state(), cpu);
+    return !wanted(pbkvm_state());
 }
 
 bool pbkvm_inspect_walk(PbkvmState *s, const PbWalk *w, PbStop *stop)
@@ -249,15 +301,15 @@ bool pbkvm_inspect_walk(PbkvmState *s, const PbWalk *w, PbStop *stop)
     return true;
 }
 
-static void walk(PbkvmState *s, CPUState *cpu)
+static void walk(PbkvmState *s)
 {
-    PbWalk w = { .instructions = cpu->singlestep_enabled ? 1 : 0 };
+    PbWalk w = { .instructions = any_cpu(s, steps) ? 1 : 0 };
     PbkvmBack back = s->inspect->back;
     PbStop stop;
     bool ok = true;
 
     s->inspect->back = PBKVM_FORWARDS;
-    store(s, cpu);
+    pbkvm_inspect_flush(s);
     pbkvm_hand_over(s);
     if (back != PBKVM_FORWARDS) {
         pbkvm_reverse(s, back, &stop);
@@ -265,8 +317,33 @@ static void walk(PbkvmState *s, CPUState *cpu)
         ok = pbkvm_inspect_walk(s, &w, &stop);
     }
     if (ok) {
-        stopped_at(s, cpu, &stop);
+        stopped_at(s, &stop);
     }
+}
+
+/* What was asked of them. */
+static void attend(PbkvmState *s)
+{
+    unsigned i;
+
+    for (i = 0; i < s->inspect->cpus; i++) {
+        CPUState *cpu = s->inspect->cpu[i];
+
+        cpu->interrupt_request = 0;       /* the monitor's "nmi" */
+        qemu_wait_io_event_common(cpu);
+    }
+}
+
+static bool all_idle(PbkvmState *s)
+{
+    unsigned i;
+
+    for (i = 0; i < s->inspect->cpus; i++) {
+        if (!cpu_thread_is_idle(s->inspect->cpu[i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void *inspect_thread(void *opaque)
@@ -278,15 +355,15 @@ static void *inspect_thread(void *opaque)
     bql_lock();
     qemu_thread_get_self(cpu->thread);
     cpu->thread_id = qemu_get_thread_id();
-    cpu->halted = 1;              /* nothing to do by itself */
     cpu_thread_signal_created(cpu);
     for (;;) {
-        cpu->interrupt_request = 0;       /* the monitor's "nmi" */
-        if (wanted(s, cpu)) {
-            walk(s, cpu);
-            qemu_wait_io_event_common(cpu);
+        attend(s);
+        if (wanted(s)) {
+            walk(s);
         } else {
-            qemu_wait_io_event(cpu);
+            while (all_idle(s)) {
+                qemu_cond_wait_bql(cpu->halt_cond);
+            }
         }
     }
     return NULL;
@@ -294,8 +371,15 @@ static void *inspect_thread(void *opaque)
 
 void pbkvm_inspect_start_thread(CPUState *cpu)
 {
-    qemu_thread_create(cpu->thread, "Inspect/pbkvm", inspect_thread, cpu,
-                       QEMU_THREAD_DETACHED);
+    CPUState *first = pbkvm_state()->backup_cpu;
+
+    cpu->halted = 1;              /* nothing to do by itself */
+    if (cpu == first) {
+        qemu_thread_create(cpu->thread, "Inspect/pbkvm", inspect_thread, cpu,
+                           QEMU_THREAD_DETACHED);
+    } else {
+        pbkvm_share_thread(cpu, first);
+    }
 }
 
 void pbkvm_inspect_kick(CPUState *cpu)
@@ -310,14 +394,13 @@ void pbkvm_inspect_kick(CPUState *cpu)
 /* ---- set-up ---- */
 
 /* One process of gdb's. */
-static void make_process(CPUState *cpu, uint32_t id, const char *name)
+static void make_process(uint32_t id, const char *name)
 {
     Object *cluster = object_new(TYPE_CPU_CLUSTER);
 
     qdev_prop_set_uint32(DEVICE(cluster), "cluster-id", id);
     object_property_add_child(OBJECT(current_machine), name, cluster);
     object_unref(cluster);
-    cpu->cluster_index = id;
 }
 
 static CpuInstanceProperties (*machine_props)(MachineState *ms, unsigned i);
@@ -331,7 +414,7 @@ static CpuInstanceProperties props_of(MachineState *ms, unsigned i)
 
 /*
  * A vCPU that never runs, for what QEMU's KVM code does to all CPUs alike:
- * the Backup's own is for its thread alone.
+ * the Backup's own are for its thread alone.
  */
 static int stand_in(PbkvmState *s)
 {
@@ -347,35 +430,76 @@ static int stand_in(PbkvmState *s)
     return fd;
 }
 
-void pbkvm_inspect_init(PbkvmState *s)
+static CPUState *make_cpu(PbkvmState *s, unsigned i)
 {
     Object *obj = object_new(object_get_typename(OBJECT(first_cpu)));
-    MachineClass *mc = MACHINE_GET_CLASS(current_machine);
+    g_autofree char *name = i ? g_strdup_printf("pbkvm-backup-%u", i)
+                              : g_strdup("pbkvm-backup");
     CPUState *cpu = CPU(obj);
 
-    machine_props = mc->cpu_index_to_instance_props;
-    mc->cpu_index_to_instance_props = props_of;
-    s->inspect = g_new0(PbkvmInspect, 1);
-    s->backup_cpu = cpu;
-    object_property_add_child(OBJECT(current_machine), "pbkvm-backup", obj);
+    object_property_add_child(OBJECT(current_machine), name, obj);
     object_unref(obj);
     /* As when it is realized, which this one never is. */
     DEVICE(cpu)->canonical_path = object_get_canonical_path(obj);
-    make_process(first_cpu, CLUSTER_PRIMARY, "pbkvm-process-primary");
-    make_process(cpu, CLUSTER_BACKUP, "pbkvm-process-backup");
-    memory_region_init_io(&s->inspect->memory, OBJECT(s), &memory_ops, s,
-                          "pbkvm-backup-memory",
-                          1ull << TARGET_PHYS_ADDR_SPACE_BITS);
-    cpu->cpu_index = 1;
+    cpu->cluster_index = CLUSTER_BACKUP;
+    cpu->cpu_index = s->inspect->cpus + i;
     cpu_env(cpu)->a20_mask = -1;
     cpu->kvm_state = &s->parent_obj;
     cpu->kvm_fd = stand_in(s);
     cpu->kvm_vcpu_stats_fd = -1;
-    pbkvm_inspect_forget(s);
     cpu->num_ases = 1;
     cpu_address_space_init(cpu, 0, "pbkvm-backup", &s->inspect->memory);
-    cpu_list_add(cpu);
-    qemu_init_vcpu(cpu);
+    return cpu;
+}
+
+/* Of the Backup, where it stands, the one whose turn it is. */
+static CPUState *shown_first(CPUState *first)
+{
+    PbkvmState *s = pbkvm_state();
+
+    if (!pbkvm_is_backup(first) || !s->backup) {
+        return first;
+    }
+    pbkvm_inspect_synchronize(first);
+    return s->inspect->cpu[pb_backup_cpu(s->backup)];
+}
+
+static void make_cpus(PbkvmState *s)
+{
+    PbkvmInspect *p = s->inspect;
+    unsigned i;
+
+    for (i = 0; i < p->cpus; i++) {
+        p->cpu[i] = make_cpu(s, i);
+    }
+    s->backup_cpu = p->cpu[0];
+    pbkvm_inspect_forget(s);
+    for (i = 0; i < p->cpus; i++) {
+        cpu_list_add(p->cpu[i]);
+        qemu_init_vcpu(p->cpu[i]);
+    }
+}
+
+void pbkvm_inspect_init(PbkvmState *s)
+{
+    MachineClass *mc = MACHINE_GET_CLASS(current_machine);
+    PbkvmInspect *p = g_new0(PbkvmInspect, 1);
+    CPUState *cpu;
+
+    machine_props = mc->cpu_index_to_instance_props;
+    mc->cpu_index_to_instance_props = props_of;
+    make_process(CLUSTER_PRIMARY, "pbkvm-process-primary");
+    make_process(CLUSTER_BACKUP, "pbkvm-process-backup");
+    CPU_FOREACH(cpu) {
+        cpu->cluster_index = CLUSTER_PRIMARY;
+    }
+    memory_region_init_io(&p->memory, OBJECT(s), &memory_ops, s,
+                          "pbkvm-backup-memory",
+                          1ull << TARGET_PHYS_ADDR_SPACE_BITS);
+    p->cpus = s->cpus.n;
+    s->inspect = p;
+    make_cpus(s);
+    gdb_attach_hook = shown_first;
     pbkvm_dump_init(s);
     pbkvm_reverse_init();
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-inspect.h: the Backup as a CPU of QEMU (pbkvm-inspect.c).
+ * pbkvm-inspect.h: the Backup as CPUs of QEMU (pbkvm-inspect.c).
  *
  * All with the BQL held.  The functions named after AccelOps members are
- * called for the Backup's CPU alone.
+ * called for the Backup's CPUs alone.
  */
 #ifndef PBKVM_INSPECT_H
 #define PBKVM_INSPECT_H
@@ -13,7 +13,7 @@
 
 #include "backup-inspect.h"
 
-/* Which way the Backup's CPU goes when it is resumed next. */
+/* Which way the Backup goes when one of its CPUs is resumed next. */
 typedef enum PbkvmBack {
     PBKVM_FORWARDS,
     PBKVM_BACK_STEP,
@@ -22,7 +22,9 @@ typedef enum PbkvmBack {
 
 typedef struct PbkvmInspect {
     MemoryRegion memory;      /* the Backup's, as its guest sees it */
-    struct kvm_regs loaded;   /* what the CPU object was given last */
+    CPUState *cpu[PB_MAX_CPUS];   /* one for each of the Backup's vCPUs; */
+    unsigned cpus;                /* the first has a thread, for all */
+    struct kvm_regs loaded[PB_MAX_CPUS];  /* what each was given last */
     bool froze;               /* the last look has frozen the Backup */
     bool walking;             /* gdb has it resumed */
     bool machine_ran;         /* the Primary ran since what gdb, or the
@@ -34,7 +36,7 @@ typedef struct PbkvmInspect {
 
 typedef struct PbkvmState PbkvmState;
 
-/* The machine is made: give QEMU a CPU for the Backup. */
+/* The machine is made: give QEMU a CPU for each of the Backup's. */
 void pbkvm_inspect_init(PbkvmState *s);
 
 bool pbkvm_is_backup(const CPUState *cpu);

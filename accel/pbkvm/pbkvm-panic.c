@@ -75,16 +75,22 @@ void pbkvm_panic_look(PbkvmState *s, const struct kvm_run *run)
 }
 
 /*
- * A debug register of the Primary's own: gdb's breakpoints on the Primary
- * take its place.
+ * A debug register of the Primary's own, in each vCPU: gdb's breakpoints on the
+ * Primary take its place.
  */
 static int watch_address(PbkvmState *s, bool on)
 {
     uint32_t control = on ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP : 0;
-    int ret = pb_vcpu_debug(&s->primary, control, &s->panic.at_addr, on);
+    unsigned i;
+    int ret = 0;
 
-    /* Not for an injection to switch off. */
-    s->primary.debug_control = 0;
+    for (i = 0; ret == 0 && i < s->cpus.n; i++) {
+        PbVcpu *v = pb_cpus_at(&s->cpus, i);
+
+        ret = pb_vcpu_debug(v, control, &s->panic.at_addr, on);
+        /* Not for an injection to switch off. */
+        v->debug_control = 0;
+    }
     return ret;
 }
 

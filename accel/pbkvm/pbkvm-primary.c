@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-primary.c: the Primary's vCPU thread: KVM's loop with a recorder
- * around every exit.
+ * pbkvm-primary.c: the thread of the Primary's vCPUs: KVM's loop with a
+ * recorder around every exit.
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
@@ -219,6 +219,9 @@ static int pbkvm_cpu_exec(PbkvmState *s, CPUState *cpu)
     cpu_exec_start(cpu);
     do {
         ret = run_once(s, cpu);
+        if (ret == 0 && s->cpus.n > 1 && pbkvm_turn_is_due(s)) {
+            ret = EXCP_INTERRUPT;
+        }
         if (ret) {
             ret = leave(s, cpu, ret);
         }
@@ -263,12 +266,12 @@ static void record_reset(CPUState *cpu, run_on_cpu_data unused)
     if (!s->recording || s->ended) {
         return;
     }
-    ret = pb_state_get(&s->primary, state);
+    ret = pb_state_get(pbkvm_vcpu(s, cpu), state);
     if (ret < 0) {
         pbkvm_end(s, "the CPU's state after its reset cannot be read");
         return;
     }
-    pb_record_state(s->rec, state);
+    pb_record_state(s->rec, pbkvm_cpu_number(s, cpu), state);
 }
 
 void pbkvm_synchronize_post_reset(CPUState *cpu)
@@ -285,52 +288,58 @@ void pbkvm_synchronize_post_reset(CPUState *cpu)
  * In a replay there is nothing to run, also when a debugger that leaves
  * starts the machine: it would be looked for without end, the BQL held.
  */
-static void stay_idle(CPUState *cpu)
+static void stay_idle(PbkvmState *s)
 {
-    cpu->halted = 1;
-    cpu->interrupt_request = 0;
+    unsigned i;
+
+    for (i = 0; i < s->cpus.n; i++) {
+        s->each[i]->halted = 1;
+        s->each[i]->interrupt_request = 0;
+    }
+}
+
+/* The one whose turn it is, until something else is to be done. */
+static void run(PbkvmState *s, CPUState *cpu)
+{
+    Error *err = NULL;
+
+    if (!s->recording && !pbkvm_start(s, &err)) {
+        error_report_err(err);
+        exit(1);
+    }
+    s->inspect->machine_ran = true;
+    if (pbkvm_cpu_exec(s, cpu) == EXCP_DEBUG) {
+        cpu_handle_guest_debug(cpu);
+    }
 }
 
 static void *primary_thread(void *arg)
 {
     CPUState *cpu = arg;
     PbkvmState *s = pbkvm_state();
-    int ret;
 
     rcu_register_thread();
     bql_lock();
     qemu_thread_get_self(cpu->thread);
     cpu->thread_id = qemu_get_thread_id();
     current_cpu = cpu;
-    s->cpu = cpu;
     kvm_init_vcpu(cpu, &error_fatal);
     pb_vm_vcpu_policy(cpu->kvm_fd);
     kvm_init_cpu_signals(cpu);
     cpu_thread_signal_created(cpu);
     qemu_guest_random_seed_thread_part2(cpu->random_seed);
     do {
+        cpu = s->cpu;
         if (cpu_can_run(cpu) && !s->replay.file) {
-            if (!s->recording) {
-                Error *err = NULL;
-
-                if (!pbkvm_start(s, &err)) {
-                    error_report_err(err);
-                    exit(1);
-                }
-            }
-            s->inspect->machine_ran = true;
-            ret = pbkvm_cpu_exec(s, cpu);
-            if (ret == EXCP_DEBUG) {
-                cpu_handle_guest_debug(cpu);
-            }
+            run(s, cpu);
         }
         if (s->replay.file) {
-            stay_idle(cpu);
+            stay_idle(s);
         }
         if (cpu->stop) {
             rest_at_position(s, cpu);
         }
-        qemu_wait_io_event(cpu);
+        pbkvm_cpus_wait(s);
     } while (!cpu->unplug || cpu_can_run(cpu));
     kvm_destroy_vcpu(cpu);
     cpu_thread_signal_destroyed(cpu);
@@ -345,6 +354,9 @@ void pbkvm_start_vcpu_thread(CPUState *cpu)
         pbkvm_inspect_start_thread(cpu);
         return;
     }
-    qemu_thread_create(cpu->thread, "CPU 0/pbkvm", primary_thread, cpu,
-                       QEMU_THREAD_JOINABLE);
+    pbkvm_cpus_add(pbkvm_state(), cpu);
+    if (!cpu->created) {
+        qemu_thread_create(cpu->thread, "CPU 0/pbkvm", primary_thread, cpu,
+                           QEMU_THREAD_JOINABLE);
+    }
 }

@@ -246,7 +246,9 @@ static PbkvmVerifyResult *make_result(const PbkvmState *s, const PbVerify *v)
     q->ram_differences = v->mem.differences - v->mem.accessed_bits;
     q->accessed_bits = v->mem.accessed_bits;
     if (v->what[0]) {
-        q->first_difference = g_strdup(v->what);
+        q->first_difference = s->cpus.n > 1
+                            ? g_strdup_printf("CPU %u: %s", v->cpu, v->what)
+                            : g_strdup(v->what);
     } else if (q->ram_differences) {
         q->first_difference =
             g_strdup_printf("RAM block %s offset 0x%" PRIx64 ": 0x%08x and "
@@ -259,7 +261,7 @@ static PbkvmVerifyResult *make_result(const PbkvmState *s, const PbVerify *v)
 PbkvmVerifyResult *qmp_pbkvm_verify(Error **errp)
 {
     PbkvmState *s = pbkvm_get_backup(errp);
-    g_autofree PbState *state = g_new0(PbState, 1);
+    g_autofree PbState *state = g_new0(PbState, PB_MAX_CPUS);
     bool was_running = runstate_is_running();
     PbVerify v;
     int ret;
@@ -319,7 +321,7 @@ static bool check_reason(const char *reason, Error **errp)
 void qmp_pbkvm_panic(const char *reason, Error **errp)
 {
     PbkvmState *s = pbkvm_get_state(errp);
-    g_autofree PbState *state = g_new0(PbState, 1);
+    g_autofree PbState *state = g_new0(PbState, PB_MAX_CPUS);
 
     if (!s || (reason && !check_reason(reason, errp))) {
         return;

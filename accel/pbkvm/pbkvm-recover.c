@@ -94,6 +94,7 @@ static bool follow_from_here(PbkvmState *s, const PbState *state,
     at.branches = q->branches = r.branches;
     at.digest = r.digest;
     at.writes = r.writes;
+    at.cpu = s->cpus.now;
     at.tsc = pbkvm_tsc_here(s);
     s->with_backup = true;
     s->recovery.restarts++;
@@ -102,7 +103,7 @@ static bool follow_from_here(PbkvmState *s, const PbState *state,
 
 static PbkvmStarted *restart(PbkvmState *s, Error **errp)
 {
-    g_autofree PbState *state = g_new0(PbState, 1);
+    g_autofree PbState *state = g_new0(PbState, PB_MAX_CPUS);
     g_autoptr(PbkvmStarted) q = g_new0(PbkvmStarted, 1);
     bool was_running = runstate_is_running();
     int64_t since = get_clock();

@@ -89,10 +89,10 @@ bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp)
                    count_accels());
         return false;
     }
-    if (ms->smp.max_cpus > 1) {
-        error_setg(errp, "pbkvm: -smp %u: expected 1 CPU; the order of "
-                   "several CPUs' memory accesses cannot be recorded",
-                   ms->smp.max_cpus);
+    if (ms->smp.max_cpus > PB_MAX_CPUS || ms->smp.cpus != ms->smp.max_cpus) {
+        error_setg(errp, "pbkvm: -smp %u,maxcpus=%u: expected 1 to %u CPUs, "
+                   "all there from the start", ms->smp.cpus,
+                   ms->smp.max_cpus, PB_MAX_CPUS);
         return false;
     }
     if (s->parent_obj.kernel_irqchip_allowed ||

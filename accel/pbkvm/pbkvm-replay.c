@@ -43,7 +43,7 @@ static bool check_host(PbkvmState *s, Error **errp)
         return false;
     }
     ok = pb_evidence_check_host(&s->replay.evidence->info,
-                                s->replay.evidence->cpuid, &host,
+                                s->replay.evidence->cpuid[0], &host,
                                 s->check.uarch, text, ERROR_LEN);
     pb_evidence_host_free(&host);
     if (!ok) {
@@ -76,7 +76,7 @@ static bool check_machine(PbkvmState *s, MachineState *ms, Error **errp)
                     ? ram_size_of(&e->mem, mc->default_ram_id) : 0;
 
 #ifndef TARGET_X86_64
-    if (pb_cpuid_entry(e->cpuid, 0x80000001, 0, PB_CPUID_EDX) &
+    if (pb_cpuid_entry(e->cpuid[0], 0x80000001, 0, PB_CPUID_EDX) &
         CPUID_EXT2_LM) {
         error_setg(errp, "pbkvm: %s is of a machine of 64 bits, this one has "
                    "32", s->replay.file);
@@ -88,6 +88,12 @@ static bool check_machine(PbkvmState *s, MachineState *ms, Error **errp)
         error_setg(errp, "pbkvm: %s is of a machine of type %s, this one is "
                    "%s", s->replay.file, e->info.machine, mc->name);
         error_append_hint(errp, "Use -machine %s.\n", e->info.machine);
+        return false;
+    }
+    if (e->info.cpus != ms->smp.cpus) {
+        error_setg(errp, "pbkvm: %s is of a machine with %u CPUs, this one has "
+                   "%u", s->replay.file, e->info.cpus, ms->smp.cpus);
+        error_append_hint(errp, "Use -smp %u.\n", e->info.cpus);
         return false;
     }
     if (size && size != ms->ram_size) {

@@ -226,12 +226,12 @@ void pbkvm_reverse(PbkvmState *s, PbkvmBack back, PbStop *stop)
     }
 }
 
-/* gdb, in the main thread: what the Backup's CPU does when it is resumed. */
+/* gdb, in the main thread: what the Backup does when it is resumed. */
 static bool wanted(CPUState *cpu, bool step)
 {
     PbkvmState *s = pbkvm_state();
 
-    if (cpu != s->backup_cpu || !s->backup ||
+    if (!pbkvm_is_backup(cpu) || !s->backup ||
         pb_backup_status(s->backup) != PB_BACKUP_FROZEN) {
         return false;
     }

@@ -22,7 +22,7 @@ static void record_place(CPUState *cpu, run_on_cpu_data data)
 
     w->ret = pb_record_point(w->s->rec, w->kind);
     if (w->ret == 0) {
-        w->ret = pb_state_get(&w->s->primary, w->state);
+        w->ret = pbkvm_cpus_state(w->s, w->state);
     }
 }
 

@@ -36,6 +36,7 @@ bool pbkvm_tsc_start(PbkvmState *s, Error **errp)
     PbTscStart at = { .base = base, .value = base, .on = 1 };
     int64_t khz = cpu_env(s->cpu)->tsc_khz;
     const char *what;
+    unsigned i;
     int ret;
 
     if (khz != PB_TSC_HZ / 1000) {
@@ -46,6 +47,9 @@ bool pbkvm_tsc_start(PbkvmState *s, Error **errp)
         return false;
     }
     ret = pb_tsc_start(&s->tsc, s->primary.fd, &s->tsc_model, &at, &what);
+    for (i = 0; ret == 0 && i < s->cpus.n; i++) {
+        ret = pb_tsc_slow(pb_cpus_at(&s->cpus, i)->fd);
+    }
     if (ret < 0) {
         error_setg_errno(errp, -ret, "pbkvm: %s", what);
         return false;

@@ -22,7 +22,7 @@ void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *q)
     q->event = b.events;
     q->time = b.time_ns;
     q->branches = b.branches;
-    if (pb_backup_get_state(s->backup, p) == 0) {
+    if (pb_backup_get_state(s->backup, pb_backup_cpu(s->backup), p) == 0) {
         q->has_rip = true;
         q->rip = pb_linear(&p->sregs, p->regs.rip);
     }

@@ -22,6 +22,7 @@
 #include "system/runstate.h"
 
 #include "backup-replay.h"
+#include "pb-cpus.h"
 #include "pbkvm-evidence.h"
 #include "pbkvm-inspect.h"
 #include "pbkvm-lag.h"
@@ -52,8 +53,16 @@ struct PbkvmState {
 
     /* Fixed once the machine is made. */
     PbSelfCheck check;
-    CPUState *cpu;
+    CPUState *each[PB_MAX_CPUS];    /* the Primary's vCPUs */
     Notifier exit;
+
+    /* Whose turn it is; changes with the BQL held. */
+    CPUState *cpu;
+    PbCpus cpus;              /* .v is @primary */
+    QEMUTimer *turn_timer;
+    int64_t turn_began;       /* Primary time, ns, and when it is to end; */
+    int64_t turn_end;         /* INT64_MAX: nobody waits */
+    bool turn_due;            /* atomic: its time is up */
 
     /* Recording, from the first entry into the guest on. */
     PbVcpu primary;
@@ -64,7 +73,7 @@ struct PbkvmState {
     PbRing *ring;
     PbRecorder *rec;
     QEMUTimer *ticker;        /* progress marks; main thread */
-    uint64_t apic_base;       /* as KVM last told them; its own thread */
+    uint64_t apic_base;       /* of @cpu, as KVM last told them; its thread */
     uint8_t cr8;
     bool recording;
     bool in_exec;             /* the vCPU thread may enter the guest; BQL */
@@ -84,7 +93,7 @@ struct PbkvmState {
     PbBackup *backup;
     unsigned backups;         /* so many were made so far */
     QemuThread backup_thread;
-    CPUState *backup_cpu;     /* what gdb and the monitor see of it */
+    CPUState *backup_cpu;     /* what gdb and the monitor see of its first */
     PbkvmInspect *inspect;
     Coroutine *walker;        /* the monitor command that waits for a walk */
     PbkvmReplay replay;
@@ -128,6 +137,32 @@ PbTscStart pbkvm_tsc_here(const PbkvmState *s);
  * nobody has set up.  vCPU thread.
  */
 void pbkvm_apic_check(CPUState *cs, uint64_t rip);
+
+/* ---- pbkvm-cpus.c, BQL held ---- */
+
+/* A vCPU is made: the first one has a thread, which is all the others', too. */
+void pbkvm_cpus_add(PbkvmState *s, CPUState *cpu);
+
+/* The thread of @cpu is that of @first, which has one. */
+void pbkvm_share_thread(CPUState *cpu, CPUState *first);
+
+/* The history begins: what the replay core knows of them. */
+void pbkvm_cpus_start(PbkvmState *s);
+
+unsigned pbkvm_cpu_number(const PbkvmState *s, const CPUState *cpu);
+PbVcpu *pbkvm_vcpu(PbkvmState *s, const CPUState *cpu);
+
+/* The state of each, of PB_MAX_CPUS at most: 0 or -errno.  Their thread. */
+int pbkvm_cpus_state(PbkvmState *s, PbState *state);
+
+/* Whether another one should go on.  Their thread, BQL or not. */
+bool pbkvm_turn_is_due(PbkvmState *s);
+
+/*
+ * Their thread, not in the guest: wait until one has something to do, see whose
+ * turn it is, and do what others have asked of each.
+ */
+void pbkvm_cpus_wait(PbkvmState *s);
 
 /* ---- pbkvm-primary.c, vCPU thread ---- */
 
@@ -207,7 +242,7 @@ bool pbkvm_memory_start(PbkvmState *s, Error **errp);
 bool pbkvm_start(PbkvmState *s, Error **errp);
 
 /*
- * Make a Backup that follows the Primary from where that stands, with the
+ * Make a Backup that follows the Primary from where that stands, with each
  * vCPU's @state, its history at @at (NULL: at its start), and start its
  * thread.  The ring is empty, the Primary stopped.
  */
@@ -237,8 +272,9 @@ void pbkvm_shutdown(PbkvmState *s);
 
 /*
  * Stop the Primary, record where with an event of @kind (PB_EVENT_POINT or
- * PB_EVENT_VERIFY); the machine's run state is then @run_state, the vCPU's
- * state @state.  False: it runs or not, as before.  Main thread, BQL held.
+ * PB_EVENT_VERIFY); the machine's run state is then @run_state, the state of
+ * each vCPU (of PB_MAX_CPUS at most) @state.  False: it runs or not, as before.
+ * Main thread, BQL held.
  */
 bool pbkvm_stop_at_position(PbkvmState *s, PbEventKind kind,
                             RunState run_state, PbState *state, Error **errp);

@@ -50,11 +50,12 @@ void pb_record_mem_slot(PbRecorder *r, unsigned slot, const PbSlotChange *c)
     pb_emit(&r->out, &e, c);
 }
 
-void pb_record_state(PbRecorder *r, const PbState *s)
+void pb_record_state(PbRecorder *r, unsigned cpu, const PbState *s)
 {
     PbEvent e = change_event(r, PB_EVENT_STATE);
 
     begin_change(r);
+    e.arg = cpu;
     e.body.blob.len = sizeof(*s);
     pb_emit(&r->out, &e, s);
 }

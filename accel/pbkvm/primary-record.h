@@ -101,8 +101,8 @@ void pb_record_mem_write(PbRecorder *r, uint32_t block, uint64_t offset,
 /* KVM's memory slot @slot of the Primary is now @c. */
 void pb_record_mem_slot(PbRecorder *r, unsigned slot, const PbSlotChange *c);
 
-/* The whole vCPU state was replaced by @s. */
-void pb_record_state(PbRecorder *r, const PbState *s);
+/* The whole state of vCPU @cpu was replaced by @s. */
+void pb_record_state(PbRecorder *r, unsigned cpu, const PbState *s);
 
 /*
  * Whether pb_record_irq() would be taken now: 0, or what it would return.  For
@@ -128,6 +128,12 @@ int pb_record_nmi(PbRecorder *r);
  * PB_EVENT_VERIFY.  Results as pb_record_nmi().
  */
 int pb_record_point(PbRecorder *r, PbEventKind kind);
+
+/*
+ * Record that vCPU @to goes on from here.  The caller has it be the recorder's
+ * @primary then.  Results as pb_record_nmi().
+ */
+int pb_record_turn(PbRecorder *r, unsigned to);
 
 /*
  * Before each entry: a guest that waits for its time stamp counter to go on

@@ -99,6 +99,18 @@ int pb_record_point(PbRecorder *r, PbEventKind kind)
     return ret ? ret : emit_here(r, kind, 0);
 }
 
+int pb_record_turn(PbRecorder *r, unsigned to)
+{
+    int ret = pb_vcpu_complete(r->v);
+
+    /* What waits in KVM would need the event's arg. */
+    if (ret == 0) {
+        ret = pb_half_delivered(r->v, true);
+        ret = ret == 1 ? -EAGAIN : ret;
+    }
+    return ret ? ret : emit_here(r, PB_EVENT_TURN, to);
+}
+
 /* A loop that waits for the counter reads it in every round. */
 static bool reads_tsc(PbVcpu *v)
 {

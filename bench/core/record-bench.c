@@ -159,7 +159,7 @@ static void batch(Bench *b, const char *name, const Action *a, size_t n,
     for (i = 0; i < n; i++) {
         /* As KVM_RUN leaves them; --kvm: asked for. */
         b->v.known = ask_kvm ? 0 : PB_VCPU_SYNC;
-        stream_play(b->r, b->v.run, &a[i], &b->at->state);
+        stream_play(b->r, b->v.run, &a[i], b->at->state);
     }
     ns = now_ns(NULL) - ns;
     code = instructions(b) - code;
@@ -247,10 +247,10 @@ static void real_vcpu(Bench *b)
     }
     if (ret == 0) {
         what = "registers";
-        ret = pb_vcpu_ioctl(&b->v, KVM_SET_SREGS, &b->at->state.sregs);
+        ret = pb_vcpu_ioctl(&b->v, KVM_SET_SREGS, &b->at->state[0].sregs);
     }
     if (ret == 0) {
-        ret = pb_vcpu_set_regs(&b->v, &b->at->state.regs);
+        ret = pb_vcpu_set_regs(&b->v, &b->at->state[0].regs);
     }
     if (ret < 0) {
         die(what, strerror(-ret));
@@ -267,8 +267,8 @@ static void set_up(Bench *b, const char *state, uint32_t slots)
         die("state", why);
     }
     /* Frozen, it may hold an interrupt, and could take no other. */
-    memset(b->at->state.sregs.interrupt_bitmap, 0,
-           sizeof(b->at->state.sregs.interrupt_bitmap));
+    memset(b->at->state[0].sregs.interrupt_bitmap, 0,
+           sizeof(b->at->state[0].sregs.interrupt_bitmap));
     b->v = (PbVcpu) { .role = PB_PRIMARY, .vm_fd = -1, .fd = -1,
                       .mem = &b->at->mem };
     if (ask_kvm) {
@@ -276,8 +276,8 @@ static void set_up(Bench *b, const char *state, uint32_t slots)
     } else {
         b->v.run = calloc(1, RUN_SIZE);
         if (b->v.run) {
-            b->v.run->s.regs.regs = b->at->state.regs;
-            b->v.run->s.regs.sregs = b->at->state.sregs;
+            b->v.run->s.regs.regs = b->at->state[0].regs;
+            b->v.run->s.regs.sregs = b->at->state[0].sregs;
         }
     }
     b->ring = pb_ring_new(slots);
@@ -288,7 +288,7 @@ static void set_up(Bench *b, const char *state, uint32_t slots)
     pb_counter_set(b->v.counter, 1);
     b->r = pb_record_new(b->ring, NULL, &b->v, now_ns, NULL);
     b->instructions = open_instructions();
-    answer = &b->at->state;
+    answer = b->at->state;
 }
 
 static void print_mix(const Stream *s)

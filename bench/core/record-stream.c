@@ -201,7 +201,7 @@ void stream_play(PbRecorder *r, struct kvm_run *run, const Action *a,
         play_slot(r, a);
         break;
     case PB_EVENT_STATE:
-        pb_record_state(r, state);
+        pb_record_state(r, 0, state);
         break;
     default:
         pb_record_mark(r);

@@ -11,7 +11,7 @@ import struct
 from pbkvmlib.errors import FAILED, NOT_OFFERED, PbError
 
 MAGIC = b"\x89PBKVM\r\n"
-VERSION, EVENT_VERSION = 3, 4
+VERSION, EVENT_VERSION = 4, 5
 HEAD = struct.Struct("<8s6I")       # magic, version, event's, sizes
 HEAD_SIZE, BLOCK_SIZE = 64, 32
 BLOCK = struct.Struct("<IIQIIII")   # mark, kind, len, number, crc, zero, crc
@@ -19,15 +19,17 @@ MARK = 0x42454250
 INFO, CPUID, MEMORY, START, EVENTS, END = 1, 2, 3, 6, 7, 8
 MAX_EVENTS = 1 << 20                # bytes of a block of events, and more
 AT = struct.Struct("<QQQQ")         # seq, digest, branches, time_ns
-INFO_SIZE = 976
-TEXTS = {"cpu": (720, 64), "program": (848, 64), "machine": (912, 64)}
+INFO_SIZE = 984
+CPUS = 660                          # in the info block
+TEXTS = {"cpu": (728, 64), "program": (856, 64), "machine": (920, 64)}
 EVENT_SIZE, EVENT = 64, struct.Struct("<QQQIIBBHI")
 # PbEventKind, by number; a payload's length by kind.
 KINDS = ("invalid", "pio-in", "mmio-read", "rdmsr", "wrmsr", "hlt",
          "shutdown", "read-begin", "irq", "nmi", "point", "verify",
-         "mem-write", "mem-slot", "state", "mark", "panic", "end", "slice")
+         "mem-write", "mem-slot", "state", "mark", "panic", "end", "slice",
+         "turn")
 # These tell branches; others have them as 0 or as a check.
-COUNTED = {"irq", "nmi", "point", "verify", "mark"}
+COUNTED = {"irq", "nmi", "point", "verify", "mark", "turn"}
 INLINE, SLOT_CHANGE = 20, 32
 
 
@@ -155,19 +157,19 @@ def _events(reader, data, whole):
 
 
 def machine_of(path):
-    """(machine type, bytes of RAM, whether it has 64 bits) of a file; None
-    where it does not tell.
+    """(machine type, bytes of RAM, CPUs, whether it has 64 bits) of a file;
+    None where it does not tell.
 
     A file that is damaged tells neither: who opens it says what is wrong.
     """
     try:
         return _machine_of(path)
     except (PbError, OSError):
-        return None, None, None
+        return None, None, None, None
 
 
 def _machine_of(path):
-    machine = ram = wide = None
+    machine = ram = cpus = wide = None
     reader = Reader(path)
     with reader.file:
         reader.head()
@@ -177,12 +179,13 @@ def _machine_of(path):
             if kind == INFO:
                 at, size = TEXTS["machine"]
                 machine = data[at:at + size].split(b"\0")[0].decode() or None
+                cpus, = struct.unpack_from("<I", data, CPUS)
             elif kind == CPUID:
                 wide = _has_long_mode(data)
             elif kind == MEMORY:
                 ram = _ram(data)
             reader.skip(length)
-    return machine, ram, wide
+    return machine, ram, cpus, wide
 
 
 def _has_long_mode(data):

@@ -281,7 +281,7 @@ def offers(option):
     return f" {option}=" in done.stdout
 
 
-def like_the_saved(machine, ram, words):
+def like_the_saved(machine, ram, cpus, words):
     """The machine of an evidence file, as far as @words leave that open."""
     names = _names(words)
     options = []
@@ -289,6 +289,8 @@ def like_the_saved(machine, ram, words):
         options += ["-m", f"{ram // 1024}K"]
     if machine and not names & {"machine", "M"}:
         options += ["-machine", machine]
+    if cpus and cpus > 1 and "smp" not in names:
+        options += ["-smp", str(cpus)]
     return options
 
 
@@ -314,8 +316,8 @@ def replay(args):
     if _has_accel(words):
         raise PbError("-accel is set by pbkvm replay", "other options",
                       " ".join(words), "leave -accel out", WRONG_CALL)
-    machine, ram, wide = evidence.machine_of(file)
+    machine, ram, cpus, wide = evidence.machine_of(file)
     own_words = ["-accel", f"pbkvm,replay={path}",
-                 *like_the_saved(machine, ram, words)]
+                 *like_the_saved(machine, ram, cpus, words)]
     return launch(own, program(own, wide),
                   [*defaults([*own_words, *words]), *own_words, *words])

@@ -304,11 +304,12 @@ static void check_opened(const PbEvidence *e)
     char text[300];
 
     fuzz_check(e->mem.blocks >= 1 && e->mem.blocks <= PB_MEM_MAX_BLOCKS);
-    fuzz_check(e->cpuid->nent >= 1 && e->cpuid->nent <= PB_EVIDENCE_MAX_CPUID);
-    fuzz_check(e->state.msrs <= PB_MSRS_MAX);
+    fuzz_check(e->cpuid[0]->nent >= 1 &&
+               e->cpuid[0]->nent <= PB_EVIDENCE_MAX_CPUID);
+    fuzz_check(e->state[0].msrs <= PB_MSRS_MAX);
     fuzz_check(e->info.at.partials <= PB_MAX_PARTIAL);
     fuzz_check(e->last_seq - e->info.at.seq == e->events);
-    pb_evidence_check_host(&e->info, e->cpuid, &host, NULL, text,
+    pb_evidence_check_host(&e->info, e->cpuid[0], &host, NULL, text,
                            sizeof(text));
 }
 

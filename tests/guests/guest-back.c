@@ -63,7 +63,7 @@ static bool look(GuestReplay *p, PbPlace *place, PbState *state, uint32_t *ram)
     unsigned i;
 
     if (pb_backup_place(p->b, place) < 0 ||
-        pb_backup_get_state(p->b, state) < 0) {
+        pb_backup_get_state(p->b, pb_backup_cpu(p->b), state) < 0) {
         guest_fail(p->r, "%s: it cannot be looked at", p->name);
         return false;
     }

@@ -83,6 +83,9 @@ static void port_write(GuestRun *r, uint16_t port, const uint8_t *data,
     case PORT_MODE:
         r->mode = value;
         break;
+    case PORT_CPUS:
+        r->takes_turns = true;
+        break;
     case PORT_CONSOLE:
         break;
     default:

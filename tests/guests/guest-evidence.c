@@ -47,9 +47,11 @@ static bool feed_some(GuestReplay *p, PbEvidence *from, uint64_t after,
 /* It has lived through everything: is it where the Primary was? */
 static bool same_as_primary(GuestReplay *p)
 {
-    PbState mine;
+    PbState mine[2] = { 0 };
     PbMemDiff diff;
     char what[160];
+    unsigned i;
+    int ret = 0;
 
     if (!guest_replay_wait(p, p->r->last_seq)) {
         return false;
@@ -57,16 +59,20 @@ static bool same_as_primary(GuestReplay *p)
     while (pb_backup_status(p->b) == PB_BACKUP_RUNNING) {
         guest_replay_wait(p, 0);
     }
-    if (pb_backup_status(p->b) != PB_BACKUP_ENDED ||
-        pb_state_get(&p->b->v, &mine) < 0) {
+    for (i = 0; ret == 0 && i < p->r->cpus.n; i++) {
+        ret = pb_backup_get_state(p->b, i, &mine[i]);
+    }
+    if (pb_backup_status(p->b) != PB_BACKUP_ENDED || ret < 0) {
         guest_fail(p->r, "%s: expected an end, the Backup is %s", p->name,
                    pb_backup_status_name(pb_backup_status(p->b)));
         return false;
     }
-    if (!pb_state_equal(p->r->final, &mine, what, sizeof(what))) {
-        guest_fail(p->r, "%s: registers differ at the end: %s", p->name,
-                   what);
-        return false;
+    for (i = 0; i < p->r->cpus.n; i++) {
+        if (!pb_state_equal(&p->r->final[i], &mine[i], what, sizeof(what))) {
+            guest_fail(p->r, "%s: registers of vCPU %u differ at the end: %s",
+                       p->name, i, what);
+            return false;
+        }
     }
     pb_mem_compare(&p->r->mem, &p->b->mem, &diff);
     if (diff.differences != diff.accessed_bits) {

@@ -48,6 +48,7 @@ DECLARE(task);
 DECLARE(marks);
 DECLARE(triple_fault);
 DECLARE(verify);
+DECLARE(turns);
 DECLARE(long);
 DECLARE(long_ring3);
 DECLARE(long_compat);
@@ -55,6 +56,11 @@ DECLARE(long_steps);
 DECLARE(long_breaks);
 
 const Guest guests[] = {
+    {
+        .name = "turns", CODE(turns), .two_cpus = true,
+        .claim = "two vCPUs that take turns, anywhere",
+        .step_length = 5, .pmu_length = 3000,
+    },
     {
         .name = "straight", CODE(straight),
         .claim = "interrupts in code without branches",

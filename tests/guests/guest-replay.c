@@ -32,7 +32,7 @@ static bool check_host(GuestReplay *p)
         guest_fail(p->r, "this host's CPUID cannot be read");
         return false;
     }
-    ok = pb_evidence_check_host(&p->e->info, p->e->cpuid, &host,
+    ok = pb_evidence_check_host(&p->e->info, p->e->cpuid[0], &host,
                                 p->r->o->uarch, text, sizeof(text));
     if (!ok || text[0]) {
         guest_fail(p->r, "%s: the host that wrote the file is refused: %s",

@@ -97,22 +97,33 @@ static void *backup_thread(void *opaque)
     return NULL;
 }
 
+static int get_states(GuestRun *r, PbState state[2])
+{
+    unsigned i;
+    int ret = 0;
+
+    for (i = 0; ret == 0 && i < r->cpus.n; i++) {
+        ret = pb_state_get(pb_cpus_at(&r->cpus, i), &state[i]);
+    }
+    return ret;
+}
+
 static bool start_backup(GuestRun *r, const struct kvm_cpuid2 *cpuid)
 {
     char why[200];
-    PbState state;
+    PbState state[2];
     PbBackupStart at = { .digest = PB_DIGEST_START,
                          .tsc.on = r->v.tsc != NULL };
     PbBackupConfig c = {
-        .kvm_fd = r->o->kvm_fd, .cpuid = cpuid, .primary_mem = &r->mem,
-        .state = &state, .ring = r->backup_ring,
+        .kvm_fd = r->o->kvm_fd, .cpus = r->cpus.n, .cpuid = { cpuid, cpuid },
+        .primary_mem = &r->mem, .state = state, .ring = r->backup_ring,
         .counter = r->o->backup_counter,
         .uarch = r->o->uarch, .margin = r->o->margin,
         .at = &at, .tsc = r->o->tsc,
         .spill = r->spill, .lag = r->o->lag, .now = guest_now,
         .primary = guest_primary, .opaque = r,
     };
-    int ret = pb_state_get(&r->v, &state);
+    int ret = get_states(r, state);
 
     if (ret < 0) {
         guest_fail(r, "reading the Primary's first state: %s",
@@ -144,7 +155,7 @@ static void stop_backup(GuestRun *r)
 /* As pb_record_point(). */
 static int verify_locked(GuestRun *r)
 {
-    PbState state;
+    PbState state[2];
     PbVerify v;
     int ret = pb_record_point(r->rec, PB_EVENT_VERIFY);
 
@@ -157,18 +168,18 @@ static int verify_locked(GuestRun *r)
             return -EIO;
         }
     }
-    ret = pb_state_get(&r->v, &state);
+    ret = get_states(r, state);
     if (ret < 0) {
         return ret;
     }
     r->want_verify = false;
     if (r->frozen) {
-        *r->final = state;
+        memcpy(r->final, state, r->cpus.n * sizeof(state[0]));
         return 0;
     }
     do {
         pb_backup_poke(r->backup);
-        ret = pb_backup_verify(r->backup, &state, &v, POKE_MS);
+        ret = pb_backup_verify(r->backup, state, &v, POKE_MS);
     } while (ret == -ETIMEDOUT && healthy(r));
     if (ret < 0) {
         if (healthy(r)) {
@@ -219,6 +230,7 @@ static void take_ticks(GuestRun *r)
         guest_marks(r);
         guest_check_lag(r, false);
         r->want_verify |= r->o->verify_all;
+        r->turn_due = r->takes_turns && guest_random(&r->random) % 2;
         switch (r->mode) {
         case MODE_BURST:
             r->irqs += 3;
@@ -256,6 +268,19 @@ static int deliver_dma(GuestRun *r)
     return ret;
 }
 
+/* As pb_record_turn(). */
+static int take_turn(GuestRun *r)
+{
+    unsigned to = !r->cpus.now;
+    int ret = pb_record_turn(r->rec, to);
+
+    if (ret == 0) {
+        r->turn_due = false;
+        pb_cpus_turn(&r->cpus, to);
+    }
+    return ret == -EAGAIN ? 0 : ret;
+}
+
 static int deliver_irq(GuestRun *r)
 {
     struct kvm_run *run = r->v.run;
@@ -267,7 +292,7 @@ static int deliver_irq(GuestRun *r)
     ret = pb_record_irq(r->rec, GUEST_VECTOR);
     if (ret == 0) {
         r->irqs--;
-        r->halted = false;
+        r->halted[r->cpus.now] = false;
     }
     return ret;
 }
@@ -291,6 +316,9 @@ static int deliver(GuestRun *r)
     if (ret == 0) {
         ret = pb_record_tsc(r->rec);
     }
+    if (ret == 0 && r->turn_due) {
+        ret = take_turn(r);
+    }
     if (ret == 0 && (r->dmas || r->nmis || r->irqs)) {
         ret = deliver_dma(r);
     }
@@ -298,7 +326,7 @@ static int deliver(GuestRun *r)
         ret = pb_record_nmi(r->rec);
         if (ret == 0) {
             r->nmis--;
-            r->halted = false;
+            r->halted[r->cpus.now] = false;
             return 0;
         }
         /* The window may be open for an interrupt, and stay until it comes. */
@@ -319,7 +347,10 @@ static void answer_exit(GuestRun *r)
     pb_record_exit_begin(r->rec);
     guest_devices(r);
     pb_record_exit_end(r->rec);
-    r->halted = r->v.run->exit_reason == KVM_EXIT_HLT;
+    r->halted[r->cpus.now] = r->v.run->exit_reason == KVM_EXIT_HLT;
+    if (r->halted[r->cpus.now] && r->takes_turns && !r->halted[!r->cpus.now]) {
+        r->turn_due = true;
+    }
 }
 
 static void run_once(GuestRun *r)
@@ -336,7 +367,7 @@ static void run_once(GuestRun *r)
         pb_record_mark(r->rec);
         pb_backup_poke(r->backup);
     }
-    if (r->halted) {
+    if (r->halted[r->cpus.now]) {
         guest_source_wait(r, NAP_MS);
         return;
     }
@@ -471,7 +502,7 @@ void guest_run(const Guest *g, const GuestOptions *o, GuestResult *result)
     guest_set_deadline(r);
     r->ring = pb_ring_new(o->evidence && !o->spill ? LONG_RING : RING_SLOTS);
     r->backup_ring = o->fault ? pb_ring_new(RING_SLOTS) : r->ring;
-    r->final = calloc(1, sizeof(*r->final));
+    r->final = calloc(2, sizeof(*r->final));
     /* A burst is three rounds; with a spill one more tick must come. */
     r->freeze_at = guest_random(&r->random) %
                    (o->spill ? o->rounds / 4 + 1 : o->rounds);

@@ -69,13 +69,14 @@ static void flat(struct kvm_segment *seg, uint16_t selector, uint8_t type)
     };
 }
 
-static bool set_registers(GuestRun *r)
+static bool set_registers(GuestRun *r, unsigned cpu)
 {
-    struct kvm_regs regs = { .rflags = 2, .rip = GUEST_CODE,
-                             .rsp = GUEST_STACK };
+    struct kvm_regs regs = { .rflags = 2, .rip = GUEST_CODE, .rbx = cpu,
+                             .rsp = GUEST_STACK - cpu * 0x1000 };
+    PbVcpu *v = pb_cpus_at(&r->cpus, cpu);
     struct kvm_sregs s;
 
-    if (pb_vcpu_get_sregs(&r->v, &s) < 0) {
+    if (pb_vcpu_get_sregs(v, &s) < 0) {
         return false;
     }
     if (r->guest->real_mode) {
@@ -90,8 +91,8 @@ static bool set_registers(GuestRun *r)
         s.cr0 |= CR0_PE | CR0_NE;
         s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
     }
-    return pb_vcpu_ioctl(&r->v, KVM_SET_SREGS, &s) == 0 &&
-           pb_vcpu_set_regs(&r->v, &regs) == 0;
+    return pb_vcpu_ioctl(v, KVM_SET_SREGS, &s) == 0 &&
+           pb_vcpu_set_regs(v, &regs) == 0;
 }
 
 bool guest_vm_new(GuestRun *r, struct kvm_cpuid2 *cpuid)
@@ -101,17 +102,24 @@ bool guest_vm_new(GuestRun *r, struct kvm_cpuid2 *cpuid)
 
     r->v.role = PB_PRIMARY;
     r->v.mem = &r->mem;
-    r->v.vm_fd = r->v.fd = -1;
+    r->v.vm_fd = r->v.fd = r->cpus.rest[1].fd = -1;
+    r->cpus.v = &r->v;
+    r->cpus.n = r->guest->two_cpus ? 2 : 1;
     if (!make_memory(r)) {
         guest_fail(r, "no memory for the guest");
         return false;
     }
     ret = pb_vm_create(&r->v, r->o->kvm_fd, cpuid, &what);
+    if (ret == 0 && r->guest->two_cpus) {
+        ret = pb_vm_add_vcpu(&r->cpus.rest[1], &r->v, 1, r->o->kvm_fd, cpuid,
+                             &what);
+    }
     if (ret < 0) {
         guest_fail(r, "the Primary's VM: %s: %s", what, strerror(-ret));
         return false;
     }
-    if (!set_registers(r)) {
+    if (!set_registers(r, 0) ||
+        (r->guest->two_cpus && !set_registers(r, 1))) {
         guest_fail(r, "setting the Primary's first registers");
         return false;
     }
@@ -120,6 +128,8 @@ bool guest_vm_new(GuestRun *r, struct kvm_cpuid2 *cpuid)
 
 void guest_vm_free(GuestRun *r)
 {
+    pb_cpus_turn(&r->cpus, 0);
+    pb_vm_remove_vcpu(&r->cpus.rest[1]);
     pb_vm_destroy(&r->v);
     pb_mem_destroy(&r->mem);
 }

@@ -42,7 +42,7 @@ static uint64_t where(GuestRun *r)
 {
     PbState s;
 
-    return pb_backup_get_state(r->backup, &s) < 0 ? 0
+    return pb_backup_get_state(r->backup, pb_backup_cpu(r->backup), &s) < 0 ? 0
          : pb_linear(&s.sregs, s.regs.rip);
 }
 
@@ -138,7 +138,7 @@ static void to_watch(GuestRun *r)
     uint64_t at;
     PbStop s;
 
-    if (pb_backup_get_state(r->backup, &state) < 0) {
+    if (pb_backup_get_state(r->backup, pb_backup_cpu(r->backup), &state) < 0) {
         return;
     }
     len = pb_code_bits(&state.sregs) == 64 ? 8 : 4;
@@ -161,7 +161,7 @@ static bool may_break(GuestRun *r)
     PbState s;
 
     return !r->guest->sets_breaks ||
-           (pb_backup_get_state(r->backup, &s) == 0 &&
+           (pb_backup_get_state(r->backup, pb_backup_cpu(r->backup), &s) == 0 &&
             (s.debugregs.dr7 & DR7_ENABLED));
 }
 

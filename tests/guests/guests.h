@@ -18,7 +18,7 @@
 
 #include "backup-replay.h"
 #include "branch-counter.h"
-#include "pb-vcpu.h"
+#include "pb-cpus.h"
 #include "primary-record.h"
 #include "ring/pb-ring.h"
 
@@ -26,7 +26,7 @@
 
 enum {
     PORT_ROUNDS = 0xf0, PORT_RANDOM, PORT_CONSOLE, PORT_LENGTH, PORT_END,
-    PORT_VERIFY, PORT_DMA, PORT_DMA_IN, PORT_SLOT, PORT_MODE,
+    PORT_VERIFY, PORT_DMA, PORT_DMA_IN, PORT_SLOT, PORT_MODE, PORT_CPUS,
 };
 
 typedef enum GuestMode {
@@ -60,6 +60,7 @@ typedef struct Guest {
     bool no_branches;         /* its loop has none: CLOCK_BRANCHES stands */
     bool sets_breaks;         /* in DR7, where a debugger's would hide them */
     bool has_tsc;             /* which is repeated */
+    bool two_cpus;            /* which take turns */
     bool computes_code;       /* new instructions from old: an INT3 shows */
     GuestMode mode;           /* of the source, until the guest changes it */
     uint32_t step_length;     /* answer of PORT_LENGTH for counter=step */
@@ -156,7 +157,8 @@ struct GuestRun {
     const GuestOptions *o;
     GuestResult *result;
     PbMem mem;
-    PbVcpu v;
+    PbVcpu v;                 /* the one whose turn it is */
+    PbCpus cpus;
     PbTsc tsc;                /* v.tsc, if the guest has one */
     PbRing *ring;             /* the recorder's, */
     PbRing *backup_ring;      /* and the Backup's: the same, but for a fault */
@@ -170,7 +172,8 @@ struct GuestRun {
     GuestMode mode;
     unsigned irqs, nmis, dmas;    /* due to be delivered */
     bool want_verify;
-    bool halted;
+    bool takes_turns, turn_due;
+    bool halted[PB_MAX_CPUS];
     bool done;
     bool failed;
     int end_code;
@@ -189,7 +192,7 @@ struct GuestRun {
     uint32_t flood;           /* `marks`: so many so far */
     uint64_t freeze_at;       /* with `evidence`: ticks until the Backup is */
     bool frozen;
-    PbState *final;           /* the Primary's at its end */
+    PbState *final;           /* the Primary's at its end, of each vCPU */
     uint64_t last_seq;
 };
 

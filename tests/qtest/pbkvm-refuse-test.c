@@ -71,9 +71,12 @@ static const Refusal refusals[] = {
       "pbkvm: counter=clock: expected auto, pmu or step" },
     { "unknown-option", "-accel pbkvm,colour=red",
       "Property 'pbkvm-accel.colour' not found" },
-    { "smp", "-accel pbkvm -smp 2",
-      "pbkvm: -smp 2: expected 1 CPU; the order of several CPUs' memory "
-      "accesses cannot be recorded" },
+    { "smp", "-accel pbkvm -smp 9",
+      "pbkvm: -smp 9,maxcpus=9: expected 1 to 8 CPUs, all there from the "
+      "start" },
+    { "smp-later", "-accel pbkvm -smp 2,maxcpus=4",
+      "pbkvm: -smp 2,maxcpus=4: expected 1 to 8 CPUs, all there from the "
+      "start" },
     { "second-accel", "-accel pbkvm -accel tcg",
       "pbkvm: 2 -accel options: expected -accel pbkvm alone, for another "
       "accelerator would not record" },

@@ -29,7 +29,8 @@ static PbEvent valid(PbEventKind kind)
         e.body.msr.value = 0x1000065;
         break;
     case PB_EVENT_IRQ:
-        e.arg = 0x30;
+    case PB_EVENT_TURN:
+        e.arg = kind == PB_EVENT_IRQ ? 0x30 : 5;
         /* fall through */
     case PB_EVENT_NMI:
     case PB_EVENT_POINT:
@@ -53,6 +54,7 @@ static PbEvent valid(PbEventKind kind)
         e.arg = 3;
         break;
     case PB_EVENT_STATE:
+        e.arg = 7;
         e.body.blob.len = 4096;
         break;
     case PB_EVENT_END:
@@ -93,10 +95,10 @@ static void test_kinds_of_version_1_keep_their_numbers(void)
     static const char *const names[] = {
         "invalid", "pio-in", "mmio-read", "rdmsr", "wrmsr", "hlt", "shutdown",
         "read-begin", "irq", "nmi", "point", "verify", "mem-write",
-        "mem-slot", "state", "mark", "panic", "end", "slice",
+        "mem-slot", "state", "mark", "panic", "end", "slice", "turn",
     };
 
-    pb_check_u64(PB_EVENT_VERSION, 4);
+    pb_check_u64(PB_EVENT_VERSION, 5);
     pb_check_u64(PB_EVENT_KINDS, sizeof(names) / sizeof(names[0]));
     for (int kind = 0; kind < PB_EVENT_KINDS; kind++) {
         pb_check_str(pb_event_kind_name(kind), names[kind]);
@@ -113,7 +115,8 @@ static void test_only_positions_are_async(void)
 {
     for (int kind = -1; kind <= PB_EVENT_KINDS; kind++) {
         pb_check_u64(pb_event_is_async(kind),
-                     kind >= PB_EVENT_IRQ && kind <= PB_EVENT_VERIFY);
+                     (kind >= PB_EVENT_IRQ && kind <= PB_EVENT_VERIFY) ||
+                     kind == PB_EVENT_TURN);
     }
 }
 
@@ -192,6 +195,8 @@ static void test_arg_must_suit_the_kind(void)
         unsigned last = kind == PB_EVENT_PIO_IN ? 0xffff :
                         kind == PB_EVENT_MEM_SLOT ? 0xffff :
                         kind == PB_EVENT_IRQ ? 255 :
+                        kind == PB_EVENT_STATE ? PB_MAX_CPUS - 1 :
+                        kind == PB_EVENT_TURN ? PB_MAX_CPUS - 1 :
                         kind == PB_EVENT_END ? PB_END_UNRECORDED : 0;
 
         for (unsigned arg = 0; arg <= 0xffff; arg++) {
@@ -216,6 +221,7 @@ static void test_unused_body_must_be_zero(void)
         [PB_EVENT_IRQ] = 24, [PB_EVENT_NMI] = 24, [PB_EVENT_POINT] = 24,
         [PB_EVENT_VERIFY] = 24, [PB_EVENT_MEM_WRITE] = 16,
         [PB_EVENT_STATE] = 4, [PB_EVENT_SLICE] = 20,
+        [PB_EVENT_TURN] = 24,
     };
 
     for (int kind = 1; kind < PB_EVENT_KINDS; kind++) {
@@ -396,11 +402,12 @@ static void test_print_of_each_kind(void)
         "event 1 verify" TAIL1,
         "event 1 mem-write block 0 offset 0x1000 len 512" TAIL0,
         "event 1 mem-slot slot 3" TAIL0,
-        "event 1 state len 4096" TAIL0,
+        "event 1 state cpu 7 len 4096" TAIL0,
         "event 1 mark" TAIL0,
         "event 1 panic" TAIL0,
         "event 1 end reason quit" TAIL0,
         "event 1 slice block 0 offset 0x20000 len 4096 crc 0x00c0ffee" TAIL0,
+        "event 1 turn cpu 5" TAIL1,
     };
 
     for (int kind = 0; kind < PB_EVENT_KINDS; kind++) {

@@ -55,7 +55,7 @@ static size_t body(uint32_t kind, size_t offset)
 static void test_other_version_is_named(void)
 {
     REFUSED(offsetof(PbEvidenceHead, version), uint32_t, 1,
-            "version 1 with events of version 4, expected 3 and 4");
+            "version 1 with events of version 5, expected 4 and 5");
     REFUSED(offsetof(PbEvidenceHead, event_version), uint32_t, 9,
             "events of version 9");
     REFUSED(offsetof(PbEvidenceHead, state_size), uint32_t, 1,
@@ -94,6 +94,11 @@ static void test_info_is_checked(void)
 {
     REFUSED(INFO(counter), uint32_t, 7, "counter of unknown kind");
     REFUSED(INFO(counter), uint32_t, PB_COUNTER_AUTO, "unknown kind");
+    REFUSED(INFO(cpus), uint32_t, 0, "a number of vCPUs");
+    REFUSED(INFO(cpus), uint32_t, PB_MAX_CPUS + 1, "a number of vCPUs");
+    REFUSED(INFO(cpus), uint32_t, 3, "expected cpuid, got memory");
+    REFUSED(INFO(at.cpu), uint32_t, 2, "a number of vCPUs");
+    REFUSED(INFO(at.zero), uint32_t, 1, "a number of vCPUs");
     REFUSED(INFO(cpu) + 63, uint8_t, 'x', "a text that is none");
     REFUSED(INFO(kernel), uint8_t, 27, "a text that is none");
     REFUSED(INFO(machine), uint8_t, 0xff, "a text that is none");

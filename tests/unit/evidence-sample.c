@@ -75,15 +75,18 @@ static void fill_state(Sample *s)
 {
     unsigned i;
 
+    s->info.cpus = 2;
     s->state.regs.rip = 0xc0100000;
     s->state.regs.rsp = 0xc0ffee00;
     s->state.sregs.cr3 = 0x1234000;
     s->state.msrs = 2;
     s->state.msr[0] = (struct kvm_msr_entry) { .index = 0x174, .data = 0x60 };
     s->state.msr[1] = (struct kvm_msr_entry) { .index = 0x277, .data = 7 };
+    s->other = s->state;
+    s->other.regs.rip = 0xc0200000;
     s->info.at = (PbBackupStart) {
         .seq = SAMPLE_FIRST_SEQ - 1, .digest = 0x1122334455667788,
-        .branches = 123456789, .time_ns = 5000000000, .writes = 77,
+        .branches = 123456789, .time_ns = 5000000000, .writes = 77, .cpu = 1,
         .question = { .seq = SAMPLE_FIRST_SEQ, .kind = PB_EVENT_MMIO_READ,
                       .size = 4, .body.mmio.gpa = 0xa0000 },
         .partials = 1,
@@ -183,9 +186,11 @@ static const PbEvent *slot_after(void *opaque, uint32_t i)
 
 void sample_write(const Sample *s, PbEvidenceWriter *w)
 {
+    struct kvm_cpuid2 *cpuid[2] = { s->cpuid, s->cpuid };
+    PbState state[2] = { s->state, s->other };
     unsigned i;
 
-    if (pb_evidence_write_state(w, &s->info, s->cpuid, &s->mem, &s->state) &&
+    if (pb_evidence_write_state(w, &s->info, cpuid, &s->mem, state) &&
         pb_evidence_write_ram(w, &s->mem)) {
         for (i = 0; i < SAMPLE_EVENTS; i++) {
             PbEvent *e = &s->slot[s->at[i]];

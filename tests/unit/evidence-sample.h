@@ -20,7 +20,7 @@ typedef struct SampleBlock {
 
 typedef struct Sample {
     PbMem mem;
-    PbState state;
+    PbState state, other;     /* of its two vCPUs */
     PbEvidenceInfo info;
     struct kvm_cpuid2 *cpuid;
     PbEvent *slot;            /* all events with their payloads */

@@ -121,9 +121,11 @@ static void test_what_was_written_is_read(void)
     }
     pb_check_str(e->cut, "");
     pb_check(!memcmp(&e->info, &s->info, sizeof(e->info)));
-    pb_check(!memcmp(&e->state, &s->state, sizeof(e->state)));
-    pb_check(!memcmp(e->cpuid, s->cpuid, sizeof(*e->cpuid) +
-                     3 * sizeof(e->cpuid->entries[0])));
+    pb_check(!memcmp(e->state, &s->state, sizeof(s->state)));
+    pb_check(!memcmp(&e->state[1], &s->other, sizeof(s->other)));
+    pb_check_u64(e->cpuid[1]->nent, 3);
+    pb_check(!memcmp(e->cpuid[0], s->cpuid, sizeof(*s->cpuid) +
+                     3 * sizeof(s->cpuid->entries[0])));
     pb_check_u64(e->mem.blocks, 2);
     pb_check_str(e->mem.block[0].name, "pc.ram");
     pb_check_str(e->mem.block[1].name, "pc.bios");
@@ -145,6 +147,7 @@ static void test_untouched_memory_takes_no_room(void)
     uint8_t *host = mmap(NULL, size, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     PbMem mem = { 0 };
+    PbEvidenceInfo info = s->info;
     PbEvidenceWritten written;
     char why[400];
     PbEvidenceWriter *w = pb_evidence_create(sample_path("sparse"), why,
@@ -154,7 +157,8 @@ static void test_untouched_memory_takes_no_room(void)
     mem.block[0].sparse = true;
     host[size / 2] = 1;
     host[size - 1] = 2;
-    pb_evidence_write_state(w, &s->info, s->cpuid, &mem, &s->state);
+    info.cpus = 1;
+    pb_evidence_write_state(w, &info, &s->cpuid, &mem, &s->state);
     pb_evidence_write_ram(w, &mem);
     pb_check(pb_evidence_finish(w, &written, why, sizeof(why)));
     pb_check_u64(written.pages, 2);
