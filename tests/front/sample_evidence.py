@@ -52,8 +52,9 @@ def head(version=evidence.VERSION):
     return data + struct.pack("<I", CRC(data))
 
 
-def info():
+def info(cpus):
     data = bytearray(evidence.INFO_SIZE)
+    struct.pack_into("<I", data, evidence.CPUS, cpus)
     evidence.AT.pack_into(data, 0, FIRST, 0, BRANCHES, TIME)
     for name, text in (("cpu", b"A CPU"), ("machine", b"pc-i440fx-10.0")):
         at, _ = evidence.TEXTS[name]
@@ -67,7 +68,7 @@ def cpuid(wide):
                        0x80000001, 0, 0, 0, 0, 0, wide << 29, 0, 0, 0)
 
 
-def parts(wide=False):
+def parts(wide=False, cpus=1):
     """The file's head and its blocks."""
     events = history()
     slots = b"".join(events)
@@ -76,15 +77,16 @@ def parts(wide=False):
     start += struct.pack("<I", CRC(start + table))
     memory = struct.pack("<II48sQ48sQ", 2, 64, b"pc.bios", 262144,
                          b"pc.ram", 64 << 20) + bytes(64 * 32)
-    payloads = [(1, info()), (2, cpuid(wide)), (3, memory), (4, bytes(4096)),
-                (6, bytes(16)), (7, start + table + slots),
+    payloads = [(1, info(cpus)), *[(2, cpuid(wide))] * cpus, (3, memory),
+                *[(4, bytes(4096))] * cpus, (6, bytes(16)),
+                (7, start + table + slots),
                 (8, struct.pack("<QQ", len(events), FIRST + len(events)))]
     return [head(), *(block(number, kind, payload) for number,
                       (kind, payload) in enumerate(payloads, 1))]
 
 
-def whole(wide=False):
-    return b"".join(parts(wide))
+def whole(wide=False, cpus=1):
+    return b"".join(parts(wide, cpus))
 
 
 def torn():
