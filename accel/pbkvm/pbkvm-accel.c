@@ -78,6 +78,8 @@ static void devices_ready(Notifier *n, void *unused)
         error_report_err(err);
         exit(1);
     }
+    /* One that went would take the thread of all with it. */
+    DEVICE_GET_CLASS(first_cpu)->hotpluggable = false;
     pbkvm_inspect_init(pbkvm_state());
 }
 
