@@ -200,11 +200,15 @@ static const char *check_state(const PbEvent *e, const void *payload)
 }
 
 const char *pb_evidence_check_payload(const PbEvent *e, const void *payload,
-                                      const PbMem *mem)
+                                      uint32_t cpus, const PbMem *mem)
 {
     const PbEventMem *m = &e->body.mem;
     PbSlotChange c;
 
+    if ((e->kind == PB_EVENT_TURN || e->kind == PB_EVENT_STATE) &&
+        e->arg >= cpus) {
+        return "a vCPU that the guest does not have";
+    }
     switch (e->kind) {
     case PB_EVENT_MEM_WRITE:
         return pb_mem_has(mem, m->block, m->offset, m->len)

@@ -23,8 +23,11 @@ const char *pb_evidence_check_memory(const uint8_t *payload, uint64_t len,
 const char *pb_evidence_check_pages(const PbEvidencePages *p, uint64_t len,
                                     const PbMem *mem);
 
-/* An event, which pb_event_check() passed, with its @payload. */
+/*
+ * An event, which pb_event_check() passed, with its @payload, of a guest with
+ * that many @cpus and @mem.
+ */
 const char *pb_evidence_check_payload(const PbEvent *e, const void *payload,
-                                      const PbMem *mem);
+                                      uint32_t cpus, const PbMem *mem);
 
 #endif /* EVIDENCE_CHECK_H */

@@ -32,7 +32,8 @@ static bool check_event(PbBlocks *r, History *h, const uint8_t *slot,
     } else if (!wrong && crc != pb_crc(0, slot, *slots * sizeof(e))) {
         wrong = "wrong checksum";
     } else if (!wrong) {
-        wrong = pb_evidence_check_payload(&e, slot + sizeof(e), &r->e->mem);
+        wrong = pb_evidence_check_payload(&e, slot + sizeof(e),
+                                          r->e->info.cpus, &r->e->mem);
     }
     if (wrong) {
         return pb_blocks_bad(r, "event %llu: %s",

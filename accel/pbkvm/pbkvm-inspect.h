@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-inspect.h: the Backup as CPUs of QEMU (pbkvm-inspect.c).
+ * pbkvm-inspect.h: the Backup as CPUs of QEMU (pbkvm-inspect-cpus.c), and what
+ * is done with them (pbkvm-inspect.c).
  *
  * All with the BQL held.  The functions named after AccelOps members are
  * called for the Backup's CPUs alone.

@@ -195,6 +195,8 @@ static void test_events_are_checked(void)
     REFUSED(EVENT(2, body.pio.count), uint32_t, UINT32_MAX, "event 1002: ");
     REFUSED(EVENT(3, body.blob.len), uint32_t, sizeof(PbState) - 1,
             "another size");
+    REFUSED(EVENT(3, arg), uint16_t, 2, "a vCPU that the guest does not");
+    REFUSED(EVENT(14, arg), uint16_t, 2, "a vCPU that the guest does not");
     REFUSED(EVENT(4, arg), uint16_t, 64, "slot number out of range");
     REFUSED(EVENT(5, arg), uint16_t, 256, "event 1005: ");
 }

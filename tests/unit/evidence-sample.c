@@ -139,7 +139,8 @@ static PbEvent make_event(const Sample *s, unsigned i)
         e.body.pos.rip = 0xc0123456 + i;
         break;
     case 6:
-        e.kind = PB_EVENT_HLT;
+        e.kind = i % 16 == 6 ? PB_EVENT_HLT : PB_EVENT_TURN;
+        e.arg = e.kind == PB_EVENT_TURN;
         break;
     default:
         e.kind = PB_EVENT_MARK;
