@@ -335,12 +335,12 @@ static PbReplayEnd replay_async(PbBackup *b, const PbEvent *e)
         if (e->arg >= b->cpus.n) {
             return no_such_cpu(b, e);
         }
-        pb_cpus_turn(&b->cpus, e->arg);
+        ret = pb_cpus_turn(&b->cpus, e->arg);
         break;
     default:
         break;
     }
-    return ret < 0 ? pb_backup_fail(b, "KVM_INTERRUPT", ret)
+    return ret < 0 ? pb_backup_fail(b, pb_event_kind_name(e->kind), ret)
                    : PB_REPLAY_DONE;
 }
 

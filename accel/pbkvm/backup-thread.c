@@ -107,7 +107,7 @@ void pb_backup_free(PbBackup *b)
 
     if (b) {
         pb_checkpoint_free(b);
-        pb_cpus_turn(&b->cpus, 0);
+        pb_cpus_select(&b->cpus, 0);
         for (i = 1; i < b->cpus.n; i++) {
             pb_vm_remove_vcpu(&b->cpus.rest[i]);
         }
@@ -238,7 +238,7 @@ PbReplayEnd pb_backup_begin(PbBackup *b)
 {
     unsigned i;
 
-    pb_cpus_turn(&b->cpus, b->at.cpu);
+    pb_cpus_select(&b->cpus, b->at.cpu);
     for (i = 0; i < b->cpus.n; i++) {
         if (pb_backup_put_state(b, i, &b->start[i],
                                 "setting the vCPU's first state") !=

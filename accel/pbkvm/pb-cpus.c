@@ -2,7 +2,7 @@
 /* pb-cpus.c: vCPUs that take turns. */
 #include "pb-cpus.h"
 
-void pb_cpus_turn(PbCpus *c, unsigned to)
+void pb_cpus_select(PbCpus *c, unsigned to)
 {
     PbVcpu *v = c->v, last = *v;
 
@@ -20,4 +20,10 @@ void pb_cpus_turn(PbCpus *c, unsigned to)
         v->tsc->fd = v->fd;
         pb_tsc_forget(v->tsc);
     }
+}
+
+int pb_cpus_turn(PbCpus *c, unsigned to)
+{
+    pb_cpus_select(c, to);
+    return pb_vcpu_flush_tlb(c->v);
 }

@@ -31,9 +31,16 @@ static inline PbVcpu *pb_cpus_at(PbCpus *c, unsigned i)
 }
 
 /*
- * It is @to's turn.  The one before stands at a position, nothing pending;
+ * @v is @to from now on.  The one before stands at a position, nothing pending;
  * counter and TSC go from it to the next.
  */
-void pb_cpus_turn(PbCpus *c, unsigned to);
+void pb_cpus_select(PbCpus *c, unsigned to);
+
+/*
+ * It is @to's turn: select it, without what it had in its TLB.  Others may have
+ * changed page tables since; what it would still know of the old ones depends
+ * on the host, which may have had it forget.  0 or -errno.
+ */
+int pb_cpus_turn(PbCpus *c, unsigned to);
 
 #endif /* PB_CPUS_H */

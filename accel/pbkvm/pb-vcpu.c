@@ -189,6 +189,22 @@ int pb_vcpu_get_sregs(PbVcpu *v, struct kvm_sregs *sregs)
     return pb_vcpu_ioctl(v, KVM_GET_SREGS, sregs);
 }
 
+/* Any other page. */
+#define ANOTHER_CR3 0x1000ull
+
+/* KVM has no call for it, but does so when CR3 is given another value. */
+int pb_vcpu_flush_tlb(PbVcpu *v)
+{
+    struct kvm_sregs sregs;
+    int i, ret = pb_vcpu_get_sregs(v, &sregs);
+
+    for (i = 0; ret == 0 && i < 2; i++) {
+        sregs.cr3 ^= ANOTHER_CR3;
+        ret = pb_vcpu_ioctl(v, KVM_SET_SREGS, &sregs);
+    }
+    return ret;
+}
+
 int pb_vcpu_get_both(PbVcpu *v, struct kvm_regs *regs,
                      struct kvm_sregs *sregs)
 {

@@ -103,6 +103,12 @@ int pb_vcpu_get_both(PbVcpu *v, struct kvm_regs *regs,
                      struct kvm_sregs *sregs);
 
 /*
+ * What it has translated, the TLB, is forgotten at the next entry: 0 or -errno.
+ * Nothing else changes, but for PDPTEs, which are read again.
+ */
+int pb_vcpu_flush_tlb(PbVcpu *v);
+
+/*
  * Guest debugging: @control is KVM_GUESTDBG_* or 0 for off; up to four
  * hardware execution breakpoints at linear addresses @bp.  Must be repeated
  * before every single step (KVM adds TF only where it was asked).

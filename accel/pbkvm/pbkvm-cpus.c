@@ -188,7 +188,9 @@ static void turn(PbkvmState *s, unsigned to)
     if (!record_turn(s, to)) {
         return;
     }
-    pb_cpus_turn(&s->cpus, to);
+    if (pb_cpus_turn(&s->cpus, to) < 0) {
+        pbkvm_end(s, "KVM does not flush a TLB");
+    }
     s->cpu = current_cpu = cpu;
     s->apic_base = cpu->kvm_run->apic_base;
     s->cr8 = cpu->kvm_run->cr8;
@@ -233,7 +235,8 @@ void pbkvm_cpus_wait(PbkvmState *s)
     while (all_idle(s)) {
         qemu_cond_wait_bql(s->each[0]->halt_cond);
     }
-    if (s->cpus.n > 1) {
+    /* The first one begins, with the history. */
+    if (s->cpus.n > 1 && s->recording) {
         to = choose(s);
         if (to != s->cpus.now) {
             turn(s, to);

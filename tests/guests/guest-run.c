@@ -276,7 +276,7 @@ static int take_turn(GuestRun *r)
 
     if (ret == 0) {
         r->turn_due = false;
-        pb_cpus_turn(&r->cpus, to);
+        ret = pb_cpus_turn(&r->cpus, to);
     }
     return ret == -EAGAIN ? 0 : ret;
 }

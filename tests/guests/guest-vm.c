@@ -128,7 +128,7 @@ bool guest_vm_new(GuestRun *r, struct kvm_cpuid2 *cpuid)
 
 void guest_vm_free(GuestRun *r)
 {
-    pb_cpus_turn(&r->cpus, 0);
+    pb_cpus_select(&r->cpus, 0);
     pb_vm_remove_vcpu(&r->cpus.rest[1]);
     pb_vm_destroy(&r->v);
     pb_mem_destroy(&r->mem);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* state-test.c: a vCPU's state, moved to another one, is whole. */
+#include <stdio.h>
+#include <string.h>
+
 #include "pb-state.h"
 #include "pb-tap.h"
 #include "pb-tiny.h"
@@ -148,12 +151,54 @@ static void test_what_varies_with_time_stays(void)
     pb_check(!pb_msrs_has(0xc0000085));
 }
 
+/* The word at PB_TINY_DATA, as the guest sees it. */
+static uint64_t guest_reads(void)
+{
+    static const uint8_t code[] = {
+        0xa1, PB_TINY_DATA & 0xff, PB_TINY_DATA >> 8 & 0xff,
+        PB_TINY_DATA >> 16, 0,                            /* mov, eax */
+        0xf4,                                             /* hlt */
+    };
+    struct kvm_regs regs = { 0 };
+
+    pb_tiny_start(&from, code, sizeof(code));
+    pb_check(pb_vcpu_get_regs(&from.vcpu, &regs) == 0);
+    regs.rip = PB_TINY_CODE;
+    pb_check(pb_vcpu_set_regs(&from.vcpu, &regs) == 0);
+    pb_check_u64(pb_tiny_run(&from), KVM_EXIT_HLT);
+    pb_check(pb_vcpu_get_regs(&from.vcpu, &regs) == 0);
+    return regs.rax;
+}
+
+static void test_translations_are_forgotten(void)
+{
+    static char why[160];
+    struct kvm_sregs before, after;
+
+    if (!pb_tiny_new(&from, PB_TINY_PAGED, why, sizeof(why))) {
+        pb_skip(why);
+        return;
+    }
+    from.ram[PB_TINY_DATA] = 1;
+    from.ram[PB_TINY_DATA + 0x1000] = 2;
+    pb_check_u64(guest_reads(), 1);
+    *pb_tiny_pte(&from, PB_TINY_DATA) += 0x1000;
+    printf("# without: %s\n", guest_reads() == 1 ? "the old page" : "the new");
+    pb_check(pb_vcpu_get_sregs(&from.vcpu, &before) == 0);
+    pb_check(pb_vcpu_flush_tlb(&from.vcpu) == 0);
+    pb_check(pb_vcpu_get_sregs(&from.vcpu, &after) == 0);
+    pb_check(!memcmp(&before, &after, sizeof(before)));
+    pb_check_u64(guest_reads(), 2);
+    pb_tiny_free(&from);
+}
+
 int main(void)
 {
     static const PbTest tests[] = {
         PB_TEST(all_msrs_come_along),
         PB_TEST(msr_that_this_host_lacks_is_named),
         PB_TEST(what_varies_with_time_stays),
+        PB_TEST(translations_are_forgotten),
     };
 
     return pb_tap_run(tests, sizeof(tests) / sizeof(tests[0]));
