@@ -143,7 +143,7 @@ bool pb_backup_await(PbBackup *b, PbStop *stop, int timeout_ms);
 
 /* ---- registers; the Backup frozen ---- */
 
-/* Which vCPU's turn it is. */
+/* Which vCPU's turn it is; of one that does not stand, a moment's view. */
 unsigned pb_backup_cpu(const PbBackup *b);
 
 /* What vCPU @cpu's registers are, an exit on its way completed. 0 or -errno. */

@@ -136,6 +136,8 @@ static void announce(PbkvmState *s)
     primary.event = r.events;
     primary.time = r.time_ns;
     primary.branches = r.branches;
+    primary.has_cpu = true;
+    primary.cpu = s->panic.cpu;
     if (s->backup) {
         pbkvm_backup_place(s, &backup);
     }
@@ -179,6 +181,7 @@ void pbkvm_panic(PbkvmState *s, PbkvmPanicSource source, const char *detail)
         pb_record_note(s->rec, PB_EVENT_PANIC, 0);
     }
     pb_record_stats(s->rec, &s->panic.place);
+    s->panic.cpu = s->cpus.now;
     s->panic.stop = panic_action != PANIC_ACTION_NONE;
     aio_bh_schedule_oneshot(qemu_get_aio_context(), panicked, s);
 }

@@ -29,7 +29,8 @@ typedef struct PbkvmPanic {
     bool acted;               /* somebody else stops the machine */
     PbkvmPanicSource source;
     char *detail;
-    PbRecordStats place;      /* where the Primary was */
+    PbRecordStats place;      /* where the Primary was, */
+    unsigned cpu;             /* and whose turn it was there */
 } PbkvmPanic;
 
 typedef struct PbkvmState PbkvmState;

@@ -22,7 +22,9 @@ void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *q)
     q->event = b.events;
     q->time = b.time_ns;
     q->branches = b.branches;
-    if (pb_backup_get_state(s->backup, pb_backup_cpu(s->backup), p) == 0) {
+    q->has_cpu = true;
+    q->cpu = pb_backup_cpu(s->backup);
+    if (pb_backup_get_state(s->backup, q->cpu, p) == 0) {
         q->has_rip = true;
         q->rip = pb_linear(&p->sregs, p->regs.rip);
     }
