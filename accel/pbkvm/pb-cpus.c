@@ -4,18 +4,19 @@
 
 void pb_cpus_select(PbCpus *c, unsigned to)
 {
-    PbVcpu *v = c->v, last = *v;
+    PbVcpu *v = c->v, next = c->rest[to];
 
     if (to == c->now) {
         return;
     }
-    c->rest[c->now] = last;
-    *v = c->rest[to];
+    /* Others kick by the counter: it is the same all the time. */
+    next.counter = v->counter;
+    next.tsc = v->tsc;
+    next.exits = v->exits;
+    next.steps = v->steps;
+    c->rest[c->now] = *v;
+    *v = next;
     c->now = to;
-    v->counter = last.counter;
-    v->tsc = last.tsc;
-    v->exits = last.exits;
-    v->steps = last.steps;
     if (v->tsc) {
         v->tsc->fd = v->fd;
         pb_tsc_forget(v->tsc);
