@@ -12,7 +12,6 @@
 #include "qemu/error-report.h"
 #include "cpu.h"
 #include "exec/address-spaces.h"
-#include "exec/gdbstub.h"
 #include "hw/boards.h"
 #include "hw/cpu/cluster.h"
 #include "hw/qdev-properties.h"
@@ -135,18 +134,6 @@ static CPUState *make_cpu(PbkvmState *s, unsigned i)
     return cpu;
 }
 
-/* Of the Backup, where it stands, the one whose turn it is. */
-static CPUState *shown_first(CPUState *first)
-{
-    PbkvmState *s = pbkvm_state();
-
-    if (!pbkvm_is_backup(first) || !s->backup) {
-        return first;
-    }
-    pbkvm_inspect_synchronize(first);
-    return s->inspect->cpu[pb_backup_cpu(s->backup)];
-}
-
 static void make_cpus(PbkvmState *s)
 {
     PbkvmInspect *p = s->inspect;
@@ -182,7 +169,6 @@ void pbkvm_inspect_init(PbkvmState *s)
     p->cpus = s->cpus.n;
     s->inspect = p;
     make_cpus(s);
-    gdb_attach_hook = shown_first;
     pbkvm_dump_init(s);
     pbkvm_reverse_init();
 }
