@@ -74,7 +74,7 @@ def history(vm, before, after):
     figures = {"events": events}
     old, new = kinds_of(before), kinds_of(after)
     figures |= {kind: new.get(kind, 0) - old.get(kind, 0)
-                for kind in ("mem-write", "point")}
+                for kind in ("mem-write", "point", "turn")}
     if all(new.get(kind, 0) == old.get(kind, 0) for kind in WITH_PAYLOAD):
         figures["bytes"] = events * EVENT
     if vm.has_backup:
