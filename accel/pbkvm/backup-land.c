@@ -214,7 +214,7 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
         if (ret < 0) {
             return ret;
         }
-        /* A second NMI waits while the first one's handler is entered. */
+        /* At its entry already, it is held back by what a step ends. */
         if (now->rip != entry) {
             return break_at(b, entry ? entry : l->target.rip);
         }
