@@ -15,10 +15,14 @@
 #define WAYS 2
 #define STEPS 8
 #define MOST_KEEP 6
-#define PATIENCE_MS 120000
+#define LOOK_MS 100
+#define PATIENCE 1200
+/* Further than that it is not gone by steps, of which each takes 100 us. */
+#define MOST_BRANCHES 5000
 
 typedef struct Way {
     unsigned n;
+    uint64_t before;          /* branches at the event before */
     PbPlace place[STEPS];
     PbState state[STEPS];
     uint32_t ram[STEPS];      /* its CRC */
@@ -45,14 +49,39 @@ static void end(GuestReplay *p, PbFeed *feed)
     guest_replay_close(p);
 }
 
+static void too_long(GuestReplay *p, const PbWalk *w, PbStop *stop)
+{
+    PbPlace now = { 0 };
+    char want[160] = "", have[160];
+
+    pb_backup_halt(p->b);
+    pb_backup_await(p->b, stop, -1);
+    pb_backup_place(p->b, &now);
+    pb_position_print(&now.at, have, sizeof(have));
+    if (w->place) {
+        pb_position_print(&w->place->at, want, sizeof(want));
+    }
+    guest_fail(p->r, "%s: a walk by %s to event %llu %s takes too long: it "
+               "has come to event %llu %s with %llu steps", p->name,
+               w->trail ? "steps" : "landing",
+               (unsigned long long)(w->place ? w->place->event : w->event),
+               want, (unsigned long long)now.event, have,
+               (unsigned long long)p->b->stats.steps);
+}
+
 static PbStopReason walk(GuestReplay *p, PbWalk w, PbStop *stop)
 {
+    unsigned looks = 0;
+
     *stop = (PbStop) { .reason = PB_STOP_NONE };
-    if (pb_backup_walk(p->b, &w) &&
-        !pb_backup_await(p->b, stop, PATIENCE_MS)) {
-        guest_fail(p->r, "%s: a walk takes too long", p->name);
-        pb_backup_halt(p->b);
-        pb_backup_await(p->b, stop, -1);
+    if (pb_backup_walk(p->b, &w)) {
+        while (!pb_backup_await(p->b, stop, LOOK_MS)) {
+            if (++looks == PATIENCE) {
+                too_long(p, &w, stop);
+                break;
+            }
+            pb_backup_poke(p->b);
+        }
     }
     return stop->reason;
 }
@@ -73,6 +102,13 @@ static bool look(GuestReplay *p, PbPlace *place, PbState *state, uint32_t *ram)
     return true;
 }
 
+static bool walk_to_event(GuestReplay *p, uint64_t event)
+{
+    PbStop stop;
+
+    return walk(p, (PbWalk) { .event = event }, &stop) == PB_STOP_REACHED;
+}
+
 /* Some steps from event @from on, as far as they go. */
 static bool step_along(GuestRun *r, const char *file, uint64_t from, Way *w)
 {
@@ -82,8 +118,12 @@ static bool step_along(GuestRun *r, const char *file, uint64_t from, Way *w)
     bool ok = begin(&p, r, file, "the one that steps", &feed);
 
     w->n = 0;
-    if (ok && walk(&p, (PbWalk) { .event = from }, &stop) ==
-        PB_STOP_REACHED) {
+    w->before = 0;
+    if (ok && walk_to_event(&p, from - 1) &&
+        look(&p, &w->place[0], &w->state[0], &w->ram[0])) {
+        w->before = w->place[0].at.branches;
+    }
+    if (ok && walk_to_event(&p, from)) {
         while (ok && w->n < STEPS &&
                walk(&p, (PbWalk) { .instructions = 1 }, &stop) ==
                PB_STOP_STEPPED) {
@@ -130,7 +170,9 @@ static bool seldom(const GuestResult *r)
 /* To place @i of @w, by steps or by landing. */
 static bool go_to(GuestReplay *p, Way *w, unsigned i)
 {
-    PbTrail *trail = guest_random(&p->r->random) % 2 ? &w->trail : NULL;
+    bool near = w->place[i].at.branches - w->before <= MOST_BRANCHES;
+    PbTrail *trail = near && guest_random(&p->r->random) % 2 ? &w->trail
+                                                             : NULL;
     const PbPlace *before;
     PbState state;
     PbPlace place;
@@ -186,8 +228,9 @@ static bool go_back(GuestRun *r, const char *file, Way *w, unsigned i,
     if (ok && pb_backup_back(p.b, &w->place[j]) &&
         pb_backup_back(p.b, &w->place[j])) {
         p.name = "the one that goes back from near";
+        ok = go_to(&p, w, j);
         guest_set_deadline(r);
-        ok = go_to(&p, w, j) && pb_backup_thaw(p.b) &&
+        ok = ok && pb_backup_thaw(p.b) &&
              guest_replay_wait(&p, p.e->last_seq);
         r->result->near += ok;
     }

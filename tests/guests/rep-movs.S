@@ -9,6 +9,7 @@ main:
     mov     length, %ecx
     rep stosl
 1:
+    ask_length
     mov     $0x8000, %esi
     mov     $0x20000, %edi
     mov     length, %ecx

@@ -5,6 +5,7 @@
 main:
     sti
 1:
+    ask_length
     mov     ticks, %eax
     mov     $0x20000, %edi
     mov     length, %ecx
