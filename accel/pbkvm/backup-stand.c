@@ -64,8 +64,7 @@ bool pb_backup_where(PbBackup *b, PbBackupStart *at, PbState *state, char *why,
                      size_t len)
 {
     const char *no = no_stand(b);
-    unsigned i;
-    int ret = 0;
+    int ret;
 
     if (no) {
         snprintf(why, len, "%s", no);
@@ -87,9 +86,7 @@ bool pb_backup_where(PbBackup *b, PbBackupStart *at, PbState *state, char *why,
         memcpy(at->partial, b->partial, b->partials * sizeof(PbEvent));
     }
     at->cpu = b->cpus.now;
-    for (i = 0; ret == 0 && i < b->cpus.n; i++) {
-        ret = pb_state_get(pb_cpus_at(&b->cpus, i), &state[i]);
-    }
+    ret = pb_cpus_get_state(&b->cpus, state);
     if (ret < 0) {
         snprintf(why, len, "reading the Backup's vCPU: %s", strerror(-ret));
     }

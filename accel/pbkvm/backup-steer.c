@@ -219,7 +219,7 @@ PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e)
     PbVerify v = { .event = e->seq, .at = pb_position_of(e) };
     PbState mine[PB_MAX_CPUS];
     unsigned i;
-    int ret = 0;
+    int ret;
 
     switch (wait_for_verifier(b)) {
     case -EAGAIN:
@@ -227,9 +227,7 @@ PbReplayEnd pb_backup_compare(PbBackup *b, const PbEvent *e)
     case -ENOENT:
         return PB_REPLAY_DONE;
     }
-    for (i = 0; ret == 0 && i < b->cpus.n; i++) {
-        ret = pb_state_get(pb_cpus_at(&b->cpus, i), &mine[i]);
-    }
+    ret = pb_cpus_get_state(&b->cpus, mine);
     if (ret < 0) {
         return pb_backup_fail(b, "reading the vCPU's state", ret);
     }

@@ -212,7 +212,6 @@ static PbReplayEnd freeze_here(PbBackup *b, uint8_t *buf)
 static bool start_tsc(PbBackup *b)
 {
     const char *what;
-    unsigned i;
     int ret;
 
     if (b->v.tsc) {
@@ -222,15 +221,11 @@ static bool start_tsc(PbBackup *b)
     if (!b->at.tsc.on) {
         return true;
     }
-    ret = pb_tsc_start(&b->tsc, b->v.fd, b->c.tsc, &b->at.tsc, &what);
-    for (i = 0; ret == 0 && i < b->cpus.n; i++) {
-        ret = pb_tsc_slow(pb_cpus_at(&b->cpus, i)->fd);
-    }
+    ret = pb_cpus_start_tsc(&b->cpus, &b->tsc, b->c.tsc, &b->at.tsc, &what);
     if (ret < 0) {
         pb_backup_fail(b, what, ret);
         return false;
     }
-    b->v.tsc = &b->tsc;
     return true;
 }
 

@@ -14,6 +14,7 @@
 #ifndef PB_CPUS_H
 #define PB_CPUS_H
 
+#include "pb-state.h"
 #include "pb-tsc.h"
 #include "pb-vcpu.h"
 #include "ring/pb-event.h"
@@ -42,5 +43,14 @@ void pb_cpus_select(PbCpus *c, unsigned to);
  * on the host, which may have had it forget.  0 or -errno.
  */
 int pb_cpus_turn(PbCpus *c, unsigned to);
+
+/* The state of each: 0 or -errno. */
+int pb_cpus_get_state(PbCpus *c, PbState *state);
+
+/*
+ * pb_tsc_start(), for all of them; @t is @v's then.  pb_tsc_stop() ends it.
+ */
+int pb_cpus_start_tsc(PbCpus *c, PbTsc *t, const PbTscModel *m,
+                      const PbTscStart *at, const char **what);
 
 #endif /* PB_CPUS_H */

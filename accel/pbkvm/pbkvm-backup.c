@@ -291,7 +291,7 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
         return false;
     }
     first.tsc = pbkvm_tsc_here(s);
-    ret = pbkvm_cpus_state(s, state);
+    ret = pb_cpus_get_state(&s->cpus, state);
     if (ret < 0) {
         error_setg_errno(errp, -ret, "pbkvm: reading the vCPU's state");
         return false;

@@ -6,7 +6,6 @@
  * when an interrupt comes for it, as who sends one may wait for the answer.
  */
 #include "qemu/osdep.h"
-#include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "qapi/error.h"
 #include "cpu.h"
@@ -16,7 +15,6 @@
 #include "branch-counter.h"
 #include "pb-vm.h"
 #include "pbkvm.h"
-#include "pbkvm-breaks.h"
 
 /* So long one goes on while others could. */
 #define TURN_NS (5 * SCALE_MS)
@@ -64,6 +62,25 @@ void pbkvm_share_thread(CPUState *cpu, CPUState *first)
     cpu->created = true;
 }
 
+static bool all_idle(CPUState *const *cpu, unsigned n)
+{
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        if (!cpu_thread_is_idle(cpu[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void pbkvm_wait_idle(CPUState *const *cpu, unsigned n)
+{
+    while (all_idle(cpu, n)) {
+        qemu_cond_wait_bql(cpu[0]->halt_cond);
+    }
+}
+
 void pbkvm_cpus_add(PbkvmState *s, CPUState *cpu)
 {
     unsigned i = s->cpus.n++;
@@ -93,17 +110,6 @@ void pbkvm_cpus_start(PbkvmState *s)
             .mem = &s->mem,
         };
     }
-}
-
-int pbkvm_cpus_state(PbkvmState *s, PbState *state)
-{
-    unsigned i;
-    int ret = 0;
-
-    for (i = 0; ret == 0 && i < s->cpus.n; i++) {
-        ret = pb_state_get(pb_cpus_at(&s->cpus, i), &state[i]);
-    }
-    return ret;
 }
 
 /* ---- whose turn it is ---- */
@@ -216,25 +222,11 @@ static void time_turn(PbkvmState *s)
 
 /* ---- the thread's ---- */
 
-static bool all_idle(PbkvmState *s)
-{
-    unsigned i;
-
-    for (i = 0; i < s->cpus.n; i++) {
-        if (!cpu_thread_is_idle(s->each[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 void pbkvm_cpus_wait(PbkvmState *s)
 {
     unsigned i, to;
 
-    while (all_idle(s)) {
-        qemu_cond_wait_bql(s->each[0]->halt_cond);
-    }
+    pbkvm_wait_idle(s->each, s->cpus.n);
     /* The first one begins, with the history. */
     if (s->cpus.n > 1 && s->recording) {
         to = choose(s);

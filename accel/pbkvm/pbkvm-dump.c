@@ -147,7 +147,7 @@ static void list_memory(GuestPhysBlockList *list)
 void pbkvm_dump_init(PbkvmState *s)
 {
     /* In a replay there is no Primary to be dumped. */
-    dump_guest.cpu = s->replay.file ? s->backup_cpu : first_cpu;
+    dump_guest.cpu = s->replay.file ? s->inspect->cpu[0] : first_cpu;
     dump_guest.memory = s->replay.file ? list_memory : NULL;
 }
 
@@ -196,7 +196,9 @@ PbkvmDump *qmp_pbkvm_dump_guest_memory(const char *filename, bool has_paging,
                    "pbkvm-freeze");
         return NULL;
     }
-    dump_guest = (DumpGuest) { .cpu = s->backup_cpu, .memory = list_memory };
+    dump_guest = (DumpGuest) {
+        .cpu = s->inspect->cpu[0], .memory = list_memory,
+    };
     ok = dump(filename, !has_paging || paging, errp);
     q = ok ? g_new0(PbkvmDump, 1) : NULL;
     if (ok) {

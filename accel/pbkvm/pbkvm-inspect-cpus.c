@@ -32,7 +32,7 @@ bool pbkvm_is_backup(const CPUState *cpu)
     const PbkvmState *s = pbkvm_state();
 
     /* They come behind the machine's. */
-    return s && s->backup_cpu && cpu->cpu_index >= s->backup_cpu->cpu_index;
+    return s && s->inspect && cpu->cpu_index >= (int)s->cpus.n;
 }
 
 /* ---- its memory ---- */
@@ -124,7 +124,7 @@ static CPUState *make_cpu(PbkvmState *s, unsigned i)
     /* As when it is realized, which this one never is. */
     DEVICE(cpu)->canonical_path = object_get_canonical_path(obj);
     cpu->cluster_index = CLUSTER_BACKUP;
-    cpu->cpu_index = s->inspect->cpus + i;
+    cpu->cpu_index = s->cpus.n + i;
     cpu_env(cpu)->a20_mask = -1;
     cpu->kvm_state = &s->parent_obj;
     cpu->kvm_fd = stand_in(s);
@@ -139,12 +139,11 @@ static void make_cpus(PbkvmState *s)
     PbkvmInspect *p = s->inspect;
     unsigned i;
 
-    for (i = 0; i < p->cpus; i++) {
+    for (i = 0; i < s->cpus.n; i++) {
         p->cpu[i] = make_cpu(s, i);
     }
-    s->backup_cpu = p->cpu[0];
     pbkvm_inspect_forget(s);
-    for (i = 0; i < p->cpus; i++) {
+    for (i = 0; i < s->cpus.n; i++) {
         cpu_list_add(p->cpu[i]);
         qemu_init_vcpu(p->cpu[i]);
     }
@@ -166,7 +165,6 @@ void pbkvm_inspect_init(PbkvmState *s)
     memory_region_init_io(&p->memory, OBJECT(s), &memory_ops, s,
                           "pbkvm-backup-memory",
                           1ull << TARGET_PHYS_ADDR_SPACE_BITS);
-    p->cpus = s->cpus.n;
     s->inspect = p;
     make_cpus(s);
     pbkvm_dump_init(s);

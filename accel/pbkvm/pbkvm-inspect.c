@@ -27,7 +27,7 @@
 /* Which of its vCPUs @cpu shows. */
 static unsigned number(const PbkvmState *s, const CPUState *cpu)
 {
-    return cpu->cpu_index - s->backup_cpu->cpu_index;
+    return cpu->cpu_index - s->cpus.n;
 }
 
 void pbkvm_detach(PbkvmState *s, const char *what)
@@ -71,7 +71,7 @@ static void forget_registers(PbkvmState *s)
 {
     unsigned i;
 
-    for (i = 0; i < s->inspect->cpus; i++) {
+    for (i = 0; i < s->cpus.n; i++) {
         s->inspect->cpu[i]->vcpu_dirty = false;
     }
 }
@@ -110,7 +110,7 @@ void pbkvm_inspect_flush(PbkvmState *s)
 {
     unsigned i;
 
-    for (i = 0; s->inspect && i < s->inspect->cpus; i++) {
+    for (i = 0; s->inspect && i < s->cpus.n; i++) {
         store(s, i);
     }
 }
@@ -128,7 +128,7 @@ void pbkvm_inspect_meet(PbkvmState *s)
 {
     unsigned i;
 
-    for (i = 0; s->inspect && i < s->inspect->cpus; i++) {
+    for (i = 0; s->inspect && i < s->cpus.n; i++) {
         show_stats(s->inspect->cpu[i], pb_backup_open_stats(s->backup, i));
     }
 }
@@ -142,7 +142,7 @@ void pbkvm_inspect_forget(PbkvmState *s)
     }
     forget_registers(s);
     s->inspect->froze = false;
-    for (i = 0; i < s->inspect->cpus; i++) {
+    for (i = 0; i < s->cpus.n; i++) {
         CPUState *cpu = s->inspect->cpu[i];
 
         show_stats(cpu, ioctl(cpu->kvm_fd, KVM_GET_STATS_FD, 0));
@@ -180,7 +180,7 @@ static void stopped_at(PbkvmState *s, const PbStop *stop)
         break;
     }
     gdb_set_stop_cpu(cpu);
-    for (i = 0; i < s->inspect->cpus; i++) {
+    for (i = 0; i < s->cpus.n; i++) {
         s->inspect->cpu[i]->stopped = true;
         s->inspect->cpu[i]->singlestep_enabled = 0;
     }
@@ -192,7 +192,7 @@ static bool any_cpu(PbkvmState *s, bool (*is)(CPUState *cpu))
 {
     unsigned i;
 
-    for (i = 0; i < s->inspect->cpus; i++) {
+    for (i = 0; i < s->cpus.n; i++) {
         if (is(s->inspect->cpu[i])) {
             return true;
         }
@@ -265,24 +265,12 @@ static void attend(PbkvmState *s)
 {
     unsigned i;
 
-    for (i = 0; i < s->inspect->cpus; i++) {
+    for (i = 0; i < s->cpus.n; i++) {
         CPUState *cpu = s->inspect->cpu[i];
 
         cpu->interrupt_request = 0;       /* the monitor's "nmi" */
         qemu_wait_io_event_common(cpu);
     }
-}
-
-static bool all_idle(PbkvmState *s)
-{
-    unsigned i;
-
-    for (i = 0; i < s->inspect->cpus; i++) {
-        if (!cpu_thread_is_idle(s->inspect->cpu[i])) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static void *inspect_thread(void *opaque)
@@ -300,9 +288,7 @@ static void *inspect_thread(void *opaque)
         if (wanted(s)) {
             walk(s);
         } else {
-            while (all_idle(s)) {
-                qemu_cond_wait_bql(cpu->halt_cond);
-            }
+            pbkvm_wait_idle(s->inspect->cpu, s->cpus.n);
         }
     }
     return NULL;
@@ -310,7 +296,7 @@ static void *inspect_thread(void *opaque)
 
 void pbkvm_inspect_start_thread(CPUState *cpu)
 {
-    CPUState *first = pbkvm_state()->backup_cpu;
+    CPUState *first = pbkvm_state()->inspect->cpu[0];
 
     cpu->halted = 1;              /* nothing to do by itself */
     if (cpu == first) {

@@ -23,8 +23,8 @@ typedef enum PbkvmBack {
 
 typedef struct PbkvmInspect {
     MemoryRegion memory;      /* the Backup's, as its guest sees it */
-    CPUState *cpu[PB_MAX_CPUS];   /* one for each of the Backup's vCPUs; */
-    unsigned cpus;                /* the first has a thread, for all */
+    CPUState *cpu[PB_MAX_CPUS];   /* one for each of the Backup's vCPUs; the
+                                     first has a thread, for all */
     struct kvm_regs loaded[PB_MAX_CPUS];  /* what each was given last */
     bool froze;               /* the last look has frozen the Backup */
     bool walking;             /* gdb has it resumed */

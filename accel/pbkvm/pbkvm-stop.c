@@ -22,7 +22,7 @@ static void record_place(CPUState *cpu, run_on_cpu_data data)
 
     w->ret = pb_record_point(w->s->rec, w->kind);
     if (w->ret == 0) {
-        w->ret = pbkvm_cpus_state(w->s, w->state);
+        w->ret = pb_cpus_get_state(&w->s->cpus, w->state);
     }
 }
 

@@ -36,7 +36,6 @@ bool pbkvm_tsc_start(PbkvmState *s, Error **errp)
     PbTscStart at = { .base = base, .value = base, .on = 1 };
     int64_t khz = cpu_env(s->cpu)->tsc_khz;
     const char *what;
-    unsigned i;
     int ret;
 
     if (khz != PB_TSC_HZ / 1000) {
@@ -46,15 +45,11 @@ bool pbkvm_tsc_start(PbkvmState *s, Error **errp)
                           "-cpu ...,tsc-frequency=%u.\n", PB_TSC_HZ);
         return false;
     }
-    ret = pb_tsc_start(&s->tsc, s->primary.fd, &s->tsc_model, &at, &what);
-    for (i = 0; ret == 0 && i < s->cpus.n; i++) {
-        ret = pb_tsc_slow(pb_cpus_at(&s->cpus, i)->fd);
-    }
+    ret = pb_cpus_start_tsc(&s->cpus, &s->tsc, &s->tsc_model, &at, &what);
     if (ret < 0) {
         error_setg_errno(errp, -ret, "pbkvm: %s", what);
         return false;
     }
-    s->primary.tsc = &s->tsc;
     return true;
 }
 

@@ -93,7 +93,6 @@ struct PbkvmState {
     PbBackup *backup;
     unsigned backups;         /* so many were made so far */
     QemuThread backup_thread;
-    CPUState *backup_cpu;     /* what gdb and the monitor see of its first */
     PbkvmInspect *inspect;
     Coroutine *walker;        /* the monitor command that waits for a walk */
     PbkvmReplay replay;
@@ -146,14 +145,14 @@ void pbkvm_cpus_add(PbkvmState *s, CPUState *cpu);
 /* The thread of @cpu is that of @first, which has one. */
 void pbkvm_share_thread(CPUState *cpu, CPUState *first);
 
+/* That thread: until one of its @n has something to do. */
+void pbkvm_wait_idle(CPUState *const *cpu, unsigned n);
+
 /* The history begins: what the replay core knows of them. */
 void pbkvm_cpus_start(PbkvmState *s);
 
 unsigned pbkvm_cpu_number(const PbkvmState *s, const CPUState *cpu);
 PbVcpu *pbkvm_vcpu(PbkvmState *s, const CPUState *cpu);
-
-/* The state of each, of PB_MAX_CPUS at most: 0 or -errno.  Their thread. */
-int pbkvm_cpus_state(PbkvmState *s, PbState *state);
 
 /* Whether another one should go on.  Their thread, BQL or not. */
 bool pbkvm_turn_is_due(PbkvmState *s);

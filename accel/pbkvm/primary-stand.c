@@ -63,15 +63,24 @@ int pb_record_irq(PbRecorder *r, uint8_t vector)
     return ret ? ret : pb_inject_irq(r->v, vector);
 }
 
-int pb_record_nmi(PbRecorder *r)
+/* Have the vCPU at a position; @irq_too: as pb_half_delivered(). */
+static int reach(PbRecorder *r, bool irq_too)
 {
     int ret = pb_vcpu_complete(r->v);
 
     if (ret == 0) {
-        ret = pb_half_delivered(r->v, true);
-        if (ret == 0 && pb_remedy(PB_REMEDY_INT)) {
-            ret = pb_before_int(r->v);
-        }
+        ret = pb_half_delivered(r->v, irq_too);
+        ret = ret == 1 ? -EAGAIN : ret;
+    }
+    return ret;
+}
+
+int pb_record_nmi(PbRecorder *r)
+{
+    int ret = reach(r, true);
+
+    if (ret == 0 && pb_remedy(PB_REMEDY_INT)) {
+        ret = pb_before_int(r->v);
         ret = ret == 1 ? -EAGAIN : ret;
     }
     if (ret == 0) {
@@ -80,34 +89,18 @@ int pb_record_nmi(PbRecorder *r)
     return ret ? ret : pb_inject_nmi(r->v);
 }
 
-/* Have the vCPU at a position. */
-static int reach(PbRecorder *r)
-{
-    int ret = pb_vcpu_complete(r->v);
-
-    if (ret == 0) {
-        ret = pb_half_delivered(r->v, false);
-        ret = ret == 1 ? -EAGAIN : ret;
-    }
-    return ret;
-}
-
 int pb_record_point(PbRecorder *r, PbEventKind kind)
 {
-    int ret = reach(r);
+    int ret = reach(r, false);
 
     return ret ? ret : emit_here(r, kind, 0);
 }
 
 int pb_record_turn(PbRecorder *r, unsigned to)
 {
-    int ret = pb_vcpu_complete(r->v);
-
     /* What waits in KVM would need the event's arg. */
-    if (ret == 0) {
-        ret = pb_half_delivered(r->v, true);
-        ret = ret == 1 ? -EAGAIN : ret;
-    }
+    int ret = reach(r, true);
+
     return ret ? ret : emit_here(r, PB_EVENT_TURN, to);
 }
 
@@ -171,7 +164,7 @@ int pb_record_tsc(PbRecorder *r)
 
 int pb_record_stand(PbRecorder *r)
 {
-    int ret = reach(r);
+    int ret = reach(r, false);
 
     if (ret == 0) {
         ret = pb_position_take_whole(r->v, &r->at);

@@ -24,6 +24,16 @@ echo \\n=attached\\n
 info threads
 printf "=before %#x %#x\\n", $pc, $ecx
 """
+# Of a guest with 64 bits, whose kernel has no symbols.
+ATTACH_64 = """
+set pagination off
+set confirm off
+set architecture i386:x86-64
+target extended-remote {gdb}
+add-inferior
+inferior 2
+attach 2
+"""
 INTO_THE_PANIC = """
 stepi
 printf "=stepped %#x %#x\\n", $pc, $ecx
@@ -170,14 +180,21 @@ def places_of(text):
     return places
 
 
+def stepped(places):
+    """Those that were stepped through forth; and back through all of them."""
+    forth = places["start"] + places["step"]
+    expect(places["back"] == forth[-2::-1],
+           f"forth {forth}, back {places['back']}")
+    return forth
+
+
 def forth_and_back(vm, log):
     """From before the panic there and back: by single instructions, to a
     breakpoint, to what wrote a variable, to the beginning."""
     text = on_the_backup(vm, log, FORTH_AND_BACK)
     places = places_of(text)
-    forth = places["start"] + places["step"]
-    expect(len(forth) == STEPS + 1 and places["back"] == forth[-2::-1],
-           f"forth {forth}, back {places['back']}")
+    forth = stepped(places)
+    expect(len(forth) == STEPS + 1, f"forth {forth}")
     expect(places["again"] == places["there"], f"the breakpoint: {places}")
     expect(places["begin"] == places["start"], f"the beginning: {places}")
     expect(places["beside"] == places["panic"], f"the panic: {places}")

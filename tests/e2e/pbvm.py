@@ -341,6 +341,12 @@ class Guest:
             return refusal.said
         raise Failure(f"{command} {arguments} was not refused")
 
+    def address(self, symbol):
+        """Of a function of the guest's kernel."""
+        text = self.run(f"grep ' {symbol}$' /proc/kallsyms")
+        return "0x" + re.search(rf"([0-9a-f]{{16}}) [tT] {symbol}",
+                                text).group(1)
+
     def panic_and_save(self, crash="echo c > /proc/sysrq-trigger\n"):
         """Linux panics; wait until the file of evidence= holds its past."""
         self.console.send(crash)
@@ -423,6 +429,18 @@ def seeded_main(test, name, parser):
         print(f"not ok 1 - {failure}")
         return 1
     return 0
+
+
+def must_not_start(machine, *words):
+    """MACHINE, a Guest, ends at once, and says all of WORDS."""
+    try:
+        with machine:
+            pass
+    except Exception as refusal:          # QEMU ends, whoever notices first
+        if not all(word in str(refusal) for word in words):
+            raise Failure(f"expected {words}, said: {refusal}") from None
+    else:
+        raise Failure(f"it starts; expected {words}")
 
 
 def again_if_tsc(test):

@@ -47,11 +47,10 @@ static bool feed_some(GuestReplay *p, PbEvidence *from, uint64_t after,
 /* It has lived through everything: is it where the Primary was? */
 static bool same_as_primary(GuestReplay *p)
 {
-    PbState mine[2] = { 0 };
+    PbState mine[2];
     PbMemDiff diff;
     char what[160];
     unsigned i;
-    int ret = 0;
 
     if (!guest_replay_wait(p, p->r->last_seq)) {
         return false;
@@ -59,10 +58,8 @@ static bool same_as_primary(GuestReplay *p)
     while (pb_backup_status(p->b) == PB_BACKUP_RUNNING) {
         guest_replay_wait(p, 0);
     }
-    for (i = 0; ret == 0 && i < p->r->cpus.n; i++) {
-        ret = pb_backup_get_state(p->b, i, &mine[i]);
-    }
-    if (pb_backup_status(p->b) != PB_BACKUP_ENDED || ret < 0) {
+    if (pb_backup_status(p->b) != PB_BACKUP_ENDED ||
+        pb_cpus_get_state(&p->b->cpus, mine) < 0) {
         guest_fail(p->r, "%s: expected an end, the Backup is %s", p->name,
                    pb_backup_status_name(pb_backup_status(p->b)));
         return false;

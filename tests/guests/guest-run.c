@@ -97,17 +97,6 @@ static void *backup_thread(void *opaque)
     return NULL;
 }
 
-static int get_states(GuestRun *r, PbState state[2])
-{
-    unsigned i;
-    int ret = 0;
-
-    for (i = 0; ret == 0 && i < r->cpus.n; i++) {
-        ret = pb_state_get(pb_cpus_at(&r->cpus, i), &state[i]);
-    }
-    return ret;
-}
-
 static bool start_backup(GuestRun *r, const struct kvm_cpuid2 *cpuid)
 {
     char why[200];
@@ -123,7 +112,7 @@ static bool start_backup(GuestRun *r, const struct kvm_cpuid2 *cpuid)
         .spill = r->spill, .lag = r->o->lag, .now = guest_now,
         .primary = guest_primary, .opaque = r,
     };
-    int ret = get_states(r, state);
+    int ret = pb_cpus_get_state(&r->cpus, state);
 
     if (ret < 0) {
         guest_fail(r, "reading the Primary's first state: %s",
@@ -168,7 +157,7 @@ static int verify_locked(GuestRun *r)
             return -EIO;
         }
     }
-    ret = get_states(r, state);
+    ret = pb_cpus_get_state(&r->cpus, state);
     if (ret < 0) {
         return ret;
     }
@@ -439,12 +428,11 @@ static bool start_tsc(GuestRun *r)
     if (!r->guest->has_tsc) {
         return true;
     }
-    ret = pb_tsc_start(&r->tsc, r->v.fd, r->o->tsc, &at, &what);
+    ret = pb_cpus_start_tsc(&r->cpus, &r->tsc, r->o->tsc, &at, &what);
     if (ret < 0) {
         guest_fail(r, "%s: %s", what, strerror(-ret));
         return false;
     }
-    r->v.tsc = &r->tsc;
     return true;
 }
 

@@ -38,11 +38,17 @@ static bool walk(GuestRun *r, PbWalk w, PbStop *s)
            s->reason != PB_STOP_FAILED && s->reason != PB_STOP_CANNOT;
 }
 
+/* At the vCPU whose turn it is: 0 or -errno. */
+static int look(GuestRun *r, PbState *s)
+{
+    return pb_backup_get_state(r->backup, pb_backup_cpu(r->backup), s);
+}
+
 static uint64_t where(GuestRun *r)
 {
     PbState s;
 
-    return pb_backup_get_state(r->backup, pb_backup_cpu(r->backup), &s) < 0 ? 0
+    return look(r, &s) < 0 ? 0
          : pb_linear(&s.sregs, s.regs.rip);
 }
 
@@ -138,7 +144,7 @@ static void to_watch(GuestRun *r)
     uint64_t at;
     PbStop s;
 
-    if (pb_backup_get_state(r->backup, pb_backup_cpu(r->backup), &state) < 0) {
+    if (look(r, &state) < 0) {
         return;
     }
     len = pb_code_bits(&state.sregs) == 64 ? 8 : 4;
@@ -161,7 +167,7 @@ static bool may_break(GuestRun *r)
     PbState s;
 
     return !r->guest->sets_breaks ||
-           (pb_backup_get_state(r->backup, pb_backup_cpu(r->backup), &s) == 0 &&
+           (look(r, &s) == 0 &&
             (s.debugregs.dr7 & DR7_ENABLED));
 }
 
