@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pb-ring.c: making a ring, and what is not worth inlining. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE             /* MAP_ANONYMOUS */
+#define _GNU_SOURCE             /* MAP_ANONYMOUS, sched_getcpu() */
 #endif
 #include "pb-ring.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -72,22 +73,27 @@ uint32_t pb_ring_slots(const PbRing *r)
     return r->slots;
 }
 
-/* The index of the consumer's slot at @place, which it may move on. */
+/* The index of the consumer's slot at @place; @told was released before. */
+static uint64_t index_after(const PbRing *r, uint64_t told,
+                            const uint8_t *place)
+{
+    int64_t more = place - (r->slot + (told & r->mask));
+
+    /* The place is in the next lap already, told only in a moment. */
+    return told + more + (more < 0 ? r->bytes : 0);
+}
+
+/* The same, when the consumer may move it on. */
 static uint64_t index_of(const PbRing *r, const PbRingPlace *place)
 {
-    uint64_t told;
-    int64_t more;
+    uint64_t told, index;
 
     do {
         told = atomic_load_explicit(&r->released, memory_order_acquire);
-        more = atomic_load_explicit(place, memory_order_acquire) -
-               (r->slot + (told & r->mask));
+        index = index_after(r, told, atomic_load_explicit(place,
+                                                  memory_order_acquire));
     } while (atomic_load_explicit(&r->released, memory_order_relaxed) != told);
-    /* The place is in the next lap already, told only in a moment. */
-    if (more < 0) {
-        more += r->bytes;
-    }
-    return told + more;
+    return index;
 }
 
 uint64_t pb_ring_tail(const PbRing *r)
@@ -112,10 +118,26 @@ uint32_t pb_ring_used(const PbRing *r)
 
 /* ---- producer ---- */
 
+/* Where we are now; a hint, which may be wrong in a moment. */
+static uint32_t this_cpu(void)
+{
+    return sched_getcpu() + 1;      /* 0: it cannot be told */
+}
+
+static void note_cpu(PbRing *r)
+{
+    uint32_t now = this_cpu();
+
+    if (now != atomic_load_explicit(&r->cpu, memory_order_relaxed)) {
+        atomic_store_explicit(&r->cpu, now, memory_order_relaxed);
+    }
+}
+
 void pb_ring_take_room(PbRing *r, uint64_t done)
 {
     uint64_t end = done + r->bytes, head = pb_ring_head(r);
 
+    note_cpu(r);
     /* More may be known already. */
     if ((int64_t)(end - r->room_end) > 0) {
         r->room_end = end;
@@ -212,18 +234,30 @@ static void tell(PbRing *r, uint64_t tail)
     }
 }
 
-uint64_t pb_ring_settle(PbRing *r)
+/* What was released before @tail, and not stored to yet; @told was before. */
+static void touch_before(PbRing *r, uint64_t told, uint64_t tail)
 {
-    uint64_t tail = pb_ring_tail(r), done = pb_ring_done(r);
-    uint64_t bytes = tail - done;
+    uint8_t *from = atomic_load_explicit(&r->done, memory_order_relaxed);
+    uint64_t done = index_after(r, told, from), bytes = tail - done;
     uint64_t piece = pb_ring_piece(r, done, bytes);
-    uint8_t *from = pb_ring_at(r, done), *at = pb_ring_at(r, tail);
 
-    assert((int64_t)(r->head_seen - tail) >= 0);
     /* A few that were all there is may be answered at once. */
     if (tail != r->head_seen || bytes >= PB_RING_GROUP) {
         pb_ring_touch_run(from, from + piece, r->size);
         pb_ring_touch_run(r->slot, r->slot + (bytes - piece), r->size);
+    }
+}
+
+uint64_t pb_ring_settle(PbRing *r)
+{
+    uint64_t told = atomic_load_explicit(&r->released, memory_order_relaxed);
+    uint64_t tail = index_after(r, told, atomic_load_explicit(&r->at,
+                                                  memory_order_relaxed));
+    uint8_t *at = pb_ring_at(r, tail);
+
+    assert((int64_t)(r->head_seen - tail) >= 0);
+    if (!r->beside) {
+        touch_before(r, told, tail);
     }
     /* From here on a producer that slept may overwrite these slots. */
     atomic_store_explicit(&r->done, at, memory_order_release);
@@ -251,6 +285,11 @@ void pb_ring_flush(PbRing *r)
 void pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published)
 {
     r->head_seen = published;
+    if (published - tail >= PB_RING_GROUP) {
+        uint32_t its = atomic_load_explicit(&r->cpu, memory_order_relaxed);
+
+        r->beside = its && its == this_cpu();
+    }
     set_stop(r, tail);
 }
 

@@ -31,7 +31,8 @@
  * next store then finds the line modified in one cache, instead of shared by
  * two.  It does so for PB_RING_GROUP bytes together, for nothing may come
  * between two such stores; and not into what it had read of a group when it
- * had seen all there is: who answers at once would wait for those lines.
+ * had seen all there is: who answers at once would wait for those lines.  Nor
+ * does it where both are on one CPU, whose cache has them anyhow.
  * -DPB_RING_TOUCH=0 shows what that brings on a given machine.
  */
 #define PB_RING_GROUP 512
@@ -69,8 +70,12 @@ struct PbRing {
     uint32_t size;                             /* bytes of a slot */
     uint64_t nap_ns;                           /* PB_RING_NAP_NS */
 
-    /* The producer's index, which the consumer polls. */
+    /*
+     * The producer's index, which the consumer polls; and the CPU it was on
+     * when it last asked for room, counted from 1.
+     */
     alignas(PB_RING_APART) _Atomic uint64_t published;
+    _Atomic uint32_t cpu;
 
     /*
      * The producer's own.  Its index is @published: a copy here would cost one
@@ -99,6 +104,7 @@ struct PbRing {
     uint64_t tell_at;          /* the next eighth's end: an index to tell of */
     uint32_t pauses;           /* of the next wait before its first look */
     uint32_t answers;          /* waits that are taken for waits for answers */
+    bool beside;               /* on the producer's CPU: no line is to move */
 
     /* The consumer's index as far as it was told, which the producer polls. */
     alignas(PB_RING_APART) _Atomic uint64_t released;
@@ -326,7 +332,11 @@ static inline void pb_ring_touch_run(uint8_t *at, uint8_t *end, size_t size)
     }
 }
 
-static inline const void *pb_ring_peek_of(PbRing *r, uint32_t i, size_t size)
+/*
+ * The @i-th slot, NULL if it was not seen yet; and what is due where a group
+ * ends.
+ */
+static inline uint8_t *pb_ring_known(PbRing *r, uint32_t i, size_t size)
 {
     PbRing *c = PB_RING_CONSUMER(r);
     uint8_t *at = atomic_load_explicit(&c->at, memory_order_relaxed);
@@ -334,10 +344,13 @@ static inline const void *pb_ring_peek_of(PbRing *r, uint32_t i, size_t size)
 
     if (__builtin_expect(slot >= c->stop, 0)) {
         if (slot >= c->limit) {
-            return pb_ring_look(r, i);
+            return NULL;
         }
-        pb_ring_touch_run(atomic_load_explicit(&c->done, memory_order_relaxed),
-                          at, size);
+        if (!c->beside) {
+            pb_ring_touch_run(atomic_load_explicit(&c->done,
+                                                   memory_order_relaxed),
+                              at, size);
+        }
         /* From here on a producer that slept may overwrite these slots. */
         atomic_store_explicit(&c->done, at, memory_order_release);
         c->stop = pb_ring_group_end(slot, c->limit);
@@ -348,19 +361,27 @@ static inline const void *pb_ring_peek_of(PbRing *r, uint32_t i, size_t size)
     return slot;
 }
 
+static inline const void *pb_ring_peek_of(PbRing *r, uint32_t i, size_t size)
+{
+    uint8_t *slot = pb_ring_known(r, i, size);
+
+    return slot ? slot : pb_ring_look(r, i);
+}
+
 static inline const void *pb_ring_peek_run_of(PbRing *r, uint32_t i,
                                               uint32_t *n, size_t size)
 {
-    PbRing *c = PB_RING_CONSUMER(r);
-    uint8_t *slot = atomic_load_explicit(&c->at, memory_order_relaxed) +
-                    i * size;
-    size_t there;
+    const void *slot = pb_ring_known(r, i, size);
+    uint32_t there = *n;       /* not the caller's, which is in a register */
 
-    if (__builtin_expect(slot >= c->limit, 0)) {
-        return pb_ring_look_run(r, i, n);
+    if (!slot) {
+        slot = pb_ring_look_run(r, i, &there);
+    } else {
+        size_t seen = (PB_RING_CONSUMER(r)->limit - (uint8_t *)slot) / size;
+
+        there = there < seen ? there : seen;
     }
-    there = (size_t)(c->limit - slot) / size;
-    *n = *n < there ? *n : there;
+    *n = there;
     return slot;
 }
 

@@ -85,8 +85,9 @@ uint64_t consume_many(PbRing *r, uint64_t first, uint64_t n, size_t size)
         uint32_t some = n < BENCH_BATCH ? n : BENCH_BATCH;
         const uint8_t *slot;
 
-        next(r, size);
-        slot = pb_ring_peek_run_of(r, 0, &some, size);
+        while (!(slot = pb_ring_peek_run_of(r, 0, &some, size))) {
+            pb_ring_wait_events(r, 1, -1);
+        }
         for (uint32_t i = 0; i < some; i++) {
             bench_check(&bad, slot + i * size, first + i, size);
         }

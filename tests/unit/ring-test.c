@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -18,6 +19,12 @@
 
 /* Where the indices pass 2^64 after three slots. */
 #define NEAR_WRAP  (UINT64_MAX - 2)
+
+/* The producer is on another CPU, as far as the consumer can know. */
+static void elsewhere(PbRing *r)
+{
+    atomic_store(&r->cpu, UINT32_MAX);
+}
 
 /* Publish @n events with seq @first, @first + 1, ... */
 static void push(PbRing *r, uint64_t first, uint32_t n)
@@ -32,6 +39,7 @@ static void push(PbRing *r, uint64_t first, uint32_t n)
         *e = (PbEvent) { .seq = first + i, .kind = PB_EVENT_MARK };
         pb_ring_publish(r, 1);
     }
+    elsewhere(r);
 }
 
 /* Take @n events with seq @first, @first + 1, ... */
@@ -270,6 +278,7 @@ static void test_lines_are_touched_a_group_at_a_time(void)
         pb_ring_publish_of(r, HALF, size);
         pb_check(pb_ring_reserve_of(r, 1, size) != NULL);
         pb_ring_publish_of(r, 1, size);
+        elsewhere(r);
         pb_check(pb_ring_peek_of(r, HALF, size) != NULL);
         for (uint32_t i = 0; i < HALF; i += i % 7 + 1) {
             uint32_t n = i + i % 7 + 1 > HALF ? HALF - i : i % 7 + 1;
@@ -375,6 +384,51 @@ static void test_released_slots_were_stored_to(void)
         pb_check_u64(e[GROUP + 1].seq, GROUP + 2);   /* still to be read */
     }
     pb_ring_free(r);
+}
+
+/* Stay on the CPU that we are on. */
+static bool stay_here(cpu_set_t *before)
+{
+    cpu_set_t here;
+
+    CPU_ZERO(&here);
+    CPU_SET(sched_getcpu(), &here);
+    return sched_getaffinity(0, sizeof(*before), before) == 0 &&
+           sched_setaffinity(0, sizeof(here), &here) == 0;
+}
+
+/* One or @run at a time. */
+static uint32_t touched_on_one_cpu(uint32_t run)
+{
+    PbRing *r = pb_ring_new(SLOTS);
+    const PbEvent *first = pb_ring_reserve(r, 1), *e;
+    uint32_t n = 0, lines;
+
+    for (int lap = 0; lap < 2; lap++) {
+        pb_check(pb_ring_reserve(r, HALF) != NULL);
+        for (uint32_t i = 0; i < HALF; i++) {
+            pb_ring_slot(r, i)->seq = 1;
+        }
+        pb_ring_publish(r, HALF);
+        while (n = run, (e = run == 1 ? pb_ring_peek(r, 0)
+                                      : pb_ring_peek_run(r, 0, &n))) {
+            pb_ring_release(r, n);
+        }
+    }
+    pb_check_u64(pb_ring_used(r), 0);
+    lines = touched((const uint8_t *)first, 64, SLOTS);
+    pb_ring_free(r);
+    return lines;
+}
+
+static void test_one_cpu_has_its_lines_anyhow(void)
+{
+    cpu_set_t before;
+
+    pb_check(stay_here(&before));
+    pb_check_u64(touched_on_one_cpu(1), 0);
+    pb_check_u64(touched_on_one_cpu(64), 0);
+    pb_check(sched_setaffinity(0, sizeof(before), &before) == 0);
 }
 
 /* It may be answered at once: see pb_ring_settle(). */
@@ -750,6 +804,7 @@ int main(void)
         PB_TEST(peek_reads_in_place_and_keeps),
         PB_TEST(known_slots_need_no_shared_index),
         PB_TEST(released_slots_were_stored_to),
+        PB_TEST(one_cpu_has_its_lines_anyhow),
         PB_TEST(line_of_the_last_seen_event_is_left_alone),
         PB_TEST(flush_leaves_nothing_to_be_stored),
         PB_TEST(stream_is_waited_for_longer_than_an_answer),
