@@ -145,6 +145,19 @@ static int entry_of_injected(PbBackup *b, PbPosition *now, uint64_t *entry)
     return ret;
 }
 
+/*
+ * Both in the handler of an NMI, behind which another one waits: that comes
+ * after the target.
+ */
+static bool waits_on(const PbBackup *b, const PbPosition *now,
+                     const PbPosition *target)
+{
+    const struct kvm_vcpu_events *e = &b->v.run->s.regs.events;
+
+    return now->injected == target->injected && e->nmi.masked &&
+           !e->nmi.injected;
+}
+
 /* FAR: run, with the sampler armed once. */
 static int far(PbBackup *b, PbLanding *l, uint64_t now)
 {
@@ -192,6 +205,7 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
 {
     PbGuestDebug own;
     uint64_t entry;
+    bool due;
     int ret;
 
     if (b->v.io_pending) {
@@ -205,16 +219,17 @@ static int near(PbBackup *b, PbLanding *l, PbPosition *now)
     if (ret) {
         return ret;
     }
-    ret = now->injected ? 0 : pb_guest_db_uses(b);
+    due = now->injected && !waits_on(b, now, &l->target);
+    ret = due ? 0 : pb_guest_db_uses(b);
     if (ret) {
         return ret < 0 ? ret : step_near(b, l);
     }
-    if (now->injected) {
+    if (due) {
         ret = entry_of_injected(b, now, &entry);
         if (ret < 0) {
             return ret;
         }
-        /* At its entry already, it is held back by what a step ends. */
+        /* A second NMI waits while the first one's handler is entered. */
         if (now->rip != entry) {
             return break_at(b, entry ? entry : l->target.rip);
         }

@@ -78,7 +78,7 @@ static uint16_t due(const struct kvm_vcpu_events *e)
     if (e->exception.injected || e->exception.pending) {
         return 0x200 | e->exception.nr;
     }
-    if (e->nmi.injected || (e->nmi.pending && !e->nmi.masked)) {
+    if (e->nmi.injected || e->nmi.pending) {
         return 0x200 | NMI_VECTOR;
     }
     return e->interrupt.injected ? 0x100 | e->interrupt.nr : 0;

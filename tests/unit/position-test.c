@@ -166,22 +166,6 @@ static void test_position_is_where_the_vcpu_stands(void)
     pb_counter_free(v.counter);
 }
 
-/* Its handler's place is landed at as any other. */
-static void test_nmi_that_waits_for_another_is_not_delivered_next(void)
-{
-    PbMem m;
-    PbVcpu v;
-
-    make_vcpu(&v, &m);
-    run.s.regs.events.nmi.pending = 1;
-    pb_check_u64(taken(&v).injected, 0x202);
-    run.s.regs.events.nmi.masked = 1;
-    pb_check_u64(taken(&v).injected, 0);
-    run.s.regs.events.nmi.injected = 1;
-    pb_check_u64(taken(&v).injected, 0x202);
-    pb_counter_free(v.counter);
-}
-
 static void test_hash_is_of_each_register(void)
 {
     PbMem m;
@@ -379,7 +363,6 @@ int main(void)
         PB_TEST(event_keeps_a_position),
         PB_TEST(event_argument_stays_a_vector),
         PB_TEST(position_is_where_the_vcpu_stands),
-        PB_TEST(nmi_that_waits_for_another_is_not_delivered_next),
         PB_TEST(hash_is_of_each_register),
         PB_TEST(hash_is_of_the_top_of_the_stack),
         PB_TEST(hash_of_a_stack_that_cannot_be_read),
