@@ -8,9 +8,6 @@
 #define DMA_MAX   6000
 #define MSR_TSC   0x10
 
-/* Evidence is walked a step at a time, and a step may take 100 us. */
-#define MOST_WALKED 4096
-
 uint64_t guest_random(uint64_t *state)
 {
     uint64_t x = *state;
@@ -99,12 +96,12 @@ static void port_write(GuestRun *r, uint16_t port, const uint8_t *data,
 /* How often a guest's rounds do what they do. */
 static uint32_t length_of(const GuestRun *r)
 {
-    uint32_t n = r->guest->pmu_length;
+    const Guest *g = r->guest;
 
     if (guest_is_stepped(r->o)) {
-        return r->guest->step_length;
+        return g->step_length;
     }
-    return r->o->evidence && n > MOST_WALKED ? MOST_WALKED : n;
+    return r->o->evidence && g->walk_length ? g->walk_length : g->pmu_length;
 }
 
 static void port_read(GuestRun *r, uint16_t port, uint8_t *data, uint32_t len)

@@ -73,12 +73,12 @@ const Guest guests[] = {
     {
         .name = "rep-movs", CODE(rep_movs),
         .claim = "interrupts between iterations of REP MOVS",
-        .step_length = 100, .pmu_length = 65536,
+        .step_length = 100, .pmu_length = 65536, .walk_length = 4096,
     },
     {
         .name = "rep-stos", CODE(rep_stos),
         .claim = "interrupts between iterations of REP STOS, both ways",
-        .step_length = 100, .pmu_length = 65536,
+        .step_length = 100, .pmu_length = 65536, .walk_length = 4096,
     },
     {
         .name = "rep-scan", CODE(rep_scan),

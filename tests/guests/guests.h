@@ -64,7 +64,9 @@ typedef struct Guest {
     bool computes_code;       /* new instructions from old: an INT3 shows */
     GuestMode mode;           /* of the source, until the guest changes it */
     uint32_t step_length;     /* answer of PORT_LENGTH for counter=step */
-    uint32_t pmu_length;      /* and for counter=pmu */
+    uint32_t pmu_length;      /* and for counter=pmu, */
+    uint32_t walk_length;     /* or 0; then if the way back is walked: a step
+                                 may take 100 us */
     const char *slow;         /* run only with counter=step: why */
 } Guest;
 

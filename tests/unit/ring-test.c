@@ -21,7 +21,7 @@
 #define NEAR_WRAP  (UINT64_MAX - 2)
 
 /* The producer is on another CPU, as far as the consumer can know. */
-static void elsewhere(PbRing *r)
+static void far_away(PbRing *r)
 {
     atomic_store(&r->cpu, UINT32_MAX);
 }
@@ -39,7 +39,7 @@ static void push(PbRing *r, uint64_t first, uint32_t n)
         *e = (PbEvent) { .seq = first + i, .kind = PB_EVENT_MARK };
         pb_ring_publish(r, 1);
     }
-    elsewhere(r);
+    far_away(r);
 }
 
 /* Take @n events with seq @first, @first + 1, ... */
@@ -278,7 +278,7 @@ static void test_lines_are_touched_a_group_at_a_time(void)
         pb_ring_publish_of(r, HALF, size);
         pb_check(pb_ring_reserve_of(r, 1, size) != NULL);
         pb_ring_publish_of(r, 1, size);
-        elsewhere(r);
+        far_away(r);
         pb_check(pb_ring_peek_of(r, HALF, size) != NULL);
         for (uint32_t i = 0; i < HALF; i += i % 7 + 1) {
             uint32_t n = i + i % 7 + 1 > HALF ? HALF - i : i % 7 + 1;
