@@ -276,6 +276,7 @@ static bool put_all(PbkvmState *s, Error **errp)
             return false;
         }
         cpu->vcpu_dirty = false;
+        pbkvm_note_put(s, cpu);       /* a snapshot's APIC has a priority */
     }
     return true;
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pbkvm-ops.c: what QEMU asks of a vCPU goes to the Primary or the Backup. */
 #include "qemu/osdep.h"
+#include <linux/kvm.h>
+#include "cpu.h"
 #include "hw/core/cpu.h"
 #include "system/accel-ops.h"
 #include "system/cpus.h"
+#include "hw/i386/apic_internal.h"
 #include "accel/kvm/kvm-cpus.h"
 
 #include "pbkvm.h"
@@ -49,9 +52,26 @@ static void synchronize_state(CPUState *cpu)
     }
 }
 
+/* A snapshot may be of a guest whose APICs were KVM's: here they are QEMU's. */
+static void take_over_apic(CPUState *cpu)
+{
+    CPUX86State *env = cpu_env(cpu);
+    X86CPU *x86 = X86_CPU(cpu);
+
+    if (env->mp_state == KVM_MP_STATE_RUNNABLE) {
+        return;
+    }
+    if (env->mp_state != KVM_MP_STATE_HALTED && x86->apic_state) {
+        APIC_COMMON(x86->apic_state)->wait_for_sipi = 1;
+    }
+    cpu->halted = 1;
+    env->mp_state = KVM_MP_STATE_RUNNABLE;
+}
+
 static void synchronize_post_init(CPUState *cpu)
 {
     if (!pbkvm_is_backup(cpu)) {
+        take_over_apic(cpu);
         kvm_ops->synchronize_post_init(cpu);
     }
 }

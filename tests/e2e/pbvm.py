@@ -76,9 +76,9 @@ def lab_for_tsc():
     return [] if "ok    TSC" in check_host()[0] else ["--seed", "1"]
 
 
-def plain_pc(cpu="-tsc"):
+def plain_pc(cpu="-tsc", model="qemu32,-apic"):
     """A machine as pbkvm makes it, for others; CPU: more of its features."""
-    return ["-cpu", f"qemu32,-apic,{cpu}", "-machine", "pc,smm=off,vmport=off"]
+    return ["-cpu", f"{model},{cpu}", "-machine", "pc,smm=off,vmport=off"]
 
 
 class Console:
