@@ -40,6 +40,9 @@ void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
         return;
     }
     monitor_printf(mon, "Backup:   %s\n", PbkvmStatus_str(q->status));
+    if (q->cpus > 1) {
+        monitor_printf(mon, "CPUs:     %" PRIu32 ", one at a time\n", q->cpus);
+    }
     monitor_printf(mon, "events:   %" PRIu64 " written, %" PRIu64 " read, "
                    "%" PRIu32 " of %" PRIu32 " of the ring's entries in use\n",
                    q->events_written, q->events_read, q->ring_used,

@@ -152,6 +152,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q = g_new0(PbkvmInfo, 1);
     pbkvm_inspect_flush(s);
     q->status = get_status(s);
+    q->cpus = s->cpus.n;
     /* In this order the distance never looks shorter than it is. */
     if (s->backup) {
         pb_backup_stats(s->backup, &b);
