@@ -114,15 +114,16 @@ static bool step_along(GuestRun *r, const char *file, uint64_t from, Way *w)
 {
     GuestReplay p;
     PbFeed *feed;
+    PbPlace before = { 0 };
     PbStop stop;
     bool ok = begin(&p, r, file, "the one that steps", &feed);
 
-    w->n = 0;
-    w->before = 0;
     if (ok && walk_to_event(&p, from - 1) &&
-        look(&p, &w->place[0], &w->state[0], &w->ram[0])) {
-        w->before = w->place[0].at.branches;
+        pb_backup_place(p.b, &before) < 0) {
+        guest_fail(r, "%s: it cannot be looked at", p.name);
     }
+    w->n = 0;
+    w->before = before.at.branches;
     if (ok && walk_to_event(&p, from)) {
         while (ok && w->n < STEPS &&
                walk(&p, (PbWalk) { .instructions = 1 }, &stop) ==

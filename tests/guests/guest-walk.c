@@ -48,8 +48,7 @@ static uint64_t where(GuestRun *r)
 {
     PbState s;
 
-    return look(r, &s) < 0 ? 0
-         : pb_linear(&s.sregs, s.regs.rip);
+    return look(r, &s) < 0 ? 0 : pb_linear(&s.sregs, s.regs.rip);
 }
 
 static void some_steps(GuestRun *r)
@@ -167,8 +166,7 @@ static bool may_break(GuestRun *r)
     PbState s;
 
     return !r->guest->sets_breaks ||
-           (look(r, &s) == 0 &&
-            (s.debugregs.dr7 & DR7_ENABLED));
+           (look(r, &s) == 0 && (s.debugregs.dr7 & DR7_ENABLED));
 }
 
 static void one_walk(GuestRun *r)

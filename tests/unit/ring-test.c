@@ -397,12 +397,17 @@ static bool stay_here(cpu_set_t *before)
            sched_setaffinity(0, sizeof(here), &here) == 0;
 }
 
-/* One or @run at a time. */
+/* One, or at most *@n at a time. */
+static bool is_there(PbRing *r, uint32_t *n)
+{
+    return *n == 1 ? pb_ring_peek(r, 0) : pb_ring_peek_run(r, 0, n);
+}
+
 static uint32_t touched_on_one_cpu(uint32_t run)
 {
     PbRing *r = pb_ring_new(SLOTS);
-    const PbEvent *first = pb_ring_reserve(r, 1), *e;
-    uint32_t n = 0, lines;
+    const PbEvent *first = pb_ring_reserve(r, 1);
+    uint32_t n, lines;
 
     for (int lap = 0; lap < 2; lap++) {
         pb_check(pb_ring_reserve(r, HALF) != NULL);
@@ -410,8 +415,7 @@ static uint32_t touched_on_one_cpu(uint32_t run)
             pb_ring_slot(r, i)->seq = 1;
         }
         pb_ring_publish(r, HALF);
-        while (n = run, (e = run == 1 ? pb_ring_peek(r, 0)
-                                      : pb_ring_peek_run(r, 0, &n))) {
+        for (n = run; is_there(r, &n); n = run) {
             pb_ring_release(r, n);
         }
     }
