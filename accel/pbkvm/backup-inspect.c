@@ -92,6 +92,17 @@ bool pb_backup_await(PbBackup *b, PbStop *stop, int timeout_ms)
     return ok;
 }
 
+bool pb_backup_is_at(PbBackup *b, uint64_t seq)
+{
+    bool is;
+
+    pthread_mutex_lock(&b->lock);
+    is = b->status == PB_BACKUP_FROZEN && b->seq == seq &&
+         b->v.exits == b->stats.exits;
+    pthread_mutex_unlock(&b->lock);
+    return is;
+}
+
 unsigned pb_backup_cpu(const PbBackup *b)
 {
     return b->cpus.now;

@@ -67,6 +67,12 @@ int pb_backup_place(PbBackup *b, PbPlace *p);
 bool pb_place_same(const PbPlace *a, const PbPlace *b);
 
 /*
+ * Whether it is frozen right behind event @seq and has executed nothing since,
+ * whatever a debugger has changed.
+ */
+bool pb_backup_is_at(PbBackup *b, uint64_t seq);
+
+/*
  * Places that were stepped through, one instruction after the other: the last
  * PB_TRAIL of them.  All zero: none.
  */

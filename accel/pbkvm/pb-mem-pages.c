@@ -257,6 +257,35 @@ int pb_mem_twin(PbMem *twin, const PbMem *m)
     return ret;
 }
 
+static void copy_changed(const PbBlock *to, const PbBlock *from)
+{
+    uint64_t at;
+    Touched t, f;
+
+    touched_open(&t, to);
+    touched_open(&f, from);
+    for (at = 0; at < to->size; at += PB_MEM_PAGE) {
+        uint64_t len = to->size - at < PB_MEM_PAGE ? to->size - at
+                                                   : PB_MEM_PAGE;
+
+        if ((touched(&t, at) || touched(&f, at)) &&
+            memcmp(to->host + at, from->host + at, len)) {
+            memcpy(to->host + at, from->host + at, len);
+        }
+    }
+    touched_close(&t);
+    touched_close(&f);
+}
+
+void pb_mem_copy(PbMem *to, const PbMem *from)
+{
+    unsigned i;
+
+    for (i = 0; i < to->blocks; i++) {
+        copy_changed(&to->block[i], &from->block[i]);
+    }
+}
+
 void pb_mem_destroy(PbMem *m)
 {
     unsigned i;

@@ -119,6 +119,9 @@ int pb_mem_twin(PbMem *twin, const PbMem *m);
 int pb_mem_like(PbMem *twin, const PbMem *m);
 void pb_mem_destroy(PbMem *m);
 
+/* What is in the blocks of @to becomes that of its twin @from. */
+void pb_mem_copy(PbMem *to, const PbMem *from);
+
 /* Bytes of the pages that may hold anything: about what a twin takes. */
 uint64_t pb_mem_touched(const PbMem *m);
 

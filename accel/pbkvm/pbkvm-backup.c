@@ -288,7 +288,7 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
     int ret;
 
     if (!pbkvm_memory_start(s, errp) || !put_all(s, errp) ||
-        !start_recorder(s, errp)) {
+        !start_recorder(s, errp) || !pbkvm_live_start(s, errp)) {
         return false;
     }
     first.tsc = pbkvm_tsc_here(s);
@@ -308,9 +308,14 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
     s->exit.notify = process_ends;
     qemu_add_exit_notifier(&s->exit);
     s->ticker = timer_new_ns(QEMU_CLOCK_VIRTUAL, tick, s);
-    timer_mod(s->ticker, pbkvm_now(NULL) + TICK_NS);
+    pbkvm_ticker_restart(s);
     pbkvm_slices_start(s);
     return true;
+}
+
+void pbkvm_ticker_restart(PbkvmState *s)
+{
+    timer_mod(s->ticker, pbkvm_now(NULL) + TICK_NS);
 }
 
 void pbkvm_end(PbkvmState *s, const char *why)

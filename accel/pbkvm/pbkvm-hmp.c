@@ -30,6 +30,18 @@ static void print_spill(Monitor *mon, const PbkvmSpill *p)
                    p->error ?: "");
 }
 
+static void print_live(Monitor *mon, const PbkvmLiveInfo *p)
+{
+    const PbkvmLivePointList *i;
+
+    monitor_printf(mon, "live:     points every %" PRIu32 " ms, behind event",
+                   p->interval);
+    for (i = p->points; i; i = i->next) {
+        monitor_printf(mon, " %" PRIu64, i->value->event);
+    }
+    monitor_printf(mon, "%s\n", p->points ? "" : " (none yet)");
+}
+
 void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
 {
     Error *err = NULL;
@@ -83,6 +95,9 @@ void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
     }
     if (q->has_back_to) {
         monitor_printf(mon, "back to:  event %" PRIu64 "\n", q->back_to);
+    }
+    if (q->live) {
+        print_live(mon, q->live);
     }
     if (q->history_ended) {
         monitor_printf(mon, "history:  ended: %s\n", q->history_ended);
@@ -227,4 +242,21 @@ void hmp_pbkvm_run_to(Monitor *mon, const QDict *qdict)
     q = qmp_pbkvm_run_to(!panic, event, false, 0, false, 0, panic, panic,
                          &err);
     print_stop(mon, q, err);
+}
+
+void hmp_pbkvm_go_live(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+    PbkvmLive *q = qmp_pbkvm_go_live(qdict_haskey(qdict, "event"),
+                                     qdict_get_try_int(qdict, "event", 0),
+                                     &err);
+
+    if (hmp_handle_error(mon, err)) {
+        return;
+    }
+    monitor_printf(mon, "the Primary stands behind event %" PRIu64 ", at "
+                   "Primary time %" PRIu64 " ns; cont lets it live on, a new "
+                   "Backup follows from event %" PRIu64 " on\n", q->event,
+                   q->time, q->started->event);
+    qapi_free_PbkvmLive(q);
 }

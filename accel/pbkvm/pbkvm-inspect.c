@@ -52,7 +52,8 @@ void pbkvm_inspect_synchronize(CPUState *cpu)
     if (number(s, cpu) == 0) {
         s->inspect->froze = false;        /* who looks at all begins here */
     }
-    if (cpu->vcpu_dirty || !s->backup ||
+    /* The devices are saved, and the Backup has none. */
+    if (cpu->vcpu_dirty || !s->backup || qatomic_read(&s->live.saving) ||
         (qemu_system_dump_in_progress() && !dump_has_cpu(cpu))) {
         return;
     }

@@ -186,6 +186,16 @@ void pbkvm_panic(PbkvmState *s, PbkvmPanicSource source, const char *detail)
     aio_bh_schedule_oneshot(qemu_get_aio_context(), panicked, s);
 }
 
+void pbkvm_panic_forget(PbkvmState *s)
+{
+    memset(s->panic.matched, 0, sizeof(s->panic.matched));
+    if (s->panic.seen) {
+        s->panic.seen = s->panic.stop = s->panic.acted = false;
+        g_free(g_steal_pointer(&s->panic.detail));
+        pbkvm_panic_rearm(s);
+    }
+}
+
 /* ---- set-up ---- */
 
 void pbkvm_panic_set_text(PbkvmPanic *p, const char *text)

@@ -67,4 +67,10 @@ bool pbkvm_panic_at(PbkvmState *s);
  */
 void pbkvm_panic(PbkvmState *s, PbkvmPanicSource source, const char *detail);
 
+/*
+ * The Primary has been put before that: it may panic again.  Main thread, the
+ * Primary stopped.
+ */
+void pbkvm_panic_forget(PbkvmState *s);
+
 #endif /* PBKVM_PANIC_H */

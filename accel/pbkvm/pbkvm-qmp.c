@@ -190,6 +190,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->ring_policy = pbkvm_ring_policy(s);
     q->spill = pbkvm_spill_info(s);
     q->slices = pbkvm_slices_info(s, &b);
+    q->live = pbkvm_live_info(s);
     q->zero_pages = b.zero_pages;
     q->detached = s->backup && pb_backup_detached(s->backup);
     q->has_back_to = s->backup && pbkvm_way_back(s, &at, NULL);

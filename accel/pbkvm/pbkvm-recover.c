@@ -101,29 +101,37 @@ static bool follow_from_here(PbkvmState *s, const PbState *state,
     return pbkvm_backup_follow(s, state, &at, errp);
 }
 
-static PbkvmStarted *restart(PbkvmState *s, Error **errp)
+PbkvmStarted *pbkvm_new_backup(PbkvmState *s, const PbState *state,
+                               int64_t since, Error **errp)
 {
-    g_autofree PbState *state = g_new0(PbState, PB_MAX_CPUS);
     g_autoptr(PbkvmStarted) q = g_new0(PbkvmStarted, 1);
-    bool was_running = runstate_is_running();
-    int64_t since = get_clock();
-    bool ok = pbkvm_stop_at_position(s, PB_EVENT_POINT, RUN_STATE_PAUSED,
-                                     state, errp);
 
-    if (ok) {
-        pbkvm_backup_drop(s);
-        pbkvm_drop_history(s);
-        ok = follow_from_here(s, state, q, errp);
-    }
-    if (was_running) {
-        vm_start();
-    }
-    if (!ok) {
+    pbkvm_backup_drop(s);
+    pbkvm_drop_history(s);
+    pbkvm_live_forget(s);
+    if (!follow_from_here(s, state, q, errp)) {
         return NULL;
     }
     q->stopped_time = get_clock() - since;
     qapi_event_send_pbkvm_started(q);
     return g_steal_pointer(&q);
+}
+
+static PbkvmStarted *restart(PbkvmState *s, Error **errp)
+{
+    g_autofree PbState *state = g_new0(PbState, PB_MAX_CPUS);
+    bool was_running = runstate_is_running();
+    int64_t since = get_clock();
+    PbkvmStarted *q = NULL;
+
+    if (pbkvm_stop_at_position(s, PB_EVENT_POINT, RUN_STATE_PAUSED, state,
+                               errp)) {
+        q = pbkvm_new_backup(s, state, since, errp);
+    }
+    if (was_running) {
+        vm_start();
+    }
+    return q;
 }
 
 PbkvmStarted *qmp_pbkvm_start(Error **errp)

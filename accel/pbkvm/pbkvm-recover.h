@@ -10,6 +10,7 @@
 
 #include "qapi/qapi-types-pbkvm-target.h"
 #include "qom/object.h"
+#include "pb-state.h"
 
 typedef struct PbkvmRecovery {
     PbkvmOnDivergence policy;
@@ -22,6 +23,14 @@ typedef struct PbkvmState PbkvmState;
 
 /* Option on-divergence. */
 void pbkvm_recover_class_init(ObjectClass *oc);
+
+/*
+ * A new Backup takes the place of the one there is: it follows the Primary,
+ * which stands stopped at its last event, with @state, since @since
+ * (get_clock()).  NULL: there is none now.  Event PBKVM_STARTED tells.
+ */
+PbkvmStarted *pbkvm_new_backup(PbkvmState *s, const PbState *state,
+                               int64_t since, Error **errp);
 
 /* The Backup has diverged or failed, and it was said: what now? */
 void pbkvm_recover(PbkvmState *s);

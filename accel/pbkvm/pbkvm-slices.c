@@ -62,8 +62,15 @@ static void interval_is_over(void *opaque)
         qatomic_set(&s->slices.due, true);
         qemu_cpu_kick(s->cpu);
     }
-    timer_mod(s->slices.timer, qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL) +
-              s->slices.interval_ms);
+    pbkvm_slices_restart(s);
+}
+
+void pbkvm_slices_restart(PbkvmState *s)
+{
+    if (s->slices.timer) {
+        timer_mod(s->slices.timer, qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL) +
+                  s->slices.interval_ms);
+    }
 }
 
 void pbkvm_slices_start(PbkvmState *s)
@@ -71,8 +78,7 @@ void pbkvm_slices_start(PbkvmState *s)
     if (s->slices.interval_ms) {
         s->slices.timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, interval_is_over,
                                        s);
-        timer_mod(s->slices.timer, qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL) +
-                  s->slices.interval_ms);
+        pbkvm_slices_restart(s);
     }
 }
 

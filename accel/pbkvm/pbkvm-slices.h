@@ -33,6 +33,9 @@ void pbkvm_slices_class_init(ObjectClass *oc);
 /* The history has begun.  Primary's thread, BQL held. */
 void pbkvm_slices_start(PbkvmState *s);
 
+/* The clock was set back: when the next one is due.  Main thread. */
+void pbkvm_slices_restart(PbkvmState *s);
+
 /*
  * Primary's thread, before it enters the guest: record a slice, if one is
  * due.  Results as pb_record_slice(), but 0 also when it has to wait.

@@ -26,6 +26,7 @@
 #include "pbkvm-evidence.h"
 #include "pbkvm-inspect.h"
 #include "pbkvm-lag.h"
+#include "pbkvm-live.h"
 #include "pbkvm-panic.h"
 #include "pbkvm-recover.h"
 #include "pbkvm-slices.h"
@@ -89,6 +90,7 @@ struct PbkvmState {
     PbkvmFull full;           /* what happens when the ring is full */
     PbkvmRecovery recovery;   /* what happens when the Backup is over */
     PbkvmSlices slices;       /* what is compared in the background */
+    PbkvmLiveState live;           /* from where the Primary can live on */
 
     PbBackup *backup;
     unsigned backups;         /* so many were made so far */
@@ -260,6 +262,9 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp);
 
 /* The Backup, if there is one, and its thread are gone.  Main thread. */
 void pbkvm_backup_drop(PbkvmState *s);
+
+/* When the next progress mark is due: the clock was set back.  Main thread. */
+void pbkvm_ticker_restart(PbkvmState *s);
 
 /* End the history: nothing after this can be recorded. BQL held. */
 void pbkvm_end(PbkvmState *s, const char *why);

@@ -50,6 +50,20 @@ uint64_t pb_record_last_time(const PbRecorder *r)
     return __atomic_load_n(&r->out.last_time, __ATOMIC_RELAXED);
 }
 
+void pb_record_time_went_back(PbRecorder *r)
+{
+    PbClock *c = &r->out.clock;
+    uint64_t now;
+
+    pb_clock_init(c, c->exact, c->opaque);
+    now = pb_clock_now(c);
+    __atomic_store_n(&r->out.last_time, now, __ATOMIC_RELAXED);
+    r->quiet_time = now;
+    if (r->out.tsc) {
+        pb_tsc_event(r->out.tsc, now);
+    }
+}
+
 void pb_record_stats(const PbRecorder *r, PbRecordStats *s)
 {
     s->events = __atomic_load_n(&r->out.seq, __ATOMIC_RELAXED);

@@ -72,6 +72,12 @@ void pb_record_stats(const PbRecorder *r, PbRecordStats *s);
 uint64_t pb_record_last_time(const PbRecorder *r);
 
 /*
+ * The clock was set back, and the guest with it: events are dated by what it
+ * says now.  Nobody follows the history yet.
+ */
+void pb_record_time_went_back(PbRecorder *r);
+
+/*
  * KVM_RUN returned 0: note what the guest wrote or did (PIO OUT, MMIO write,
  * HLT, shutdown).  Before a device model sees the exit.
  */

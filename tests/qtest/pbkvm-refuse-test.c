@@ -45,6 +45,8 @@ static const Refusal refusals[] = {
       "pbkvm: lag-branches=1000000000001: expected 0 to 1000000000000" },
     { "verify-interval", "-accel pbkvm,verify-interval=3600001",
       "pbkvm: verify-interval=3600001: expected 0 to 3600000 ms" },
+    { "live-interval", "-accel pbkvm,live-interval=3600001",
+      "pbkvm: live-interval=3600001: expected 0 to 3600000 ms" },
     { "spill-exists", "-accel pbkvm,spill=/etc/passwd -nic none",
       "pbkvm: spill=/etc/passwd: it is there already and is not overwritten: "
       "name a new file" },

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pbkvm-live.h: option live-interval: moments of which the Primary's devices
+ * are kept, so that it can live on from there.
+ *
+ * The Backup has the guest's memory and registers of some time ago, but no
+ * devices.  So now and then the Primary's are saved, as QEMU saves them for a
+ * migration, at an event of the history: a live point.  Where the Backup
+ * stands at one, the Primary can be put there (pbkvm-golive.c).
+ *
+ * BQL held, where nothing else is said.
+ */
+#ifndef PBKVM_LIVE_H
+#define PBKVM_LIVE_H
+
+#include "qapi/qapi-types-pbkvm-target.h"
+#include "qemu/timer.h"
+#include "qom/object.h"
+
+#define PBKVM_LIVE_MS_DEFAULT 1000
+
+typedef struct PbkvmPoint {
+    uint64_t event;           /* it is behind this one, */
+    uint64_t time;            /* at this Primary time, ns */
+    uint64_t disks;           /* so often disks were written by then */
+    GBytes *devices;
+} PbkvmPoint;
+
+typedef struct PbkvmLiveState {
+    uint32_t interval_ms;     /* 0: off */
+    bool wanted;              /* somebody has asked for it */
+    char *why;                /* there are none, or NULL */
+    QEMUTimer *timer;
+    bool asked;               /* the Primary's thread is about to take one */
+    bool saving;              /* atomic: it looks at all of QEMU's CPUs */
+    GArray *points;           /* PbkvmPoint, in order */
+    uint64_t bytes;           /* of their devices */
+    uint64_t taken;
+    uint64_t stop_ns;         /* that the Primary stood for all of them, */
+    uint64_t stop_max_ns;     /* and for one at most */
+} PbkvmLiveState;
+
+typedef struct PbkvmState PbkvmState;
+
+void pbkvm_live_class_init(ObjectClass *oc);
+
+/* The history begins.  False: a device cannot be saved, and somebody wanted
+ * them to be.  Primary's thread. */
+bool pbkvm_live_start(PbkvmState *s, Error **errp);
+
+/* The clock was set back: when the next one is due. */
+void pbkvm_live_restart(PbkvmState *s);
+
+/* How often a disk of the machine was written, cached or not. */
+uint64_t pbkvm_disk_writes(void);
+
+/* Points that the Backup cannot come to any more are forgotten; or all. */
+void pbkvm_live_prune(PbkvmState *s);
+void pbkvm_live_forget(PbkvmState *s);
+
+/* What query-pbkvm tells, or NULL when it is off. */
+PbkvmLiveInfo *pbkvm_live_info(PbkvmState *s);
+
+#endif /* PBKVM_LIVE_H */
