@@ -7,7 +7,7 @@ By hand, in any gdb with Python:
     (gdb) source scripts/pbkvm-gdb.py
     (gdb) pb-attach HOST:PORT
 
-Commands: pb-attach TARGET [primary], pb-modules, pb-where.
+Commands: pb-attach TARGET [primary], pb-modules, pb-where, pb-live [EVENT].
 """
 
 import os
@@ -238,6 +238,30 @@ class Where(gdb.Command):
         where()
 
 
+class Live(gdb.Command):
+    """pb-live [EVENT]: put the Primary where the Backup stands, or to the live
+    point behind EVENT (monitor info pbkvm); continue has it live on."""
+
+    def __init__(self):
+        super().__init__("pb-live", gdb.COMMAND_RUNNING)
+
+    def invoke(self, argument, from_tty):
+        told = gdb.execute(f"monitor pbkvm_go_live {argument}",
+                           to_string=True).strip()
+        if "the Primary stands behind event" not in told:
+            raise gdb.GdbError(told)
+        say(told.split(";")[0])
+        # In this order: who looks at the new Backup freezes it.
+        gdb.execute("inferior 1", to_string=True)
+        gdb.execute("maintenance flush register-cache", to_string=True)
+        gdb.execute("maintenance flush dcache", to_string=True)
+        try:
+            MODULES.load(quiet=True)
+        except gdb.error:
+            pass                # no symbols
+        where()
+
+
 def give_up(target, backup, error):
     """End gdb: without what was asked for it would only confuse."""
     say(f"error: cannot attach to the {'Backup' if backup else 'Primary'}\n"
@@ -273,6 +297,7 @@ def main():
     Attach()
     LoadModules()
     Where()
+    Live()
     target = os.environ.get("PBKVM_GDB_TARGET")
     if not target:
         return
