@@ -28,16 +28,11 @@
 
 /* ---- which point ---- */
 
-static const PbkvmPoint *point(const PbkvmState *s, unsigned i)
-{
-    return &g_array_index(s->live.points, PbkvmPoint, i);
-}
-
 static bool may_go(PbkvmState *s, Error **errp)
 {
     const char *why = NULL;
 
-    if (!s->replay.file && !s->live.points) {
+    if (!s->replay.file && s->live.why) {
         error_setg(errp, "pbkvm-go-live: no live points are kept: %s",
                    s->live.why);
         return false;
@@ -58,41 +53,12 @@ static bool may_go(PbkvmState *s, Error **errp)
     return !why;
 }
 
-/* The one it stands at; or the last before it, or the first after it. */
-static const PbkvmPoint *nearest(PbkvmState *s)
-{
-    bool back = pbkvm_way_back(s, NULL, NULL);
-    const PbkvmPoint *found = NULL;
-    PbBackupStats b;
-    unsigned i;
-
-    pb_backup_stats(s->backup, &b);
-    for (i = 0; i < s->live.points->len; i++) {
-        const PbkvmPoint *p = point(s, i);
-
-        if (pb_backup_is_at(s->backup, p->event)) {
-            return p;
-        }
-        if (p->event <= b.events ? back : !found) {
-            found = p;
-        }
-    }
-    return found;
-}
-
 static const PbkvmPoint *choose(PbkvmState *s, bool has_event, uint64_t event,
                                 Error **errp)
 {
-    const PbkvmPoint *p = NULL;
-    unsigned i;
+    const PbkvmPoint *p = has_event ? pbkvm_live_point(s, event)
+                                    : pbkvm_live_nearest(s);
 
-    pbkvm_live_prune(s);
-    if (!has_event) {
-        p = nearest(s);
-    }
-    for (i = 0; has_event && i < s->live.points->len; i++) {
-        p = point(s, i)->event == event ? point(s, i) : p;
-    }
     if (!p) {
         error_setg(errp, "pbkvm-go-live: there is no such live point%s: "
                    "query-pbkvm lists them",
@@ -104,10 +70,10 @@ static const PbkvmPoint *choose(PbkvmState *s, bool has_event, uint64_t event,
                    "(event %" PRIu64 " is near; what was changed is gone "
                    "then)", p->event);
         p = NULL;
-    } else if (p->disks != pbkvm_disk_writes()) {
-        error_setg(errp, "pbkvm-go-live: a disk was written since event %"
-                   PRIu64 ": the guest would find what it has not written "
-                   "yet", p->event);
+    } else if (p->disks != pbkvm_live_disks()) {
+        error_setg(errp, "pbkvm-go-live: a disk was written or changed since "
+                   "event %" PRIu64 ": the guest would find what it has not "
+                   "written yet", p->event);
         p = NULL;
     }
     return p;
@@ -239,7 +205,6 @@ static void go(GoLive *g)
                                 &g->err) || !put_machine(g)) {
         return;
     }
-    pbkvm_live_forget(s);
     pbkvm_panic_forget(s);
     /* Whatever it was stopped for has not happened. */
     runstate_set(RUN_STATE_PRELAUNCH);
@@ -261,7 +226,7 @@ static void go_now(void *opaque)
 static bool walk_there(PbkvmState *s, uint64_t event, Error **errp)
 {
     PbkvmStop *stop = qmp_pbkvm_run_to(true, event, false, 0, false, 0, false,
-                                       false, errp);
+                                       false, false, false, errp);
     bool there = stop && pb_backup_is_at(s->backup, event);
 
     if (stop && !there) {

@@ -225,22 +225,23 @@ void hmp_pbkvm_step(Monitor *mon, const QDict *qdict)
     print_stop(mon, q, err);
 }
 
-/* "panic", or the number of an event. */
+/* "panic", "live", or the number of an event. */
 void hmp_pbkvm_run_to(Monitor *mon, const QDict *qdict)
 {
     const char *to = qdict_get_str(qdict, "to");
-    bool panic = strcmp(to, "panic") == 0;
+    bool panic = strcmp(to, "panic") == 0, live = strcmp(to, "live") == 0;
+    bool number = !panic && !live;
     uint64_t event = 0;
     Error *err = NULL;
     PbkvmStop *q;
 
-    if (!panic && qemu_strtou64(to, NULL, 0, &event) < 0) {
-        monitor_printf(mon, "pbkvm_run_to: expected panic or the number of an "
-                       "event, got %s\n", to);
+    if (number && qemu_strtou64(to, NULL, 0, &event) < 0) {
+        monitor_printf(mon, "pbkvm_run_to: expected panic, live or the number "
+                       "of an event, got %s\n", to);
         return;
     }
-    q = qmp_pbkvm_run_to(!panic, event, false, 0, false, 0, panic, panic,
-                         &err);
+    q = qmp_pbkvm_run_to(number, event, false, 0, false, 0, panic, panic,
+                         live, live, &err);
     print_stop(mon, q, err);
 }
 

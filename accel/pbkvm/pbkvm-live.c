@@ -58,7 +58,7 @@ void pbkvm_live_class_init(ObjectClass *oc)
                               set_interval, NULL, NULL);
     object_class_property_set_description(oc, "live-interval",
         "Keep the devices' state every so many ms, so that pbkvm-go-live can "
-        "put the Primary there (0, never, to 3600000; default: 1000, if QEMU "
+        "put the Primary there (0, never, to 3600000; default: 500, if QEMU "
         "can save all devices)");
 }
 
@@ -69,13 +69,18 @@ static void clear_point(gpointer data)
     g_bytes_unref(((PbkvmPoint *)data)->devices);
 }
 
-static void forget_first(PbkvmLiveState *p, unsigned n)
+static const PbkvmPoint *point(const PbkvmState *s, unsigned i)
 {
+    return &g_array_index(s->live.points, PbkvmPoint, i);
+}
+
+static void forget_first(PbkvmState *s, unsigned n)
+{
+    PbkvmLiveState *p = &s->live;
     unsigned i;
 
     for (i = 0; i < n; i++) {
-        p->bytes -= g_bytes_get_size(g_array_index(p->points, PbkvmPoint,
-                                                   i).devices);
+        p->bytes -= g_bytes_get_size(point(s, i)->devices);
     }
     if (n) {
         g_array_remove_range(p->points, 0, n);
@@ -85,7 +90,7 @@ static void forget_first(PbkvmLiveState *p, unsigned n)
 void pbkvm_live_forget(PbkvmState *s)
 {
     if (s->live.points) {
-        forget_first(&s->live, s->live.points->len);
+        forget_first(s, s->live.points->len);
     }
 }
 
@@ -105,29 +110,65 @@ static uint64_t reach(PbkvmState *s)
     return b.events;
 }
 
-void pbkvm_live_prune(PbkvmState *s)
+/* Points that the Backup cannot come to any more are forgotten. */
+static void prune(PbkvmState *s)
 {
-    GArray *all = s->live.points;
     uint64_t first = reach(s);
     unsigned n = 0;
 
-    while (n < all->len && g_array_index(all, PbkvmPoint, n).event < first) {
+    while (n < s->live.points->len && point(s, n)->event < first) {
         n++;
     }
-    forget_first(&s->live, n);
+    forget_first(s, n);
+}
+
+const PbkvmPoint *pbkvm_live_point(PbkvmState *s, uint64_t event)
+{
+    unsigned i;
+
+    prune(s);
+    for (i = 0; i < s->live.points->len; i++) {
+        if (point(s, i)->event == event) {
+            return point(s, i);
+        }
+    }
+    return NULL;
+}
+
+const PbkvmPoint *pbkvm_live_nearest(PbkvmState *s)
+{
+    bool back = pbkvm_way_back(s, NULL, NULL);
+    const PbkvmPoint *found = NULL;
+    PbBackupStats b;
+    unsigned i;
+
+    prune(s);
+    pb_backup_stats(s->backup, &b);
+    for (i = 0; i < s->live.points->len; i++) {
+        const PbkvmPoint *p = point(s, i);
+
+        if (pb_backup_is_at(s->backup, p->event)) {
+            return p;
+        }
+        if (p->event <= b.events ? back : !found) {
+            found = p;
+        }
+    }
+    return found;
 }
 
 /* ---- one more ---- */
 
-uint64_t pbkvm_disk_writes(void)
+uint64_t pbkvm_live_disks(void)
 {
     BlockDriverState *bs = NULL;
-    uint64_t n = 0;
+    uint64_t sum = 0;
 
     while ((bs = bdrv_next_node(bs))) {
-        n += qatomic_read(&bs->write_gen);
+        sum = sum * 31 + g_str_hash(bs->node_name) +
+              ((uint64_t)qatomic_read(&bs->write_gen) << 32);
     }
-    return n;
+    return sum;
 }
 
 /* All devices, without RAM; NULL with a message. */
@@ -167,12 +208,13 @@ static bool take(PbkvmState *s)
     pb_record_stats(s->rec, &r);
     p.event = r.events;
     p.time = r.time_ns;
-    p.disks = pbkvm_disk_writes();
+    p.disks = pbkvm_live_disks();
     p.devices = save_devices(s);
     if (!p.devices) {
-        warn_report("pbkvm: live-interval: a device could not be saved: no "
-                    "more live points");
+        warn_report("pbkvm: a device could not be saved: there are no more "
+                    "live points");
         timer_free(g_steal_pointer(&s->live.timer));
+        s->live.why = g_strdup("a device could not be saved");
         return true;
     }
     g_array_append_val(s->live.points, p);
@@ -198,7 +240,8 @@ static void take_here(CPUState *cpu, run_on_cpu_data data)
     bool taken;
 
     s->live.asked = false;
-    if (!follows(s) || !runstate_is_running()) {
+    /* Nor while it waits for room in the ring. */
+    if (!follows(s) || !runstate_is_running() || pb_record_staged(s->rec)) {
         return;
     }
     cpu_disable_ticks();
@@ -214,12 +257,26 @@ static void take_here(CPUState *cpu, run_on_cpu_data data)
     }
 }
 
+/* A device was added that cannot be saved, or is gone again. */
+static bool can_save(PbkvmState *s)
+{
+    Error *blocked = NULL;
+
+    g_free(g_steal_pointer(&s->live.why));
+    if (qemu_savevm_state_blocked(&blocked)) {
+        s->live.why = g_strdup(error_get_pretty(blocked));
+        error_free(blocked);
+    }
+    return !s->live.why;
+}
+
 static void interval_is_over(void *opaque)
 {
     PbkvmState *s = opaque;
 
-    pbkvm_live_prune(s);
-    if (follows(s) && !s->live.asked && s->live.bytes < BYTES_MAX) {
+    prune(s);
+    if (can_save(s) && follows(s) && !s->live.asked &&
+        s->live.bytes < BYTES_MAX) {
         s->live.asked = true;
         async_run_on_cpu(s->cpu, take_here, RUN_ON_CPU_HOST_PTR(s));
     }
@@ -234,24 +291,29 @@ void pbkvm_live_restart(PbkvmState *s)
     }
 }
 
+/* With another set of devices none of the points can be loaded. */
+static void devices_change(DeviceListener *l, DeviceState *dev)
+{
+    pbkvm_live_forget(pbkvm_state());
+}
+
+static DeviceListener listener = {
+    .realize = devices_change,
+    .unrealize = devices_change,
+};
+
 bool pbkvm_live_start(PbkvmState *s, Error **errp)
 {
-    Error *blocked = NULL;
-
     if (!s->live.interval_ms) {
         s->live.why = g_strdup("live-interval=0");
         return true;
     }
-    if (qemu_savevm_state_blocked(&blocked)) {
-        if (s->live.wanted) {
-            error_propagate_prepend(errp, blocked, "pbkvm: live-interval=%"
-                                    PRIu32 ": ", s->live.interval_ms);
-            return false;
-        }
-        s->live.why = g_strdup(error_get_pretty(blocked));
-        error_free(blocked);
-        return true;
+    if (!can_save(s) && s->live.wanted) {
+        error_setg(errp, "pbkvm: live-interval=%" PRIu32 ": %s",
+                   s->live.interval_ms, s->live.why);
+        return false;
     }
+    device_listener_register(&listener);
     s->live.points = g_array_new(false, false, sizeof(PbkvmPoint));
     g_array_set_clear_func(s->live.points, clear_point);
     s->live.timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, interval_is_over, s);
@@ -271,7 +333,7 @@ PbkvmLiveInfo *pbkvm_live_info(PbkvmState *s)
     if (!p->points) {
         return NULL;
     }
-    pbkvm_live_prune(s);
+    prune(s);
     q = g_new0(PbkvmLiveInfo, 1);
     q->interval = p->interval_ms;
     q->bytes = p->bytes;
@@ -279,7 +341,7 @@ PbkvmLiveInfo *pbkvm_live_info(PbkvmState *s)
     q->stop_max = p->stop_max_ns;
     tail = &q->points;
     for (i = 0; i < p->points->len; i++) {
-        const PbkvmPoint *from = &g_array_index(p->points, PbkvmPoint, i);
+        const PbkvmPoint *from = point(s, i);
         PbkvmLivePoint *to = g_new0(PbkvmLivePoint, 1);
 
         to->event = from->event;

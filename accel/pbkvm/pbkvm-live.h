@@ -17,12 +17,12 @@
 #include "qemu/timer.h"
 #include "qom/object.h"
 
-#define PBKVM_LIVE_MS_DEFAULT 1000
+#define PBKVM_LIVE_MS_DEFAULT 500
 
 typedef struct PbkvmPoint {
     uint64_t event;           /* it is behind this one, */
     uint64_t time;            /* at this Primary time, ns */
-    uint64_t disks;           /* so often disks were written by then */
+    uint64_t disks;           /* pbkvm_live_disks() of then */
     GBytes *devices;
 } PbkvmPoint;
 
@@ -51,11 +51,21 @@ bool pbkvm_live_start(PbkvmState *s, Error **errp);
 /* The clock was set back: when the next one is due. */
 void pbkvm_live_restart(PbkvmState *s);
 
-/* How often a disk of the machine was written, cached or not. */
-uint64_t pbkvm_disk_writes(void);
+/*
+ * Another number when a disk was written, cached or not, or another medium is
+ * there.
+ */
+uint64_t pbkvm_live_disks(void);
 
-/* Points that the Backup cannot come to any more are forgotten; or all. */
-void pbkvm_live_prune(PbkvmState *s);
+/*
+ * The point behind @event; the one that the Backup stands at, or else the last
+ * before it that it can go back to, or else the first after it.  NULL: there
+ * is none.  Until points are forgotten.
+ */
+const PbkvmPoint *pbkvm_live_point(PbkvmState *s, uint64_t event);
+const PbkvmPoint *pbkvm_live_nearest(PbkvmState *s);
+
+/* All points are forgotten. */
 void pbkvm_live_forget(PbkvmState *s);
 
 /* What query-pbkvm tells, or NULL when it is off. */

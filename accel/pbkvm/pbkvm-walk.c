@@ -66,9 +66,18 @@ static PbkvmStopReason reason_of(PbStopReason r)
     return map[r];
 }
 
+static PbkvmStop *stop_here(PbkvmState *s, PbkvmStopReason reason)
+{
+    PbkvmStop *q = g_new0(PbkvmStop, 1);
+
+    q->reason = reason;
+    q->place = g_new0(PbkvmPlace, 1);
+    pbkvm_backup_place(s, q->place);
+    return q;
+}
+
 static PbkvmStop *walk(PbkvmState *s, const PbWalk *w, Error **errp)
 {
-    PbkvmStop *q;
     PbStop stop;
 
     pbkvm_inspect_flush(s);
@@ -82,11 +91,7 @@ static PbkvmStop *walk(PbkvmState *s, const PbWalk *w, Error **errp)
     s->walker = qemu_coroutine_self();
     qemu_coroutine_yield();
     pb_backup_await(s->backup, &stop, -1);
-    q = g_new0(PbkvmStop, 1);
-    q->reason = reason_of(stop.reason);
-    q->place = g_new0(PbkvmPlace, 1);
-    pbkvm_backup_place(s, q->place);
-    return q;
+    return stop_here(s, reason_of(stop.reason));
 }
 
 PbkvmStop *coroutine_fn qmp_pbkvm_step(bool has_instructions,
@@ -165,10 +170,28 @@ static uint64_t panic_event(const PbkvmState *s)
     return s->panic.seen ? s->panic.place.events : 0;
 }
 
+static PbkvmStop *coroutine_fn run_to_live(PbkvmState *s, Error **errp)
+{
+    const PbkvmPoint *p = s->live.points ? pbkvm_live_nearest(s) : NULL;
+
+    if (!p) {
+        error_setg(errp, "pbkvm-run-to: there is no live point that the Backup "
+                   "can get to%s%s", s->live.why ? ": " : "",
+                   s->live.why ?: "");
+        return NULL;
+    }
+    if (pb_backup_is_at(s->backup, p->event)) {
+        return stop_here(s, PBKVM_STOP_REASON_REACHED);
+    }
+    return qmp_pbkvm_run_to(true, p->event, false, 0, false, 0, false, false,
+                            false, false, errp);
+}
+
 PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
                                          bool has_branches, uint64_t branches,
                                          bool has_time, uint64_t time,
                                          bool has_panic, bool panic,
+                                         bool has_live, bool live,
                                          Error **errp)
 {
     PbkvmState *s = pbkvm_get_backup(errp);
@@ -182,10 +205,14 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
     if (!s) {
         return NULL;
     }
-    if (has_event + has_branches + has_time + (has_panic && panic) != 1) {
+    if (has_event + has_branches + has_time + (has_panic && panic) +
+        (has_live && live) != 1) {
         error_setg(errp, "pbkvm-run-to: expected exactly one of event, "
-                   "branches, time and panic");
+                   "branches, time, panic and live");
         return NULL;
+    }
+    if (has_live && live) {
+        return run_to_live(s, errp);
     }
     if (has_panic && panic && !panic_event(s)) {
         error_setg(errp, "pbkvm-run-to: no panic was detected");

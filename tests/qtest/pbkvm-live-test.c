@@ -180,6 +180,71 @@ static void test_again_and_again(void)
     qtest_quit(qts);
 }
 
+static int64_t run_to_live(QTestState *qts)
+{
+    QDict *stop = qtest_qmp_assert_success_ref(
+        qts, "{ 'execute': 'pbkvm-run-to', 'arguments': { 'live': true } }");
+    int64_t event = qdict_get_int(qdict_get_qdict(stop, "place"), "event");
+
+    g_assert_cmpstr(qdict_get_str(stop, "reason"), ==, "reached");
+    qobject_unref(stop);
+    return event;
+}
+
+/* On to the first, where it stays, and back to it. */
+static void test_run_to_live(void)
+{
+    QTestState *qts = start(",live-interval=50");
+    g_autofree char *said = NULL;
+    int64_t first;
+
+    freeze_before(qts, 0x11, 0x22);
+    first = point(qts, true);
+    g_assert_cmpint(query_number(qts, "events-read"), <, first);
+    g_assert_cmpint(run_to_live(qts), ==, first);
+    g_assert_cmpint(run_to_live(qts), ==, first);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-step', 'arguments': {"
+                             " 'events': 20 } }");
+    g_assert_cmpint(query_number(qts, "events-read"), >, first);
+    said = qtest_hmp(qts, "pbkvm_run_to live");
+    g_assert(g_str_has_prefix(said, "reached: event "));
+    g_assert_cmpint(went_live(go_live(qts, 0)), ==, first);
+    go_on(qts);
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
+/* A device that comes or goes takes the points with it; some prevent any. */
+static void test_hotplug(void)
+{
+    QTestState *qts = start(",live-interval=50");
+    gint64 until = g_get_monotonic_time() + PATIENCE_US;
+    int64_t before;
+    g_autofree char *added = NULL;
+
+    freeze_before(qts, 0x11, 0x22);
+    added = qtest_hmp(qts, "device_add virtio-rng-pci,id=rng");
+    g_assert_cmpstr(added, ==, "");
+    before = query_number(qts, "events-written");
+    await_point_behind(qts, before - 1);
+    g_assert_cmpint(point(qts, true), >=, before);
+    went_live(go_live(qts, 0));
+    go_on(qts);
+    assert_equal(qts);
+
+    freeze_before(qts, 0x33, 0x44);
+    g_free(added);
+    added = qtest_hmp(qts, "device_add nvme,id=disk,serial=1");
+    g_assert_cmpstr(added, ==, "");
+    while (query_part(qts, "live", "bytes")) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+    g_usleep(200 * 1000);                 /* four intervals without a point */
+    assert_error(go_live(qts, 0), "pbkvm-go-live: no live points are kept: "
+                 "State blocked by non-migratable device '0000:00:03.0/nvme'");
+    qtest_quit(qts);
+}
+
 /* Points that nobody can come to any more are not kept. */
 static void test_forgets(void)
 {
@@ -232,9 +297,10 @@ static void test_disk_written(void)
 
     freeze_before(qts, 0x11, 0x22);
     said = qtest_hmp(qts, "qemu-io ide0-hd0 \"write 0 512\"");
-    refused = g_strdup_printf("pbkvm-go-live: a disk was written since event "
-                              "%" PRId64 ": the guest would find what it has "
-                              "not written yet", point(qts, true));
+    refused = g_strdup_printf("pbkvm-go-live: a disk was written or changed "
+                              "since event %" PRId64 ": the guest would find "
+                              "what it has not written yet",
+                              point(qts, true));
     assert_error(go_live(qts, 0), refused);
     await_point_behind(qts, query_number(qts, "events-written"));
     went_live(go_live(qts, point(qts, false)));
@@ -251,6 +317,8 @@ int main(int argc, char **argv)
     rom_file = make_rom(rom_code, sizeof(rom_code));
     qtest_add_func("/pbkvm/live/lives-on", test_lives_on);
     qtest_add_func("/pbkvm/live/again-and-again", test_again_and_again);
+    qtest_add_func("/pbkvm/live/run-to-live", test_run_to_live);
+    qtest_add_func("/pbkvm/live/hotplug", test_hotplug);
     qtest_add_func("/pbkvm/live/forgets", test_forgets);
     qtest_add_func("/pbkvm/live/refused", test_refused);
     qtest_add_func("/pbkvm/live/disk-written", test_disk_written);

@@ -186,7 +186,8 @@ static void test_wrong_order_is_refused(void)
                    "'instructions': 1, 'events': 1 } }", "pbkvm-step: "
                    "expected either instructions or events, 1 or more");
     assert_refused(qts, "{ 'execute': 'pbkvm-run-to' }", "pbkvm-run-to: "
-                   "expected exactly one of event, branches, time and panic");
+                   "expected exactly one of event, branches, time, panic and "
+                   "live");
     assert_refused(qts, "{ 'execute': 'pbkvm-set-lag', 'arguments': { 'lag': "
                    "3600001 } }", "pbkvm-set-lag: lag 3600001: expected 0 to "
                    "3600000 ms");
@@ -259,8 +260,8 @@ static void test_monitor_walks_too(void)
 
     g_assert_true(g_str_has_prefix(step, "stepped: event "));
     g_assert_nonnull(strstr(past, "event 1 lies in the Backup's past"));
-    g_assert_nonnull(strstr(bad, "expected panic or the number of an event, "
-                            "got soon"));
+    g_assert_nonnull(strstr(bad, "expected panic, live or the number of an "
+                            "event, got soon"));
     assert_follows(qts);
     qtest_quit(qts);
 }

@@ -162,6 +162,33 @@ static void test_zero_pages_are_given_back(void)
     pb_mem_destroy(&twin);
 }
 
+/* Also what was written in one alone, and pages that nobody has touched. */
+static void test_memory_becomes_its_twins(void)
+{
+    enum { PAGES = 300, LAST = PAGES * PAGE + 8 };
+    PbMem m = { .blocks = 0 }, twin;
+    uint8_t *host = memory_at(0, LAST), *mine;
+
+    if (!host) {
+        pb_check(host);
+        return;
+    }
+    pb_mem_add_block(&m, "ram", host, LAST);
+    m.block[0].sparse = true;
+    pb_check(pb_mem_twin(&twin, &m) == 0);
+    mine = twin.block[0].host;
+    mine[7 * PAGE + 1] = 1;
+    mine[LAST - 1] = 2;
+    host[9 * PAGE] = 3;
+    host[7 * PAGE] = 4;
+    pb_mem_copy(&m, &twin);
+    pb_check_u64(pb_mem_touched(&m), 3 * PAGE);
+    pb_check(host[7 * PAGE + 1] == 1 && host[7 * PAGE] == 0 &&
+             host[9 * PAGE] == 0 && host[LAST - 1] == 2);
+    pb_check(memcmp(host, mine, LAST) == 0);
+    pb_mem_destroy(&twin);
+}
+
 static void test_address_is_found_in_the_slot_that_covers_it(void)
 {
     PbMem m = { .blocks = 0 };
@@ -190,6 +217,7 @@ int main(void)
         PB_TEST(logged_pages_are_as_in_the_copy),
         PB_TEST(part_of_a_copy_is_enough),
         PB_TEST(zero_pages_are_given_back),
+        PB_TEST(memory_becomes_its_twins),
         PB_TEST(address_is_found_in_the_slot_that_covers_it),
     };
 
