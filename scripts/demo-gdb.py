@@ -2,7 +2,9 @@
 """The demo's gdb script: who wrote the pointer that the panic followed?
 
     pbkvm gdb --script scripts/demo-gdb.py          leaves you at the write
-    pbkvm gdb --script scripts/demo-gdb.py --batch  goes on to the panic
+    pbkvm gdb --script scripts/demo-gdb.py --batch  goes on to the panic, and
+                                                    has the guest live on
+                                                    without that write
 
 Looks at the panicked Primary for the bad pointer, puts a hardware watchpoint
 on it in the Backup, which is still before it all, and continues there until
@@ -21,6 +23,7 @@ SESSION = "(struct pb_session *)pb_sessions.next"
 COLOUR = os.environ.get("PBKVM_DEMO_COLOUR") == "1"
 CONTEXT = 3         # lines of source before and after
 WRITES = 20         # at most, before it is given up
+RETURN = 0xc3       # x86's RET
 
 
 def paint(code, text):
@@ -158,6 +161,23 @@ def to_the_panic(stops):
     return type(stops.last).__name__
 
 
+def live_again(stops, address, found):
+    """Back to the last live point before the write, without which the Primary
+    lives on from there."""
+    tell("And without that write? From the panic back to it, and to the last "
+         "moment before\nthat of which the devices are known:")
+    do(f"watch *(unsigned int *){address:#x}")
+    do("reverse-continue")
+    if not isinstance(stops.last, gdb.BreakpointEvent):
+        raise gdb.GdbError("demo: error: there is no way back to the write")
+    do("delete")
+    do("pb-run-to live")
+    tell("There the callback is made to return at once, and that is what the "
+         "guest becomes:")
+    do(f"set variable *(unsigned char *){found['function']} = {RETURN:#x}")
+    do("pb-live")
+
+
 def demo():
     stops = Stops()
     address, bad = bad_pointer()
@@ -181,6 +201,8 @@ def demo():
     do(f"print ({SESSION})")
     if os.environ.get("PBKVM_DEMO_STAY") != "1":
         found["end"] = to_the_panic(stops)
+        if not primary_alone():
+            live_again(stops, address, found)
     if os.environ.get("PBKVM_DEMO_RESULT"):
         with open(os.environ["PBKVM_DEMO_RESULT"], "w",
                   encoding="utf-8") as file:

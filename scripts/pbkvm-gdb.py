@@ -7,7 +7,8 @@ By hand, in any gdb with Python:
     (gdb) source scripts/pbkvm-gdb.py
     (gdb) pb-attach HOST:PORT
 
-Commands: pb-attach TARGET [primary], pb-modules, pb-where, pb-live [EVENT].
+Commands: pb-attach TARGET [primary], pb-modules, pb-where, pb-run-to PLACE,
+pb-live [EVENT].
 """
 
 import os
@@ -238,6 +239,39 @@ class Where(gdb.Command):
         where()
 
 
+def monitor(command, done):
+    """What QEMU's monitor says to COMMAND; it must have DONE in it."""
+    told = gdb.execute(f"monitor {command}", to_string=True).strip()
+    if done not in told:
+        raise gdb.GdbError(told)
+    return told
+
+
+def look_again():
+    """gdb does not know that a command of the monitor's changes all."""
+    gdb.execute("maintenance flush register-cache", to_string=True)
+    gdb.execute("maintenance flush dcache", to_string=True)
+    try:
+        MODULES.load(quiet=True)
+    except gdb.error:
+        pass                    # no symbols
+    where()
+
+
+class RunTo(gdb.Command):
+    """pb-run-to live|panic|EVENT: take the Backup there, forth or back."""
+
+    def __init__(self):
+        super().__init__("pb-run-to", gdb.COMMAND_RUNNING)
+
+    def invoke(self, argument, from_tty):
+        if side() != "Backup":
+            raise gdb.GdbError("pb-run-to: expected the Backup to be selected "
+                               "(inferior 2)")
+        say(monitor(f"pbkvm_run_to {argument}", ": event "))
+        look_again()
+
+
 class Live(gdb.Command):
     """pb-live [EVENT]: put the Primary where the Backup stands, or to the live
     point behind EVENT (monitor info pbkvm); continue has it live on."""
@@ -246,20 +280,11 @@ class Live(gdb.Command):
         super().__init__("pb-live", gdb.COMMAND_RUNNING)
 
     def invoke(self, argument, from_tty):
-        told = gdb.execute(f"monitor pbkvm_go_live {argument}",
-                           to_string=True).strip()
-        if "the Primary stands behind event" not in told:
-            raise gdb.GdbError(told)
+        told = monitor(f"pbkvm_go_live {argument}", "stands behind event")
         say(told.split(";")[0])
-        # In this order: who looks at the new Backup freezes it.
+        # First: who looks at the new Backup freezes it.
         gdb.execute("inferior 1", to_string=True)
-        gdb.execute("maintenance flush register-cache", to_string=True)
-        gdb.execute("maintenance flush dcache", to_string=True)
-        try:
-            MODULES.load(quiet=True)
-        except gdb.error:
-            pass                # no symbols
-        where()
+        look_again()
 
 
 def give_up(target, backup, error):
@@ -297,6 +322,7 @@ def main():
     Attach()
     LoadModules()
     Where()
+    RunTo()
     Live()
     target = os.environ.get("PBKVM_GDB_TARGET")
     if not target:
