@@ -19,6 +19,7 @@
 #include "pb-host.h"
 #include "pb-vm.h"
 #include "pbkvm.h"
+#include "pbkvm-options.h"
 
 #define PANIC_TEXT_DEFAULT "Kernel panic - not syncing"
 
@@ -166,14 +167,6 @@ static int pbkvm_init_machine(MachineState *ms)
 
 /* ---- options ---- */
 
-static void get_u32(Object *obj, Visitor *v, const char *name, void *opaque,
-                    Error **errp)
-{
-    uint32_t value = *(uint32_t *)((char *)obj + (size_t)opaque);
-
-    visit_type_uint32(v, name, &value, errp);
-}
-
 bool pbkvm_not_yet_running(Error **errp)
 {
     if (pbkvm_state() && pbkvm_state()->recording) {
@@ -307,8 +300,8 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     compat_props_add(ac->compat_props, no_vapic, ARRAY_SIZE(no_vapic));
 
     pbkvm_lag_class_init(oc);
-    object_class_property_add(oc, "ring-size", "uint32", get_u32, set_ring,
-                              NULL,
+    object_class_property_add(oc, "ring-size", "uint32", pbkvm_get_u32,
+                              set_ring, NULL,
                               (void *)offsetof(PbkvmState, ring_events));
     object_class_property_set_description(oc, "ring-size",
         "Events between Primary and Backup, 64 bytes each (a power of two, "

@@ -177,6 +177,15 @@ bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp)
     return !c->frozen || stands_frozen(s, errp);
 }
 
+bool pbkvm_is_followed(const PbkvmState *s)
+{
+    PbBackupStatus status = s->backup ? pb_backup_status(s->backup)
+                                      : PB_BACKUP_ENDED;
+
+    return !s->ended &&
+           (status == PB_BACKUP_RUNNING || status == PB_BACKUP_FROZEN);
+}
+
 void pbkvm_backup_drop(PbkvmState *s)
 {
     if (s->backup) {

@@ -216,6 +216,11 @@ static void go_now(void *opaque)
 {
     GoLive *g = opaque;
 
+    if (qemu_in_vcpu_thread()) {
+        /* The Primary's, which waits for a disk: it is to rest first. */
+        aio_bh_schedule_oneshot(qemu_get_aio_context(), go_now, g);
+        return;
+    }
     go(g);
     aio_co_wake(g->co);
 }

@@ -8,6 +8,7 @@
 #include "system/cpu-timers.h"
 
 #include "pbkvm.h"
+#include "pbkvm-options.h"
 
 /* What a guest busy with port I/O makes; for a warning. */
 #define BUSY_EVENTS_PER_MS        50
@@ -151,31 +152,6 @@ bool pbkvm_lag_check(PbkvmState *s, Error **errp)
 
 /* ---- options ---- */
 
-static void get_ms(Object *obj, Visitor *v, const char *name, void *opaque,
-                   Error **errp)
-{
-    uint32_t value = *(uint32_t *)((char *)obj + (size_t)opaque);
-
-    visit_type_uint32(v, name, &value, errp);
-}
-
-static void set_ms(Object *obj, Visitor *v, const char *name, void *opaque,
-                   Error **errp)
-{
-    uint32_t value;
-
-    if (!visit_type_uint32(v, name, &value, errp) ||
-        !pbkvm_not_yet_running(errp)) {
-        return;
-    }
-    if (value > PBKVM_LAG_MS_MAX) {
-        error_setg(errp, "pbkvm: %s=%" PRIu32 ": expected 0 to %d ms", name,
-                   value, PBKVM_LAG_MS_MAX);
-        return;
-    }
-    *(uint32_t *)((char *)obj + (size_t)opaque) = value;
-}
-
 static void get_count(Object *obj, Visitor *v, const char *name, void *opaque,
                       Error **errp)
 {
@@ -201,14 +177,6 @@ static void set_count(Object *obj, Visitor *v, const char *name, void *opaque,
     *(uint64_t *)((char *)obj + (size_t)opaque) = value;
 }
 
-static void add_ms(ObjectClass *oc, const char *name, size_t offset,
-                   const char *text)
-{
-    object_class_property_add(oc, name, "uint32", get_ms, set_ms, NULL,
-                              (void *)offset);
-    object_class_property_set_description(oc, name, text);
-}
-
 static void add_count(ObjectClass *oc, const char *name, size_t offset,
                       const char *text)
 {
@@ -219,17 +187,17 @@ static void add_count(ObjectClass *oc, const char *name, size_t offset,
 
 void pbkvm_lag_class_init(ObjectClass *oc)
 {
-    add_ms(oc, "lag", offsetof(PbkvmState, lag.ms),
+    pbkvm_add_ms(oc, "lag", offsetof(PbkvmState, lag.ms),
         "How far the Backup stays behind, in ms of Primary time "
         "(0 to 3600000, default: 2000)");
     add_count(oc, "lag-events", offsetof(PbkvmState, lag.events),
         "And at least so many events behind (default: 0)");
     add_count(oc, "lag-branches", offsetof(PbkvmState, lag.branches),
         "And at least so many conditional branches behind (default: 0)");
-    add_ms(oc, "lag-min", offsetof(PbkvmState, lag.min_ms),
+    pbkvm_add_ms(oc, "lag-min", offsetof(PbkvmState, lag.min_ms),
         "Stay at least this far behind even when the ring is nearly full, in "
         "ms (default: 0); the Primary then waits");
-    add_ms(oc, "lag-max", offsetof(PbkvmState, lag.max_ms),
+    pbkvm_add_ms(oc, "lag-max", offsetof(PbkvmState, lag.max_ms),
         "When the Backup is further behind than this, in ms, the Primary and "
         "its time wait for it (default: 0, never)");
 }
@@ -263,12 +231,12 @@ void qmp_pbkvm_set_lag(bool has_lag, uint32_t lag, bool has_lag_events,
                    "lag-branches or lag-max");
         return;
     }
-    if ((has_lag && !in_range("lag", lag, PBKVM_LAG_MS_MAX, " ms", errp)) ||
+    if ((has_lag && !in_range("lag", lag, PBKVM_MS_MAX, " ms", errp)) ||
         (has_lag_events && !in_range("lag-events", lag_events,
                                      PBKVM_LAG_COUNT_MAX, "", errp)) ||
         (has_lag_branches && !in_range("lag-branches", lag_branches,
                                        PBKVM_LAG_COUNT_MAX, "", errp)) ||
-        (has_lag_max && !in_range("lag-max", lag_max, PBKVM_LAG_MS_MAX, " ms",
+        (has_lag_max && !in_range("lag-max", lag_max, PBKVM_MS_MAX, " ms",
                                   errp))) {
         return;
     }

@@ -12,7 +12,6 @@
 #include "backup-replay.h"
 
 #define PBKVM_LAG_MS_DEFAULT 2000
-#define PBKVM_LAG_MS_MAX     3600000
 #define PBKVM_LAG_COUNT_MAX  1000000000000ull   /* events, branches */
 
 /* The Backup keeps at least ms, events and branches; 0: not looked at. */

@@ -4,7 +4,6 @@
 #include "qemu/error-report.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "qapi/visitor.h"
 #include "block/block.h"
 #include "block/block_int-common.h"
 #include "hw/core/cpu.h"
@@ -16,9 +15,8 @@
 
 #include "backup-inspect.h"
 #include "pbkvm.h"
+#include "pbkvm-options.h"
 #include "pbkvm-reverse.h"
-
-#define INTERVAL_MAX_MS 3600000
 
 /* Amid a delivery no point is taken: tried again after so long. */
 #define AGAIN_MS 1
@@ -28,34 +26,20 @@
 
 /* ---- option ---- */
 
-static void get_interval(Object *obj, Visitor *v, const char *name,
-                         void *opaque, Error **errp)
-{
-    visit_type_uint32(v, name, &PBKVM_ACCEL(obj)->live.interval_ms, errp);
-}
-
 static void set_interval(Object *obj, Visitor *v, const char *name,
                          void *opaque, Error **errp)
 {
-    uint32_t value;
+    ERRP_GUARD();
 
-    if (!visit_type_uint32(v, name, &value, errp) ||
-        !pbkvm_not_yet_running(errp)) {
-        return;
-    }
-    if (value > INTERVAL_MAX_MS) {
-        error_setg(errp, "pbkvm: live-interval=%" PRIu32 ": expected 0 to %d "
-                   "ms", value, INTERVAL_MAX_MS);
-        return;
-    }
-    PBKVM_ACCEL(obj)->live.interval_ms = value;
-    PBKVM_ACCEL(obj)->live.wanted = value != 0;
+    pbkvm_set_ms(obj, v, name, opaque, errp);
+    PBKVM_ACCEL(obj)->live.wanted = !*errp;
 }
 
 void pbkvm_live_class_init(ObjectClass *oc)
 {
-    object_class_property_add(oc, "live-interval", "uint32", get_interval,
-                              set_interval, NULL, NULL);
+    object_class_property_add(oc, "live-interval", "uint32", pbkvm_get_u32,
+                              set_interval, NULL,
+                              (void *)offsetof(PbkvmState, live.interval_ms));
     object_class_property_set_description(oc, "live-interval",
         "Keep the devices' state every so many ms, so that pbkvm-go-live can "
         "put the Primary there (0, never, to 3600000; default: 500, if QEMU "
@@ -223,15 +207,6 @@ static bool take(PbkvmState *s)
     return true;
 }
 
-static bool follows(const PbkvmState *s)
-{
-    PbBackupStatus status = s->backup ? pb_backup_status(s->backup)
-                                      : PB_BACKUP_ENDED;
-
-    return !s->ended && !s->panic.seen &&
-           (status == PB_BACKUP_RUNNING || status == PB_BACKUP_FROZEN);
-}
-
 /* The Primary's thread, BQL held: Primary time stands still meanwhile. */
 static void take_here(CPUState *cpu, run_on_cpu_data data)
 {
@@ -241,7 +216,8 @@ static void take_here(CPUState *cpu, run_on_cpu_data data)
 
     s->live.asked = false;
     /* Nor while it waits for room in the ring. */
-    if (!follows(s) || !runstate_is_running() || pb_record_staged(s->rec)) {
+    if (!pbkvm_is_followed(s) || s->panic.seen || !runstate_is_running() ||
+        pb_record_staged(s->rec)) {
         return;
     }
     cpu_disable_ticks();
@@ -275,7 +251,7 @@ static void interval_is_over(void *opaque)
     PbkvmState *s = opaque;
 
     prune(s);
-    if (can_save(s) && follows(s) && !s->live.asked &&
+    if (can_save(s) && pbkvm_is_followed(s) && !s->live.asked &&
         s->live.bytes < BYTES_MAX) {
         s->live.asked = true;
         async_run_on_cpu(s->cpu, take_here, RUN_ON_CPU_HOST_PTR(s));

@@ -2,63 +2,26 @@
 /* pbkvm-slices.c: RAM compared in the background. */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
-#include "qapi/error.h"
-#include "qapi/visitor.h"
 #include "hw/core/cpu.h"
 
 #include "pbkvm.h"
-
-#define INTERVAL_MAX_MS 3600000
-
-/* ---- option ---- */
-
-static void get_interval(Object *obj, Visitor *v, const char *name,
-                         void *opaque, Error **errp)
-{
-    visit_type_uint32(v, name, &PBKVM_ACCEL(obj)->slices.interval_ms, errp);
-}
-
-static void set_interval(Object *obj, Visitor *v, const char *name,
-                         void *opaque, Error **errp)
-{
-    uint32_t value;
-
-    if (!visit_type_uint32(v, name, &value, errp) ||
-        !pbkvm_not_yet_running(errp)) {
-        return;
-    }
-    if (value > INTERVAL_MAX_MS) {
-        error_setg(errp, "pbkvm: verify-interval=%" PRIu32 ": expected 0 to "
-                   "%d ms", value, INTERVAL_MAX_MS);
-        return;
-    }
-    PBKVM_ACCEL(obj)->slices.interval_ms = value;
-}
+#include "pbkvm-options.h"
 
 void pbkvm_slices_class_init(ObjectClass *oc)
 {
-    object_class_property_add(oc, "verify-interval", "uint32", get_interval,
-                              set_interval, NULL, NULL);
-    object_class_property_set_description(oc, "verify-interval",
+    pbkvm_add_ms(oc, "verify-interval", offsetof(PbkvmState,
+                                                 slices.interval_ms),
         "Compare 64 KiB of RAM every so many ms, in turn, while both run (0 "
         "to 3600000, default: 0, never)");
 }
 
 /* ---- when ---- */
 
-static bool follows(const PbkvmState *s)
-{
-    PbBackupStatus status = s->backup ? pb_backup_status(s->backup)
-                                      : PB_BACKUP_ENDED;
-
-    return status == PB_BACKUP_RUNNING || status == PB_BACKUP_FROZEN;
-}
-
 static void interval_is_over(void *opaque)
 {
     PbkvmState *s = opaque;
 
-    if (!s->ended && s->in_exec && follows(s)) {
+    if (s->in_exec && pbkvm_is_followed(s)) {
         qatomic_set(&s->slices.due, true);
         qemu_cpu_kick(s->cpu);
     }

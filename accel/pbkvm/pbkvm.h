@@ -260,6 +260,9 @@ PbRing *pbkvm_ring_new(const PbkvmState *s, Error **errp);
  */
 bool pbkvm_backup_start(PbkvmState *s, PbBackupConfig *c, Error **errp);
 
+/* Whether there is a Backup that lives through what is recorded now. */
+bool pbkvm_is_followed(const PbkvmState *s);
+
 /* The Backup, if there is one, and its thread are gone.  Main thread. */
 void pbkvm_backup_drop(PbkvmState *s);
 
