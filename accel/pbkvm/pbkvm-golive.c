@@ -53,6 +53,17 @@ static bool may_go(PbkvmState *s, Error **errp)
     return !why;
 }
 
+static bool disks_are_those_of(const PbkvmPoint *p, Error **errp)
+{
+    if (p->disks == pbkvm_live_disks()) {
+        return true;
+    }
+    error_setg(errp, "pbkvm-go-live: a disk was written or changed since "
+               "event %" PRIu64 ": the guest would find what it has not "
+               "written yet", p->event);
+    return false;
+}
+
 static const PbkvmPoint *choose(PbkvmState *s, bool has_event, uint64_t event,
                                 Error **errp)
 {
@@ -70,13 +81,8 @@ static const PbkvmPoint *choose(PbkvmState *s, bool has_event, uint64_t event,
                    "(event %" PRIu64 " is near; what was changed is gone "
                    "then)", p->event);
         p = NULL;
-    } else if (p->disks != pbkvm_live_disks()) {
-        error_setg(errp, "pbkvm-go-live: a disk was written or changed since "
-                   "event %" PRIu64 ": the guest would find what it has not "
-                   "written yet", p->event);
-        p = NULL;
     }
-    return p;
+    return p && disks_are_those_of(p, errp) ? p : NULL;
 }
 
 /* ---- the Primary becomes what the Backup is ---- */
@@ -194,15 +200,38 @@ static bool take_states(GoLive *g)
     return ret == 0;
 }
 
+/* The Primary may have run until now, and others may have been at work. */
+static bool is_still_good(GoLive *g)
+{
+    const PbkvmPoint *p = pbkvm_live_point(g->s, g->event);
+
+    if (!p || !pb_backup_is_at(g->s->backup, g->event)) {
+        error_setg(&g->err, "pbkvm-go-live: the machine's devices were changed "
+                   "meanwhile, or the Backup has gone on");
+        return false;
+    }
+    return disks_are_those_of(p, &g->err);
+}
+
 static void go(GoLive *g)
 {
     g_autofree PbState *left = g_new0(PbState, PB_MAX_CPUS);
     PbkvmState *s = g->s;
+    bool ran = runstate_is_running();
     int64_t since = get_clock();
 
     if (!take_states(g) ||
         !pbkvm_stop_at_position(s, PB_EVENT_POINT, RUN_STATE_PAUSED, left,
-                                &g->err) || !put_machine(g)) {
+                                &g->err)) {
+        return;
+    }
+    if (!is_still_good(g)) {
+        if (ran) {
+            vm_start();
+        }
+        return;
+    }
+    if (!put_machine(g)) {
         return;
     }
     pbkvm_panic_forget(s);
