@@ -246,13 +246,23 @@ static bool can_save(PbkvmState *s)
     return !s->live.why;
 }
 
+/* Nothing has happened since the last one, as while the guest halts. */
+static bool stands_still(const PbkvmState *s)
+{
+    unsigned n = s->live.points->len;
+    uint64_t seq, branches;
+
+    pb_record_last(s->rec, &seq, &branches);
+    return n && point(s, n - 1)->event == seq;
+}
+
 static void interval_is_over(void *opaque)
 {
     PbkvmState *s = opaque;
 
     prune(s);
     if (can_save(s) && pbkvm_is_followed(s) && !s->live.asked &&
-        s->live.bytes < BYTES_MAX) {
+        !stands_still(s) && s->live.bytes < BYTES_MAX) {
         s->live.asked = true;
         async_run_on_cpu(s->cpu, take_here, RUN_ON_CPU_HOST_PTR(s));
     }

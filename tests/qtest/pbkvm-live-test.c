@@ -260,6 +260,28 @@ static void test_forgets(void)
     qtest_quit(qts);
 }
 
+/* A guest that halts is always where it was. */
+static void test_halted(void)
+{
+    static const uint8_t halt[] = { 0xfa, 0xf4 };       /* cli; hlt */
+    g_autofree char *file = make_rom(halt, sizeof(halt));
+    QTestState *qts = qtest_initf("-accel pbkvm,lag=0,live-interval=20 -m 8 "
+                                  "-nic none -vga none -bios %s", file);
+    int64_t last;
+
+    unlink(file);
+    await_point_behind(qts, 0);
+    last = point(qts, false);
+    g_usleep(300 * 1000);                 /* fifteen intervals */
+    g_assert_cmpint(query_number(qts, "events-written"), ==, last);
+    wait_for(qts, "events-read", last);
+    freeze(qts);
+    g_assert_cmpint(went_live(go_live(qts, 0)), ==, last);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
+    assert_equal(qts);
+    qtest_quit(qts);
+}
+
 static void test_refused(void)
 {
     QTestState *qts = start(",live-interval=0");
@@ -320,6 +342,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/live/run-to-live", test_run_to_live);
     qtest_add_func("/pbkvm/live/hotplug", test_hotplug);
     qtest_add_func("/pbkvm/live/forgets", test_forgets);
+    qtest_add_func("/pbkvm/live/halted", test_halted);
     qtest_add_func("/pbkvm/live/refused", test_refused);
     qtest_add_func("/pbkvm/live/disk-written", test_disk_written);
     ret = g_test_run();
