@@ -251,10 +251,7 @@ def look_again():
     """gdb does not know that a command of the monitor's changes all."""
     gdb.execute("maintenance flush register-cache", to_string=True)
     gdb.execute("maintenance flush dcache", to_string=True)
-    try:
-        MODULES.load(quiet=True)
-    except gdb.error:
-        pass                    # no symbols
+    MODULES.on_stop(None)
     where()
 
 

@@ -257,35 +257,6 @@ int pb_mem_twin(PbMem *twin, const PbMem *m)
     return ret;
 }
 
-static void copy_changed(const PbBlock *to, const PbBlock *from)
-{
-    uint64_t at;
-    Touched t, f;
-
-    touched_open(&t, to);
-    touched_open(&f, from);
-    for (at = 0; at < to->size; at += PB_MEM_PAGE) {
-        uint64_t len = to->size - at < PB_MEM_PAGE ? to->size - at
-                                                   : PB_MEM_PAGE;
-
-        if ((touched(&t, at) || touched(&f, at)) &&
-            memcmp(to->host + at, from->host + at, len)) {
-            memcpy(to->host + at, from->host + at, len);
-        }
-    }
-    touched_close(&t);
-    touched_close(&f);
-}
-
-void pb_mem_copy(PbMem *to, const PbMem *from)
-{
-    unsigned i;
-
-    for (i = 0; i < to->blocks; i++) {
-        copy_changed(&to->block[i], &from->block[i]);
-    }
-}
-
 void pb_mem_destroy(PbMem *m)
 {
     unsigned i;
@@ -324,8 +295,11 @@ static void compare_page(PbMemDiff *d, unsigned block, uint64_t offset,
     }
 }
 
-static void compare_block(PbMemDiff *d, unsigned block, const PbBlock *a,
-                          const PbBlock *b)
+/* Tell @page of every page in which @a and its twin @b differ. */
+static void each_difference(const PbBlock *a, const PbBlock *b,
+                            void (*page)(void *opaque, uint64_t at,
+                                         uint8_t *pa, const uint8_t *pb,
+                                         uint64_t len), void *opaque)
 {
     uint64_t at;
     Touched ta, tb;
@@ -337,20 +311,48 @@ static void compare_block(PbMemDiff *d, unsigned block, const PbBlock *a,
 
         if ((touched(&ta, at) || touched(&tb, at)) &&
             memcmp(a->host + at, b->host + at, len)) {
-            compare_page(d, block, at, a->host + at, b->host + at, len);
+            page(opaque, at, a->host + at, b->host + at, len);
         }
     }
     touched_close(&ta);
     touched_close(&tb);
-    d->bytes += a->size;
+}
+
+typedef struct Compare {
+    PbMemDiff *diff;
+    unsigned block;
+} Compare;
+
+static void compare(void *opaque, uint64_t at, uint8_t *pa, const uint8_t *pb,
+                    uint64_t len)
+{
+    Compare *c = opaque;
+
+    compare_page(c->diff, c->block, at, pa, pb, len);
 }
 
 void pb_mem_compare(const PbMem *a, const PbMem *b, PbMemDiff *diff)
 {
-    unsigned i;
+    Compare c = { .diff = diff };
 
     memset(diff, 0, sizeof(*diff));
-    for (i = 0; i < a->blocks; i++) {
-        compare_block(diff, i, &a->block[i], &b->block[i]);
+    for (; c.block < a->blocks; c.block++) {
+        each_difference(&a->block[c.block], &b->block[c.block], compare, &c);
+        diff->bytes += a->block[c.block].size;
+    }
+}
+
+static void copy(void *opaque, uint64_t at, uint8_t *to, const uint8_t *from,
+                 uint64_t len)
+{
+    memcpy(to, from, len);
+}
+
+void pb_mem_copy(PbMem *to, const PbMem *from)
+{
+    unsigned i;
+
+    for (i = 0; i < to->blocks; i++) {
+        each_difference(&to->block[i], &from->block[i], copy, NULL);
     }
 }

@@ -14,7 +14,6 @@
 #include "cpu.h"
 #include "io/channel-buffer.h"
 #include "system/cpus.h"
-#include "system/dump.h"
 #include "system/hw_accel.h"
 #include "system/reset.h"
 #include "system/runstate.h"
@@ -41,8 +40,7 @@ static bool may_go(PbkvmState *s, Error **errp)
         why = "this is a replay: a file of evidence has no devices";
     } else if (s->ended) {
         why = "the history has ended";
-    } else if (s->walker || s->inspect->walking ||
-               qemu_system_dump_in_progress()) {
+    } else if (pbkvm_backup_is_busy(s)) {
         why = "another command is busy with the Backup";
     } else if (pb_backup_status(s->backup) != PB_BACKUP_FROZEN) {
         why = "expected the Backup frozen (pbkvm-freeze)";
@@ -259,8 +257,7 @@ static void go_now(void *opaque)
 /* Have the Backup stand there. */
 static bool walk_there(PbkvmState *s, uint64_t event, Error **errp)
 {
-    PbkvmStop *stop = qmp_pbkvm_run_to(true, event, false, 0, false, 0, false,
-                                       false, false, false, errp);
+    PbkvmStop *stop = pbkvm_run_to_event(s, event, errp);
     bool there = stop && pb_backup_is_at(s->backup, event);
 
     if (stop && !there) {

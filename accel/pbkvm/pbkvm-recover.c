@@ -5,7 +5,6 @@
 #include "qapi/error.h"
 #include "qapi/qapi-commands-pbkvm-target.h"
 #include "qapi/qapi-events-pbkvm-target.h"
-#include "system/dump.h"
 #include "system/runstate.h"
 
 #include "backup-inspect.h"
@@ -71,8 +70,7 @@ static bool may_start(PbkvmState *s, Error **errp)
     } else if (s->ended) {
         error_setg(errp, "a new Backup cannot start: the history has ended: "
                    "%s", s->ended);
-    } else if (s->walker || s->inspect->walking ||
-               qemu_system_dump_in_progress()) {
+    } else if (pbkvm_backup_is_busy(s)) {
         error_setg(errp, "a new Backup cannot start: another command is "
                    "busy with the one there is");
     } else {

@@ -7,6 +7,7 @@
 #include "qemu/coroutine.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-pbkvm-target.h"
+#include "system/dump.h"
 
 #include "backup-checkpoint.h"
 #include "pb-linear.h"
@@ -28,6 +29,11 @@ void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *q)
         q->has_rip = true;
         q->rip = pb_linear(&p->sregs, p->regs.rip);
     }
+}
+
+bool pbkvm_backup_is_busy(const PbkvmState *s)
+{
+    return s->walker || s->inspect->walking || qemu_system_dump_in_progress();
 }
 
 static void walk_ended(void *opaque)
@@ -170,6 +176,30 @@ static uint64_t panic_event(const PbkvmState *s)
     return s->panic.seen ? s->panic.place.events : 0;
 }
 
+/* Where it stands, and where its way back begins: there, if it has none. */
+static void look_back(PbkvmState *s, PbBackupStats *now, PbBackupStart *first)
+{
+    pb_backup_stats(s->backup, now);
+    if (!pbkvm_way_back(s, first, NULL)) {
+        *first = (PbBackupStart) { .seq = now->events,
+                                   .branches = now->branches,
+                                   .time_ns = now->time_ns };
+    }
+}
+
+PbkvmStop *coroutine_fn pbkvm_run_to_event(PbkvmState *s, uint64_t event,
+                                           Error **errp)
+{
+    const PbWalk w = { .event = event };
+    PbBackupStart first;
+    PbBackupStats now;
+    Along a;
+
+    look_back(s, &now, &first);
+    a = (Along) { "event", event, now.events, first.seq, true };
+    return go_back(s, &a, errp) ? walk(s, &w, errp) : NULL;
+}
+
 static PbkvmStop *coroutine_fn run_to_live(PbkvmState *s, Error **errp)
 {
     const PbkvmPoint *p = s->live.points ? pbkvm_live_nearest(s) : NULL;
@@ -180,11 +210,9 @@ static PbkvmStop *coroutine_fn run_to_live(PbkvmState *s, Error **errp)
                    s->live.why ?: "");
         return NULL;
     }
-    if (pb_backup_is_at(s->backup, p->event)) {
-        return stop_here(s, PBKVM_STOP_REASON_REACHED);
-    }
-    return qmp_pbkvm_run_to(true, p->event, false, 0, false, 0, false, false,
-                            false, false, errp);
+    return pb_backup_is_at(s->backup, p->event)
+         ? stop_here(s, PBKVM_STOP_REASON_REACHED)
+         : pbkvm_run_to_event(s, p->event, errp);
 }
 
 PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
@@ -195,8 +223,7 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
                                          Error **errp)
 {
     PbkvmState *s = pbkvm_get_backup(errp);
-    PbWalk w = { .event = has_event ? event : 0,
-                 .branches = has_branches ? branches : 0,
+    PbWalk w = { .branches = has_branches ? branches : 0,
                  .time_ns = has_time ? time : 0 };
     PbBackupStart at;
     PbBackupStats b;
@@ -211,6 +238,9 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
                    "branches, time, panic and live");
         return NULL;
     }
+    if (has_event) {
+        return pbkvm_run_to_event(s, event, errp);
+    }
     if (has_live && live) {
         return run_to_live(s, errp);
     }
@@ -218,14 +248,9 @@ PbkvmStop *coroutine_fn qmp_pbkvm_run_to(bool has_event, uint64_t event,
         error_setg(errp, "pbkvm-run-to: no panic was detected");
         return NULL;
     }
-    pb_backup_stats(s->backup, &b);
-    if (!pbkvm_way_back(s, &at, NULL)) {
-        at = (PbBackupStart) { .seq = b.events, .branches = b.branches,
-                               .time_ns = b.time_ns };
-    }
-    a = has_event ? (Along) { "event", event, b.events, at.seq, true }
-      : has_branches ? (Along) { "branches", branches, b.branches,
-                                 at.branches }
+    look_back(s, &b, &at);
+    a = has_branches
+      ? (Along) { "branches", branches, b.branches, at.branches }
       : has_time ? (Along) { "time", time, b.time_ns, at.time_ns }
       : (Along) { "the panic's event", panic_event(s), b.events, at.seq,
                   true };

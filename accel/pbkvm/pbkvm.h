@@ -90,7 +90,7 @@ struct PbkvmState {
     PbkvmFull full;           /* what happens when the ring is full */
     PbkvmRecovery recovery;   /* what happens when the Backup is over */
     PbkvmSlices slices;       /* what is compared in the background */
-    PbkvmLiveState live;           /* from where the Primary can live on */
+    PbkvmLiveState live;      /* from where the Primary can live on */
 
     PbBackup *backup;
     unsigned backups;         /* so many were made so far */
@@ -290,6 +290,13 @@ bool pbkvm_stop_at_position(PbkvmState *s, PbEventKind kind,
 
 /* Where the Backup stands. BQL held. */
 void pbkvm_backup_place(PbkvmState *s, PbkvmPlace *q);
+
+/* Whether a command, gdb or a dump is at work on it. BQL held. */
+bool pbkvm_backup_is_busy(const PbkvmState *s);
+
+/* pbkvm-run-to, of the frozen Backup. */
+PbkvmStop *coroutine_fn pbkvm_run_to_event(PbkvmState *s, uint64_t event,
+                                           Error **errp);
 
 /* PbBackupConfig.stopped */
 void pbkvm_walk_stopped(void *opaque);
