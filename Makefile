@@ -16,7 +16,7 @@ endif
 # GNU make's own parallelism is of no use here: ninja has its own.
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
-.PHONY: all qemu native guest lab demo bench bench-quick bench-devices \
+.PHONY: all qemu native guest guest-smp lab demo bench bench-quick bench-devices \
         bench-landing bench-record bench-scale bench-lag bench-memory \
         bench-replay bench-exits bench-amd64 bench-ring soak soak-ring \
         soak-guests help clean distclean fuzz lint coverage valgrind check \
@@ -44,6 +44,10 @@ native: build/config
 guest: build/config
 	@scripts/pb-log guest guest/build
 	@scripts/pb-log guest-debian guest/build-debian
+
+# The first one again, for several CPUs.
+guest-smp: build/config
+	@scripts/pb-log guest-smp guest/build --smp
 
 lab: build/config
 	@scripts/pb-log lab lab/build

@@ -22,6 +22,7 @@ PRODUCTS = {
     'guest': [('guest', False)],
 }
 PRODUCTS['all'] = sum(PRODUCTS.values(), [])
+PRODUCTS['guest-smp'] = [('guest-smp', False)]
 NOT_OURS = {'.git', 'build', 'src', 'src.new', '__pycache__'}
 
 
