@@ -13,6 +13,7 @@ pb-live [EVENT].
 
 import os
 import pathlib
+import re
 import struct
 import tempfile
 
@@ -146,7 +147,8 @@ def check_symbols(vmlinux):
         data = pathlib.Path(vmlinux).read_bytes()
     except (gdb.error, OSError):
         return                  # too early in the boot, or no such symbol
-    if not banner or banner.encode("latin-1") not in data:
+    if not banner.startswith("Linux version ") or \
+            banner.encode("latin-1") not in data:
         say(f"warning: {vmlinux} does not belong to the guest's kernel, or "
             "that has not started yet: what symbols tell is wrong\n"
             f"  expected: {data_banner(data)}\n"
@@ -179,6 +181,7 @@ def attach(target, backup):
     gdb.execute(f"target extended-remote {target}", to_string=True)
     if backup:
         attach_backup(vmlinux)
+        select_cpu()
     if vmlinux:
         check_symbols(vmlinux)
     try:
@@ -188,6 +191,16 @@ def attach(target, backup):
             say(f"the guest's modules cannot be read here: {error}")
     gdb.prompt_hook = prompt
     gdb.events.stop.connect(MODULES.on_stop)
+
+
+def select_cpu():
+    """The thread of the Backup's CPU that goes on; gdb takes the first."""
+    told = gdb.execute("monitor info pbkvm", to_string=True)
+    found = re.search(r"in the Backup CPU (\d+) goes on", told)
+    if found:
+        number = gdb.selected_inferior().num
+        gdb.execute(f"thread {number}.{int(found.group(1)) + 1}",
+                    to_string=True)
 
 
 def where():
@@ -247,10 +260,13 @@ def monitor(command, done):
     return told
 
 
-def look_again():
+def forget():
     """gdb does not know that a command of the monitor's changes all."""
     gdb.execute("maintenance flush register-cache", to_string=True)
     gdb.execute("maintenance flush dcache", to_string=True)
+
+
+def look_again():
     MODULES.on_stop(None)
     where()
 
@@ -266,6 +282,8 @@ class RunTo(gdb.Command):
             raise gdb.GdbError("pb-run-to: expected the Backup to be selected "
                                "(inferior 2)")
         say(monitor(f"pbkvm_run_to {argument}", ": event "))
+        forget()
+        select_cpu()
         look_again()
 
 
@@ -281,6 +299,7 @@ class Live(gdb.Command):
         say(told.split(";")[0])
         # First: who looks at the new Backup freezes it.
         gdb.execute("inferior 1", to_string=True)
+        forget()
         look_again()
 
 

@@ -327,6 +327,7 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     pbkvm_recover_class_init(oc);
     pbkvm_slices_class_init(oc);
     pbkvm_live_class_init(oc);
+    pbkvm_chaos_class_init(oc);
     object_class_property_add_bool(oc, "backup", get_backup, set_backup);
     object_class_property_set_description(oc, "backup",
         "Run a Backup from the start on; off: QMP's pbkvm-start may make one "

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pbkvm-cpus.c: the Primary's vCPUs, which take turns on one thread.
- *
- * The next one goes on when the one before halts or has had its time, and soon
- * when an interrupt comes for it, as who sends one may wait for the answer.
+ * pbkvm-cpus.c: the Primary's vCPUs, which take turns on one thread
+ * (pb-turns.h).
  */
 #include "qemu/osdep.h"
+#include "qemu/guest-random.h"
 #include "qemu/main-loop.h"
 #include "qapi/error.h"
 #include "cpu.h"
@@ -16,14 +15,8 @@
 #include "pb-vm.h"
 #include "pbkvm.h"
 
-/* So long one goes on while others could. */
-#define TURN_NS (5 * SCALE_MS)
-
-/* So long at least, so that two for whom interrupts come both get on. */
-#define LEAST_NS (SCALE_MS / 2)
-
 /* One that cannot stop here, amid a delivery, is asked again after so long. */
-#define AGAIN_US 50
+#define AGAIN_NS (50 * SCALE_US)
 
 unsigned pbkvm_cpu_number(const PbkvmState *s, const CPUState *cpu)
 {
@@ -38,17 +31,6 @@ unsigned pbkvm_cpu_number(const PbkvmState *s, const CPUState *cpu)
 PbVcpu *pbkvm_vcpu(PbkvmState *s, const CPUState *cpu)
 {
     return pb_cpus_at(&s->cpus, pbkvm_cpu_number(s, cpu));
-}
-
-/* Main thread. */
-static void time_is_up(void *opaque)
-{
-    PbkvmState *s = opaque;
-
-    if (s->in_exec) {
-        qatomic_set(&s->turn_due, true);
-        qemu_cpu_kick(s->cpu);
-    }
 }
 
 void pbkvm_share_thread(CPUState *cpu, CPUState *first)
@@ -89,7 +71,6 @@ void pbkvm_cpus_add(PbkvmState *s, CPUState *cpu)
     if (i == 0) {
         s->cpus.v = &s->primary;
         s->cpu = cpu;
-        s->turn_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, time_is_up, s);
         return;
     }
     kvm_init_vcpu(cpu, &error_fatal);
@@ -99,8 +80,12 @@ void pbkvm_cpus_add(PbkvmState *s, CPUState *cpu)
 
 void pbkvm_cpus_start(PbkvmState *s)
 {
+    uint64_t seed;
     unsigned i;
 
+    qemu_guest_getrandom_nofail(&seed, sizeof(seed));
+    pb_turns_init(&s->turns, s->cpus.n, seed);
+    s->turn_armed = -1;
     for (i = 0; i < s->cpus.n; i++) {
         *pb_cpus_at(&s->cpus, i) = (PbVcpu) {
             .role = PB_PRIMARY,
@@ -119,50 +104,34 @@ static bool may_run(CPUState *cpu)
     return cpu_can_run(cpu) && (!cpu->halted || cpu_has_work(cpu));
 }
 
-/* Whether one of the others is halted no more, or an interrupt waits for it. */
-static bool others(PbkvmState *s, bool (*are)(CPUState *cpu))
+/* Those that may run, and those for which an interrupt waits. */
+static uint32_t set_of(PbkvmState *s, bool (*are)(CPUState *cpu))
 {
+    uint32_t set = 0;
     unsigned i;
 
     for (i = 0; i < s->cpus.n; i++) {
-        if (i != s->cpus.now && are(s->each[i])) {
-            return true;
-        }
+        set |= are(s->each[i]) << i;
     }
-    return false;
-}
-
-static bool is_over(PbkvmState *s, int64_t end)
-{
-    return qatomic_read(&s->turn_due) || (int64_t)pbkvm_now(NULL) >= end;
+    return set;
 }
 
 bool pbkvm_turn_is_due(PbkvmState *s)
 {
-    int64_t least = s->turn_began + LEAST_NS;
+    uint32_t wanted = set_of(s, cpu_has_work) & ~(1u << s->cpus.now);
+    uint32_t set;
+    int64_t now, end;
 
-    if (!others(s, cpu_has_work)) {
-        return qatomic_read(&s->turn_due);
+    if (!wanted) {
+        return false;            /* a kick will tell */
     }
-    /* At once; or the timer has to be told when. */
-    return s->turn_end > least || is_over(s, least);
-}
-
-/* The next in the row, if this one's turn is over or an interrupt waits. */
-static unsigned choose(PbkvmState *s)
-{
-    bool stays = may_run(s->cpu) && !is_over(s, s->turn_end);
-    bool least = is_over(s, s->turn_began + LEAST_NS);
-    unsigned i, next;
-
-    for (i = 1; i < s->cpus.n; i++) {
-        next = (s->cpus.now + i) % s->cpus.n;
-        if (may_run(s->each[next]) &&
-            (!stays || (least && cpu_has_work(s->each[next])))) {
-            return next;
-        }
-    }
-    return s->cpus.now;
+    now = pbkvm_now(NULL);
+    set = set_of(s, may_run);
+    end = pb_turns_end(&s->turns, now, s->cpus.now, set, wanted);
+    /* At once; or somebody has to be told when. */
+    return now >= end || s->turn_end > end ||
+           (s->turn_armed != s->turns.began &&
+            pb_turns_branches(&s->turns, now, s->cpus.now, set));
 }
 
 /* Record it, with the place of the one before.  False: not here. */
@@ -175,10 +144,7 @@ static bool record_turn(PbkvmState *s, unsigned to)
     }
     ret = s->standing ? pb_record_turn(s->rec, to) : -EAGAIN;
     if (ret == -EAGAIN) {
-        ret = pb_counter_kick_in(s->primary.counter, AGAIN_US);
-        if (ret == 0) {
-            return false;
-        }
+        return false;
     }
     if (ret) {
         pbkvm_end(s, "the vCPU's place cannot be read when another's turn "
@@ -200,40 +166,111 @@ static void turn(PbkvmState *s, unsigned to)
     s->cpu = current_cpu = cpu;
     s->apic_base = cpu->kvm_run->apic_base;
     s->cr8 = cpu->kvm_run->cr8;
-    qatomic_set(&s->turn_due, false);
-    s->turn_began = pbkvm_now(NULL);
+    pbkvm_turn_begins(s);
+}
+
+void pbkvm_turn_begins(PbkvmState *s)
+{
+    pb_turns_begin(&s->turns, pbkvm_now(NULL));
     s->turn_end = INT64_MAX;
 }
 
-/* When it ends: never, if nobody else waits. */
+static int set_alarm(PbkvmState *s, int64_t now, int64_t end)
+{
+    s->turn_end = end;
+    return end == INT64_MAX ? 0
+        : pb_counter_kick_in(s->primary.counter,
+                             MAX(end - now, AGAIN_NS) / SCALE_US);
+}
+
+static int set_branches(PbkvmState *s, uint64_t branches)
+{
+    int ret = 0;
+
+    if (branches && s->turn_armed != s->turns.began) {
+        s->turn_armed = s->turns.began;
+        ret = pb_counter_arm(s->primary.counter, branches);
+    } else if (!branches && s->turn_armed >= 0) {
+        s->turn_armed = -1;
+        pb_counter_disarm(s->primary.counter);
+    }
+    return ret;
+}
+
+/* Have the one whose turn it is kicked out of the guest when it is over. */
 static void time_turn(PbkvmState *s)
 {
-    int64_t end = others(s, cpu_has_work) ? s->turn_began + LEAST_NS
-                : others(s, may_run) ? s->turn_began + TURN_NS : INT64_MAX;
+    int64_t now = pbkvm_now(NULL);
+    uint32_t set = set_of(s, may_run);
+    unsigned at = s->cpus.now;
+    int ret = set_alarm(s, now, pb_turns_end(&s->turns, now, at, set,
+                                             set_of(s, cpu_has_work)));
 
-    if (end == INT64_MAX) {
-        qatomic_set(&s->turn_due, false);
-        timer_del(s->turn_timer);
-    } else if (end != s->turn_end) {
-        timer_mod(s->turn_timer, end);
+    if (ret == 0) {
+        ret = set_branches(s, pb_turns_branches(&s->turns, now, at, set));
     }
-    s->turn_end = end;
+    if (ret < 0) {
+        pbkvm_end(s, "nothing can tell when a vCPU's turn is over");
+    }
 }
 
 /* ---- the thread's ---- */
 
+/* Whether those that could go on have no turn (pb-turns.h). */
+static bool all_held(PbkvmState *s)
+{
+    uint32_t set = set_of(s, may_run);
+
+    return set && !(set & ~pb_turns_held(&s->turns, pbkvm_now(NULL)));
+}
+
+static bool is_asked(CPUState *cpu)
+{
+    return cpu->stop || !cpu_work_list_empty(cpu);
+}
+
+/* The guest stands meanwhile, and time goes on.  Whether it did. */
+static bool wait_held(PbkvmState *s)
+{
+    bool waited = false;
+
+    while (s->standing && all_held(s) && !set_of(s, is_asked)) {
+        qemu_cond_timedwait_bql(s->cpu->halt_cond, 1);
+        waited = true;
+    }
+    return waited;
+}
+
+/* Whose turn it is from here on, and how long. */
+static void take_turns(PbkvmState *s)
+{
+    unsigned to;
+
+    if (s->turns.chaos != s->chaos) {
+        pb_turns_set_chaos(&s->turns, s->chaos);
+    }
+    if (s->turn_armed >= 0 && pb_counter_fired(s->primary.counter)) {
+        s->turn_armed = -1;
+        pb_turns_cut(&s->turns);
+    }
+    do {
+        to = pb_turns_next(&s->turns, pbkvm_now(NULL), s->cpus.now,
+                           set_of(s, may_run), set_of(s, cpu_has_work));
+        if (to != s->cpus.now) {
+            turn(s, to);
+        }
+    } while (wait_held(s) && !set_of(s, is_asked));
+    time_turn(s);
+}
+
 void pbkvm_cpus_wait(PbkvmState *s)
 {
-    unsigned i, to;
+    unsigned i;
 
     pbkvm_wait_idle(s->each, s->cpus.n);
     /* The first one begins, with the history. */
     if (s->cpus.n > 1 && s->recording) {
-        to = choose(s);
-        if (to != s->cpus.now) {
-            turn(s, to);
-        }
-        time_turn(s);
+        take_turns(s);
     }
     /* Who kicks from here on finds the one that goes on. */
     for (i = 0; i < s->cpus.n; i++) {

@@ -150,10 +150,7 @@ static void set_back_time(PbkvmState *s)
 {
     pb_record_time_went_back(s->rec);
     s->lag.look_ns = 0;
-    s->turn_began = pbkvm_now(NULL);
-    s->turn_end = INT64_MAX;
-    qatomic_set(&s->turn_due, false);
-    timer_del(s->turn_timer);
+    pbkvm_turn_begins(s);
     pbkvm_ticker_restart(s);
     pbkvm_slices_restart(s);
     pbkvm_live_restart(s);

@@ -53,7 +53,9 @@ void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
     }
     monitor_printf(mon, "Backup:   %s\n", PbkvmStatus_str(q->status));
     if (q->cpus > 1) {
-        monitor_printf(mon, "CPUs:     %" PRIu32 ", one at a time\n", q->cpus);
+        monitor_printf(mon, "CPUs:     %" PRIu32 ", one at a time%s; in the "
+                       "Backup CPU %" PRIu32 " goes on\n", q->cpus,
+                       q->chaos ? ", in chaos" : "", q->backup_cpu);
     }
     monitor_printf(mon, "events:   %" PRIu64 " written, %" PRIu64 " read, "
                    "%" PRIu32 " of %" PRIu32 " of the ring's entries in use\n",
@@ -178,6 +180,14 @@ void hmp_pbkvm_set_lag(Monitor *mon, const QDict *qdict)
                       events, qdict_get_try_int(qdict, "events", 0),
                       branches, qdict_get_try_int(qdict, "branches", 0),
                       false, 0, &err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_pbkvm_set_chaos(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+
+    qmp_pbkvm_set_chaos(qdict_get_bool(qdict, "enable"), &err);
     hmp_handle_error(mon, err);
 }
 

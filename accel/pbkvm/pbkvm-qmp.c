@@ -153,6 +153,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     pbkvm_inspect_flush(s);
     q->status = get_status(s);
     q->cpus = s->cpus.n;
+    q->chaos = s->chaos;
     /* In this order the distance never looks shorter than it is. */
     if (s->backup) {
         pb_backup_stats(s->backup, &b);
@@ -177,6 +178,7 @@ PbkvmInfo *qmp_query_pbkvm(Error **errp)
     q->backup_time = b.time_ns;
     q->backup_branches = b.branches;
     q->backup_rip = b.rip;
+    q->backup_cpu = s->backup ? pb_backup_cpu(s->backup) : 0;
     q->lag_wanted = s->lag.ms;
     q->lag_events_wanted = s->lag.events;
     q->lag_branches_wanted = s->lag.branches;

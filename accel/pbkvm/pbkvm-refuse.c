@@ -95,6 +95,9 @@ bool pbkvm_check_options(PbkvmState *s, MachineState *ms, Error **errp)
                    ms->smp.max_cpus, PB_MAX_CPUS);
         return false;
     }
+    if (s->chaos && !pbkvm_chaos_check(ms->smp.cpus, errp)) {
+        return false;
+    }
     if (s->parent_obj.kernel_irqchip_allowed ||
         s->parent_obj.kernel_irqchip_required) {
         error_setg(errp, "pbkvm: kernel-irqchip=%s: expected off; the "

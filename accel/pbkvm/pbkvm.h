@@ -23,6 +23,7 @@
 
 #include "backup-replay.h"
 #include "pb-cpus.h"
+#include "pb-turns.h"
 #include "pbkvm-evidence.h"
 #include "pbkvm-inspect.h"
 #include "pbkvm-lag.h"
@@ -51,6 +52,7 @@ struct PbkvmState {
     uint32_t ring_events;
     PbCounterKind counter;
     bool with_backup;
+    bool chaos;               /* of turns; QMP's, too, with the BQL */
 
     /* Fixed once the machine is made. */
     PbSelfCheck check;
@@ -60,10 +62,9 @@ struct PbkvmState {
     /* Whose turn it is; changes with the BQL held. */
     CPUState *cpu;
     PbCpus cpus;              /* .v is @primary */
-    QEMUTimer *turn_timer;
-    int64_t turn_began;       /* Primary time, ns, and when it is to end; */
-    int64_t turn_end;         /* INT64_MAX: nobody waits */
-    bool turn_due;            /* atomic: its time is up */
+    PbTurns turns;            /* in Primary time */
+    int64_t turn_end;         /* as the alarm knows it; INT64_MAX: it does not */
+    int64_t turn_armed;       /* the one that ends by branches began then; -1 */
 
     /* Recording, from the first entry into the guest on. */
     PbVcpu primary;
@@ -159,11 +160,21 @@ PbVcpu *pbkvm_vcpu(PbkvmState *s, const CPUState *cpu);
 /* Whether another one should go on.  Their thread, BQL or not. */
 bool pbkvm_turn_is_due(PbkvmState *s);
 
+/* Also when Primary time was set. */
+void pbkvm_turn_begins(PbkvmState *s);
+
 /*
  * Their thread, not in the guest: wait until one has something to do, see whose
  * turn it is, and do what others have asked of each.
  */
 void pbkvm_cpus_wait(PbkvmState *s);
+
+/* ---- pbkvm-chaos.c, main thread ---- */
+
+void pbkvm_chaos_class_init(ObjectClass *oc);
+
+/* Whether a machine of so many CPUs can have it. */
+bool pbkvm_chaos_check(unsigned cpus, Error **errp);
 
 /* ---- pbkvm-primary.c, vCPU thread ---- */
 
