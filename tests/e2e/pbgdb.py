@@ -118,13 +118,13 @@ def run_gdb(log, script, *words):
 
 def on_the_backup(vm, log, commands):
     """What gdb says to COMMANDS, attached to the Backup."""
-    return run_gdb(log, ATTACH.format(vmlinux=VMLINUX, gdb=vm.gdb) +
+    return run_gdb(log, ATTACH.format(vmlinux=vm.vmlinux, gdb=vm.gdb) +
                    commands + LEAVE)
 
 
 def on_the_primary(vm, log, commands):
     """What gdb says to COMMANDS, attached to the Primary, which it stops."""
-    return run_gdb(log, PRIMARY.format(vmlinux=VMLINUX, gdb=vm.gdb) +
+    return run_gdb(log, PRIMARY.format(vmlinux=vm.vmlinux, gdb=vm.gdb) +
                    commands + LEAVE)
 
 

@@ -186,6 +186,7 @@ class Guest:
     backup_console is what the Backup prints, and only to be read.
     drivers: the initramfs that has drivers for disks and networks.
     hz: another than 100 is what guest/build --hz makes.
+    cpus: for more than one there is guest/build --smp.
     debian: Debian's own amd64 kernel (guest/build-debian), 64 bits; it takes
     256 MiB.
     """
@@ -194,7 +195,8 @@ class Guest:
 
     def __init__(self, log_dir, accel="pbkvm", memory=128, lab=(), extra=(),
                  append="", wrap=(), gdb=False, devices=False,
-                 own_session=False, hz=100, drivers=False, debian=False):
+                 own_session=False, hz=100, drivers=False, debian=False,
+                 cpus=1):
         self.log = pathlib.Path(log_dir)
         self.log.mkdir(parents=True, exist_ok=True)
         self.dir = tempfile.TemporaryDirectory(prefix="pbvm-")
@@ -210,7 +212,11 @@ class Guest:
         if hz != 100:             # a delay's loops are counted by the tick
             folder = BUILD / f"guest-hz{hz}"
             append = f"lpj={400000000 // hz} {append}"
+        if cpus > 1:
+            folder = folder if debian else BUILD / "guest-smp"
+            extra = ["-smp", f"{cpus},sockets={cpus}", *extra]
         initramfs = "initramfs-drivers" if drivers else "initramfs"
+        self.vmlinux = folder / "vmlinux"
         self.command = [
             *wrap, str(BUILD / "qemu" / program),
             "-accel", accel, "-m", str(memory), "-nic", "none",
