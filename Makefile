@@ -18,8 +18,8 @@ endif
 .DEFAULT_GOAL := all
 .PHONY: all qemu native guest guest-smp lab demo bench bench-quick bench-devices \
         bench-landing bench-record bench-scale bench-lag bench-memory \
-        bench-replay bench-exits bench-amd64 bench-ring soak soak-ring \
-        soak-guests help clean distclean fuzz lint coverage valgrind check \
+        bench-replay bench-exits bench-amd64 bench-races bench-ring soak \
+        soak-ring soak-guests help clean distclean fuzz lint coverage valgrind check \
         check-unit check-qtest check-lab check-guests check-e2e
 
 all: qemu native guest lab build/pbkvm
@@ -85,7 +85,7 @@ bench-quick: all
 	@bench/record --rounds 20
 
 bench-devices bench-landing bench-record bench-scale bench-lag bench-memory \
-bench-replay bench-exits bench-amd64: bench-%: all
+bench-replay bench-exits bench-amd64 bench-races: bench-%: all
 	@bench/$*
 
 # Its peers are fetched when they are first needed; nothing else is built.
@@ -93,9 +93,10 @@ bench-ring:
 	@bench/ring/run $(if $(SECONDS),--seconds $(SECONDS))
 
 # All that a user can do to a machine, for an hour; a SEED is printed.
-soak: all
+soak: all $(if $(CPUS),guest-smp)
 	@tests/e2e/soak $(if $(MINUTES),--minutes $(MINUTES)) \
-	    $(if $(SEED),--seed $(SEED)) $(if $(STRESS),--stress)
+	    $(if $(SEED),--seed $(SEED)) $(if $(CPUS),--cpus $(CPUS)) \
+	    $(if $(STRESS),--stress)
 
 # A thousand million events, every byte checked.
 soak-ring: native
@@ -137,7 +138,7 @@ help:
 	@echo '                  (also: bench-devices, -landing, -record, -scale, -lag,'
 	@echo '                  -memory, -replay, -exits)'
 	@echo 'make bench-ring   the ring beside its peers and the limit (SECONDS=60)'
-	@echo 'make soak         a Linux that all is done to, for MINUTES=60 (SEED=N, STRESS=1)'
+	@echo 'make soak         a Linux that all is done to, for MINUTES=60 (SEED=N, STRESS=1, CPUS=2)'
 	@echo 'make soak-ring    stream and check 10^9 events (EVENTS=N)'
 	@echo 'make soak-guests  generated guests until one fails (SEED=N to begin)'
 	@echo 'make fuzz         fuzz what takes untrusted input (SECONDS=60 each)'

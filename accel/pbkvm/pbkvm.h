@@ -63,7 +63,7 @@ struct PbkvmState {
     CPUState *cpu;
     PbCpus cpus;              /* .v is @primary */
     PbTurns turns;            /* in Primary time */
-    int64_t turn_end;         /* as the alarm knows it; INT64_MAX: it does not */
+    int64_t turn_end;         /* as the alarm knows it, or INT64_MAX */
     int64_t turn_armed;       /* the one that ends by branches began then; -1 */
 
     /* Recording, from the first entry into the guest on. */

@@ -79,6 +79,9 @@ static const Refusal refusals[] = {
     { "smp-later", "-accel pbkvm -smp 2,maxcpus=4",
       "pbkvm: -smp 2,maxcpus=4: expected 1 to 8 CPUs, all there from the "
       "start" },
+    { "chaos-alone", "-accel pbkvm,chaos=on",
+      "pbkvm: chaos: this machine has 1 CPU, which takes no turns: expected "
+      "several" },
     { "second-accel", "-accel pbkvm -accel tcg",
       "pbkvm: 2 -accel options: expected -accel pbkvm alone, for another "
       "accelerator would not record" },
