@@ -84,6 +84,10 @@ def rows(name, where, state, info, rates, width=30):
                           f"{spill['all-events']} in all"
                           + (f"; no longer: {spill['error']}"
                              if "error" in spill else "")))
+    if info.get("cpus", 1) > 1:
+        result.insert(3, ("CPUs", f"{info['cpus']}, one at a time"
+                          + (", in chaos" if info["chaos"] else "")
+                          + f"; the Backup's CPU {info['backup-cpu']} is on"))
     if "slices" in info:
         result.append(("compared", f"{info['slices']['compared']} slices of "
                        f"RAM, {info['slices']['passes']} passes"))
