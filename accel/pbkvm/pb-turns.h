@@ -36,7 +36,7 @@
 #define PB_CHAOS_MEAN_MIN_BRANCHES  128
 #define PB_CHAOS_MEAN_MAX_BRANCHES  65536
 /* one is not shorter, and not so many times its mean. */
-#define PB_CHAOS_TURN_MIN_NS     20000
+#define PB_CHAOS_TURN_MIN_NS     50000
 #define PB_CHAOS_TURN_MAX_MEANS  5
 /* So long a mean is kept at most, and so long one of fine turns; */
 #define PB_CHAOS_PHASE_NS       400000000

@@ -81,6 +81,12 @@ def plain_pc(cpu="-tsc", model="qemu32,-apic"):
     return ["-cpu", f"{model},{cpu}", "-machine", "pc,smm=off,vmport=off"]
 
 
+def in_chaos(cpus):
+    """An option for a guest whose CPUs take turns of all kinds, if it has
+    several."""
+    return ",chaos=on" if cpus > 1 else ""
+
+
 class Console:
     """A serial line as a person sees it, through a unix socket."""
 
@@ -212,6 +218,7 @@ class Guest:
         if hz != 100:             # a delay's loops are counted by the tick
             folder = BUILD / f"guest-hz{hz}"
             append = f"lpj={400000000 // hz} {append}"
+        self.cpus = cpus
         if cpus > 1:
             folder = folder if debian else BUILD / "guest-smp"
             extra = ["-smp", f"{cpus},sockets={cpus}", *extra]
