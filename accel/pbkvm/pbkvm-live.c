@@ -4,6 +4,7 @@
 #include "qemu/error-report.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
+#include "block/aio.h"
 #include "block/block.h"
 #include "block/block_int-common.h"
 #include "hw/core/cpu.h"
@@ -20,6 +21,9 @@
 
 /* Amid a delivery no point is taken: tried again after so long. */
 #define AGAIN_MS 1
+
+/* So often is looked for what devices still have to do. */
+#define SETTLE_MOST 4
 
 /* More is not kept, however long the Backup is frozen. */
 #define BYTES_MAX (64u << 20)
@@ -176,17 +180,30 @@ static GBytes *save_devices(PbkvmState *s)
     return bytes;
 }
 
+/*
+ * What disks are about to write to memory belongs before a point, and so does
+ * what their controllers make of it: some do that in a bottom half, of which
+ * their state knows nothing (pvscsi asserts that there is none).  A controller
+ * that looks for requests after each drain (virtio-scsi) is never done, but
+ * finds none: the guest stands.
+ */
+static void settle_devices(void)
+{
+    unsigned i = 0;
+
+    do {
+        bdrv_drain_all();
+    } while (aio_poll(qemu_get_aio_context(), false) && ++i < SETTLE_MOST);
+}
+
 /* The Primary's thread, at rest.  False: not here. */
 static bool take(PbkvmState *s)
 {
     PbkvmPoint p = { .event = 0 };
     PbRecordStats r;
-    int ret;
 
-    /* What disks are about to write to memory belongs before it. */
-    bdrv_drain_all();
-    ret = s->standing ? pb_record_point(s->rec, PB_EVENT_POINT) : -EAGAIN;
-    if (ret) {
+    settle_devices();
+    if (!s->standing || pb_record_point(s->rec, PB_EVENT_POINT)) {
         return false;
     }
     pb_record_stats(s->rec, &r);

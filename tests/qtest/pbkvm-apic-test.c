@@ -90,7 +90,10 @@ static void test_apic(const void *args)
 {
     g_autofree char *disk = make_disk(apic_sector, sizeof(apic_sector));
 
-    run_from(disk, args);
+    QTestState *qts = boot_from(disk, "", args);
+
+    assert_works(qts);
+    qtest_quit(qts);
     g_unlink(disk);
 }
 

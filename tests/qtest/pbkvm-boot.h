@@ -68,19 +68,23 @@ static inline void wait_for_dots(QTestState *qts)
     }
 }
 
-/* A machine boots from @disk, drive "d" of @args, and is equal. */
-static inline void run_from(const char *disk, const char *args)
+/* A machine boots from @disk, drive "d" of @args; @accel: further options. */
+static inline QTestState *boot_from(const char *disk, const char *accel,
+                                    const char *args)
 {
-    QTestState *qts;
+    return qtest_initf("-accel pbkvm,lag=50%s -m 32 -vga none "
+                       "-chardev ringbuf,id=line,size=4096 "
+                       "-serial chardev:line "
+                       "-drive if=none,id=d,format=raw,file=%s %s", accel, disk,
+                       args);
+}
 
-    qts = qtest_initf("-accel pbkvm,lag=50 -m 32 -vga none "
-                      "-chardev ringbuf,id=line,size=4096 "
-                      "-serial chardev:line "
-                      "-drive if=none,id=d,format=raw,file=%s %s", disk, args);
+/* What it started works, and all is equal. */
+static inline void assert_works(QTestState *qts)
+{
     wait_for_dots(qts);
     assert_equal(qts);
     assert_status(qts, "running");
-    qtest_quit(qts);
 }
 
 #endif /* PBKVM_BOOT_H */
