@@ -82,8 +82,8 @@ typedef struct Disk {
     bool cannot_be_saved;     /* by QEMU */
 } Disk;
 
-/* Their state is saved all the time, whatever they are about to do. */
-#define LIVE ",live-interval=2"
+/* Their state is saved very often, whatever they are about to do. */
+#define LIVE ",live-interval=10"
 
 static const Disk disks[] = {
     { "ide", "-nic none -device ide-hd,drive=d" },
