@@ -16,11 +16,11 @@ endif
 # GNU make's own parallelism is of no use here: ninja has its own.
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
-.PHONY: all qemu native guest guest-smp lab demo bench bench-quick bench-devices \
-        bench-landing bench-record bench-scale bench-lag bench-memory \
-        bench-replay bench-exits bench-amd64 bench-races bench-ring soak \
-        soak-ring soak-guests help clean distclean fuzz lint coverage valgrind check \
-        check-unit check-qtest check-lab check-guests check-e2e
+.PHONY: all qemu native guest guest-smp lab demo bench bench-quick \
+        bench-devices bench-landing bench-record bench-scale bench-lag \
+        bench-memory bench-replay bench-exits bench-amd64 bench-races \
+        bench-ring soak soak-ring soak-guests help clean distclean fuzz lint \
+        coverage valgrind check check-unit check-qtest check-lab check-guests check-e2e
 
 all: qemu native guest lab build/pbkvm
 

@@ -108,7 +108,6 @@ void pb_turns_begin(PbTurns *t, int64_t now)
         forget_phase(t);
     }
     t->began = now;
-    t->is_cut = false;
     if (t->chaos) {
         begin_chaos(t, now);
     } else {
@@ -120,7 +119,7 @@ void pb_turns_begin(PbTurns *t, int64_t now)
 
 void pb_turns_cut(PbTurns *t)
 {
-    t->is_cut = true;
+    t->most = t->least = 0;
 }
 
 /* Perhaps @at, whose turn is over, has none for a while. */
@@ -154,7 +153,7 @@ static unsigned next_of(const PbTurns *t, unsigned at, uint32_t set)
 unsigned pb_turns_next(PbTurns *t, int64_t now, unsigned at, uint32_t may_run,
                        uint32_t wanted)
 {
-    bool over = t->is_cut || now >= t->began + t->most;
+    bool over = now >= t->began + t->most;
     uint32_t set;
     unsigned next;
 

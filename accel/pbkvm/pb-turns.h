@@ -51,8 +51,7 @@ typedef struct PbTurns {
     int64_t began;            /* this turn, */
     int64_t most;             /* its length while others could run, */
     int64_t least;            /* and when an interrupt waits for one of them; */
-    uint64_t branches;        /* which end it, too, or 0, */
-    bool is_cut;              /* and have */
+    uint64_t branches;        /* which end it, too, or 0 */
     unsigned short random[3]; /* of erand48(3) */
     double mean_ns;           /* of turns, and */
     double mean_branches;     /* 0: they are not fine */

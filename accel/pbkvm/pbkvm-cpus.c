@@ -229,12 +229,18 @@ static bool is_asked(CPUState *cpu)
     return cpu->stop || !cpu_work_list_empty(cpu);
 }
 
-/* The guest stands meanwhile, and time goes on.  Whether it did. */
+/*
+ * The guest stands meanwhile, and time goes on.  Whether it did, and nothing is
+ * asked of a vCPU.
+ */
 static bool wait_held(PbkvmState *s)
 {
     bool waited = false;
 
-    while (s->standing && all_held(s) && !set_of(s, is_asked)) {
+    while (s->standing && all_held(s)) {
+        if (set_of(s, is_asked)) {
+            return false;
+        }
         qemu_cond_timedwait_bql(s->cpu->halt_cond, 1);
         waited = true;
     }
@@ -259,7 +265,7 @@ static void take_turns(PbkvmState *s)
         if (to != s->cpus.now) {
             turn(s, to);
         }
-    } while (wait_held(s) && !set_of(s, is_asked));
+    } while (wait_held(s));
     time_turn(s);
 }
 

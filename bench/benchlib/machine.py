@@ -52,13 +52,18 @@ def place():
     return "this host" if host_can() else "the lab"
 
 
-def need_guest(hz):
-    """The guest whose clock ticks HZ times a second is there."""
-    if hz != 100 and subprocess.run(
-            [TOP / "scripts" / "pb-log", f"guest-hz{hz}",
-             TOP / "guest" / "build", "--hz", str(hz)],
-            check=False).returncode:
-        raise Failure(f"no guest with HZ={hz}")
+def need_guest(hz=100, cpus=1):
+    """The guest whose clock ticks HZ times a second, for so many CPUs, is
+    there."""
+    name, words = "guest", []
+    if hz != 100:
+        name, words = f"{name}-hz{hz}", [*words, "--hz", str(hz)]
+    if cpus > 1:
+        name, words = f"{name}-smp", [*words, "--smp"]
+    if words and subprocess.run(
+            [TOP / "scripts" / "pb-log", name, TOP / "guest" / "build",
+             *words], check=False).returncode:
+        raise Failure(f"no {name}")
 
 
 class Machine(Guest):

@@ -34,6 +34,11 @@ PATIENCE = 120
 PACE = 0.05                       # seconds between two looks
 # For run(): forks, reads and page faults from then on.
 LOAD = "(while :; do cat /proc/interrupts; done) > /dev/null & true"
+# And for several CPUs: pipes, forks, memory that is unmapped under the other.
+LOADS = (
+    "ls -lR /proc/sys | md5sum & ls -lR /proc/sys | md5sum; wait",
+    "for i in 1 2 3 4; do (sh -c 'kill -9 $$'; true) & done; wait",
+    "dd if=/dev/urandom bs=4k count=40 2>/dev/null | gzip | md5sum")
 EVENTS = ("PBKVM_PANIC", "PBKVM_DIVERGED", "PBKVM_STARTED",
           "JOB_STATUS_CHANGE")
 # A guest with a TSC; what Linux finds in a lab by its i8254 is nothing:
@@ -398,6 +403,11 @@ class Guest:
 
     def query(self):
         return self.qmp("query-pbkvm")
+
+    def kinds(self):
+        """{kind: how many events of it were recorded}."""
+        return {one["kind"]: one["count"]
+                for one in self.query()["events-by-kind"]}
 
     def verify(self):
         """Both sides are equal, or Failure; the figures."""

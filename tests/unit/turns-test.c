@@ -142,8 +142,8 @@ static void test_chaos_holds_one_that_is_alone(void)
     int64_t now = 0, held = 0, longest = 0, until = 60000 * MS;
     uint32_t set;
 
-    /* Fine turns are for several. */
     while (now < until) {
+        /* Fine turns are for several. */
         pb_check_u64(pb_turns_branches(&t, now, 1, 1u << 1), 0);
         now = pb_turns_end(&t, now, 1, 1u << 1, 0);
         pb_check(pb_turns_next(&t, now, 1, 1u << 1, 0) == 1);
@@ -160,7 +160,7 @@ static void test_chaos_holds_one_that_is_alone(void)
         }
     }
     pb_check(longest > PB_CHAOS_HELD_MAX_NS / 2 &&
-              longest <= PB_CHAOS_HELD_MAX_NS);
+             longest <= PB_CHAOS_HELD_MAX_NS);
     pb_check(held > until / 50 && held < until / 5);
 }
 
@@ -188,7 +188,7 @@ static void test_chaos_ends(void)
     pb_check(!pb_turns_held(&t, t.began));
     pb_turns_begin(&t, 2000 * MS);
     pb_check(pb_turns_end(&t, 2000 * MS, 0, ALL, 0) ==
-              2000 * MS + PB_TURN_NS);
+             2000 * MS + PB_TURN_NS);
 }
 
 static void test_a_clock_that_goes_back_holds_nobody(void)
