@@ -104,9 +104,30 @@ static bool note_history(PbBackup *b, Save *s)
     return true;
 }
 
+/* From the first one on that is still ahead, or where it stands. */
+static bool write_points(Save *s, uint64_t event, bool there)
+{
+    const PbPointData *p = s->o->point;
+    const PbPointData *end = p + s->o->points;
+    unsigned n = 0;
+
+    for (; p < end; p++) {
+        bool ahead = p->head.event > event ||
+                     (p->head.event == event && there);
+
+        if (ahead && n++ < PB_EVIDENCE_MAX_POINTS &&
+            !pb_evidence_write_point(s->w, p)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
                       PbState *states)
 {
+    bool there = b->v.exits == b->stats.exits;
+
     if (!note_history(b, s) ||
         !pb_backup_where(b, &info->at, states, s->why, s->len) ||
         !fill_info(b, s, info)) {
@@ -117,6 +138,7 @@ static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
         return false;
     }
     if (pb_evidence_write_state(s->w, info, b->cpuid, &b->mem, states) &&
+        write_points(s, info->at.seq, there) &&
         pb_evidence_write_ram(s->w, &b->mem)) {
         write_history(b, s);
     }

@@ -15,6 +15,8 @@
 typedef struct PbSaveOptions {
     const char *program;      /* what writes, with its version; or NULL */
     const char *machine;      /* QEMU's machine; or NULL */
+    const PbPointData *point; /* live points, in order; those that @b has not */
+    unsigned points;          /* passed are saved */
 } PbSaveOptions;
 
 /*

@@ -23,6 +23,8 @@ uint64_t pb_evidence_max_len(uint32_t kind)
                PB_MEM_MAX_SLOTS * sizeof(PbSlotChange);
     case PB_EVIDENCE_STATE:
         return sizeof(PbState);
+    case PB_EVIDENCE_POINT:
+        return PB_EVIDENCE_MAX_POINT;
     case PB_EVIDENCE_PAGES:
         return sizeof(PbEvidencePages) +
                PB_EVIDENCE_MAX_PAGES * PB_EVIDENCE_PAGE;
@@ -44,6 +46,7 @@ const char *pb_evidence_kind_name(uint32_t kind)
         [PB_EVIDENCE_MEMORY] = "memory", [PB_EVIDENCE_STATE] = "state",
         [PB_EVIDENCE_PAGES] = "pages", [PB_EVIDENCE_START] = "start",
         [PB_EVIDENCE_EVENTS] = "events", [PB_EVIDENCE_END] = "end",
+        [PB_EVIDENCE_POINT] = "point",
     };
 
     return kind >= 1 && kind < sizeof(names) / sizeof(names[0]) ? names[kind]

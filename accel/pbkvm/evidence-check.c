@@ -168,6 +168,42 @@ const char *pb_evidence_check_memory(const uint8_t *payload, uint64_t len,
     return NULL;
 }
 
+/* Lines, with nothing for a terminal. */
+static bool are_lines(const uint8_t *text, uint32_t len)
+{
+    uint32_t i;
+
+    for (i = 0; i < len; i++) {
+        if ((text[i] < ' ' || text[i] > '~') && text[i] != '\n') {
+            return false;
+        }
+    }
+    return len && text[len - 1] == '\n';
+}
+
+const char *pb_evidence_check_point(const uint8_t *payload, uint64_t len,
+                                    uint64_t from, PbPointData *p)
+{
+    if (len < sizeof(p->head)) {
+        return "too short";
+    }
+    memcpy(&p->head, payload, sizeof(p->head));
+    p->list = payload + sizeof(p->head);
+    p->devices = p->list + p->head.list;
+    if (!p->head.devices || len - sizeof(p->head) !=
+                            (uint64_t)p->head.list + p->head.devices) {
+        return "its length does not match its contents";
+    }
+    if (p->head.event < from) {
+        return "of an event that has taken place";
+    }
+    if (p->head.disks > 1 || p->head.zero || !are_lines(p->list,
+                                                        p->head.list)) {
+        return "its devices are no list";
+    }
+    return NULL;
+}
+
 const char *pb_evidence_check_pages(const PbEvidencePages *p, uint64_t len,
                                     const PbMem *mem)
 {

@@ -20,6 +20,13 @@ const char *pb_evidence_check_info(const PbEvidenceInfo *info);
 const char *pb_evidence_check_memory(const uint8_t *payload, uint64_t len,
                                      PbMem *mem);
 
+/*
+ * Payload of a POINT block, @len bytes: take it over into @p, which points into
+ * it.  The Backup, or the point before it, stands behind event @from.
+ */
+const char *pb_evidence_check_point(const uint8_t *payload, uint64_t len,
+                                    uint64_t from, PbPointData *p);
+
 const char *pb_evidence_check_pages(const PbEvidencePages *p, uint64_t len,
                                     const PbMem *mem);
 

@@ -263,6 +263,21 @@ bool pb_evidence_write_state(PbEvidenceWriter *w, const PbEvidenceInfo *info,
     return ok;
 }
 
+bool pb_evidence_write_point(PbEvidenceWriter *w, const PbPointData *p)
+{
+    const PbEvidencePoint *h = &p->head;
+
+    if (sizeof(*h) + (uint64_t)h->list + h->devices > PB_EVIDENCE_MAX_POINT) {
+        return !w->failed;
+    }
+    add(w, h, sizeof(*h));
+    add(w, p->list, h->list);
+    add(w, p->devices, h->devices);
+    put_block(w, PB_EVIDENCE_POINT);
+    w->written.points++;
+    return !w->failed;
+}
+
 /* ---- RAM ---- */
 
 static bool put_pages(PbEvidenceWriter *w)

@@ -32,6 +32,13 @@ bool pb_evidence_write_state(PbEvidenceWriter *w, const PbEvidenceInfo *info,
                              struct kvm_cpuid2 *const *cpuid,
                              const PbMem *mem, const PbState *state);
 
+/*
+ * A live point, any number of them, in the order of their events; none is
+ * behind one that the Backup has lived through.  One that is larger than
+ * PB_EVIDENCE_MAX_POINT is left out.
+ */
+bool pb_evidence_write_point(PbEvidenceWriter *w, const PbPointData *p);
+
 /* Every page of @mem that is not all zero; then the state is complete. */
 bool pb_evidence_write_ram(PbEvidenceWriter *w, const PbMem *mem);
 
@@ -52,6 +59,7 @@ void pb_evidence_cut(PbEvidenceWriter *w, const char *what, int err);
 
 typedef struct PbEvidenceWritten {
     uint64_t bytes;
+    uint64_t points;
     uint64_t pages;
     uint64_t events;
     uint64_t last_seq;

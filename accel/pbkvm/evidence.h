@@ -11,6 +11,7 @@
  *   CPUID   each  struct kvm_cpuid_entry2, 1 to PB_EVIDENCE_MAX_CPUID
  *   MEMORY  one   PbEvidenceMemory, its RAM blocks, its slots
  *   STATE   each  PbState
+ *   POINT   any   PbEvidencePoint, the machine's devices, their state
  *   PAGES   any   PbEvidencePages and its pages; pages not told are zero
  *   START   one   PbEvidenceTotals of the pages: the state is complete
  *   EVENTS  any   PbEvidenceEvents, a CRC for each event, the events
@@ -32,7 +33,7 @@
 #include "pb-state.h"
 #include "ring/pb-event.h"
 
-#define PB_EVIDENCE_VERSION 4
+#define PB_EVIDENCE_VERSION 5
 
 /* The high bit and the line ends show what a transfer as text has done. */
 #define PB_EVIDENCE_MAGIC "\x89PBKVM\r\n"
@@ -58,6 +59,7 @@ typedef enum PbEvidenceKind {
     PB_EVIDENCE_START,
     PB_EVIDENCE_EVENTS,
     PB_EVIDENCE_END,
+    PB_EVIDENCE_POINT,
 } PbEvidenceKind;
 
 typedef struct PbEvidenceBlock {
@@ -95,6 +97,27 @@ typedef struct PbEvidenceMemory {
     uint32_t slots;               /* PB_MEM_MAX_SLOTS */
 } PbEvidenceMemory;
 
+/*
+ * A live point: from there the machine can go on.  Followed by @list bytes,
+ * which name its devices, a line for each, and @devices bytes, their state as
+ * QEMU saves it.
+ */
+typedef struct PbEvidencePoint {
+    uint64_t event;               /* it is behind this one, */
+    uint64_t time_ns;             /* at this Primary time */
+    uint32_t list;
+    uint32_t devices;
+    uint32_t disks;               /* 1: one of them can be written */
+    uint32_t zero;
+} PbEvidencePoint;
+
+/* One, with what follows it. */
+typedef struct PbPointData {
+    PbEvidencePoint head;
+    const uint8_t *list;
+    const uint8_t *devices;
+} PbPointData;
+
 /* Followed by pages x PB_EVIDENCE_PAGE bytes. */
 typedef struct PbEvidencePages {
     uint32_t block;
@@ -119,6 +142,8 @@ typedef struct PbEvidenceTotals {
 #define PB_EVIDENCE_PAGE      4096u
 #define PB_EVIDENCE_MAX_CPUID 256u
 #define PB_EVIDENCE_MAX_PAGES 256u
+#define PB_EVIDENCE_MAX_POINTS 256u
+#define PB_EVIDENCE_MAX_POINT (1u << 20)  /* bytes, with what follows it */
 #define PB_EVIDENCE_MAX_SLOTS 2048u   /* > a largest event's slots */
 #define PB_EVIDENCE_MAX_RAM   (1ull << 36)
 
@@ -131,6 +156,7 @@ const char *pb_evidence_kind_name(uint32_t kind);
 _Static_assert(sizeof(PbEvidenceHead) == 64, "evidence layout is fixed");
 _Static_assert(sizeof(PbEvidenceBlock) == 32, "evidence layout is fixed");
 _Static_assert(sizeof(PbEvidenceRamBlock) == 56, "evidence layout is fixed");
+_Static_assert(sizeof(PbEvidencePoint) == 32, "evidence layout is fixed");
 _Static_assert(sizeof(PbEvidenceEvents) == 24, "evidence layout is fixed");
 
 #endif /* EVIDENCE_H */

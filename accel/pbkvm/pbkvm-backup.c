@@ -108,8 +108,7 @@ static void *backup_thread(void *opaque)
     return NULL;
 }
 
-/* The own CPUID table of one of the Primary's, as KVM has it. */
-static struct kvm_cpuid2 *get_cpuid(CPUState *cpu, Error **errp)
+struct kvm_cpuid2 *pbkvm_get_cpuid(CPUState *cpu, Error **errp)
 {
     struct kvm_cpuid2 *c = g_malloc0(sizeof(*c) + CPUID_ENTRIES *
                                      sizeof(struct kvm_cpuid_entry2));
@@ -229,7 +228,7 @@ bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
     unsigned i;
 
     for (i = 0; ok && i < c.cpus; i++) {
-        c.cpuid[i] = cpuid[i] = get_cpuid(s->each[i], errp);
+        c.cpuid[i] = cpuid[i] = pbkvm_get_cpuid(s->each[i], errp);
         ok = cpuid[i] != NULL;
     }
     ok = ok && pbkvm_backup_start(s, &c, errp);
@@ -300,6 +299,7 @@ bool pbkvm_start(PbkvmState *s, Error **errp)
         !start_recorder(s, errp) || !pbkvm_live_start(s, errp)) {
         return false;
     }
+    first.cpu = s->cpus.now;
     first.tsc = pbkvm_tsc_here(s);
     ret = pb_cpus_get_state(&s->cpus, state);
     if (ret < 0) {

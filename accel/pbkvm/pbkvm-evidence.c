@@ -20,7 +20,8 @@ bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,
         .program = "pbkvm, QEMU " QEMU_VERSION,
         .machine = MACHINE_GET_CLASS(current_machine)->name,
     };
-    g_autofree char *why = g_malloc0(ERROR_LEN);
+    g_autofree char *why = g_malloc0(ERROR_LEN), *list = NULL;
+    g_autofree PbPointData *points = NULL;
 
     if (s->replay.file) {
         error_setg(errp, "this is a replay of %s: copy that file",
@@ -29,6 +30,8 @@ bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,
     }
     pbkvm_inspect_flush(s);
     pbkvm_hand_over(s);
+    o.points = pbkvm_live_save(s, &points, &list);
+    o.point = points;
     if (!pb_backup_save(s->backup, file, &o, written, why, ERROR_LEN)) {
         error_setg(errp, "%s", why);
         return false;
@@ -66,6 +69,7 @@ PbkvmEvidence *qmp_pbkvm_save_evidence(const char *filename, Error **errp)
     q->ram_bytes = w.pages * PB_EVIDENCE_PAGE;
     q->events = w.events;
     q->last_event = w.last_seq;
+    q->live_points = w.points;
     return q;
 }
 

@@ -19,6 +19,7 @@ typedef struct PbkvmReplay {
     PbEvidence *evidence;
     PbFeed *feed;
     QEMUTimer *poker;
+    VMChangeStateEntry *watch;      /* that nobody starts the machine */
 } PbkvmReplay;
 
 typedef struct PbkvmState PbkvmState;
@@ -44,6 +45,12 @@ bool pbkvm_replay_again(PbkvmState *s, Error **errp);
 
 /* The process ends, or the Backup is rewound; it has ended. */
 void pbkvm_replay_end(PbkvmState *s);
+
+/*
+ * No replay any more, but a machine that has not run yet: its Backup and its
+ * file are gone.
+ */
+void pbkvm_replay_leave(PbkvmState *s);
 
 /* Save the frozen Backup, and what the Primary has recorded since. */
 bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,

@@ -5,12 +5,14 @@
  *
  * Memory and registers are the Backup's, with what a debugger has changed in
  * it; the devices' state is what was saved at this live point (pbkvm-live.c).
- * The history goes on from there, for a new Backup.
+ * The history goes on from there, for a new Backup.  A replay's machine, which
+ * has not run, begins one.
  */
 #include "qemu/osdep.h"
 #include "qemu/coroutine.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-pbkvm-target.h"
+#include "qapi/qapi-events-pbkvm-target.h"
 #include "cpu.h"
 #include "io/channel-buffer.h"
 #include "system/cpus.h"
@@ -31,14 +33,18 @@ static bool may_go(PbkvmState *s, Error **errp)
 {
     const char *why = NULL;
 
+    if (s->replay.file && !s->replay.evidence->points) {
+        error_setg(errp, "pbkvm-go-live: there is no live point in %s: its "
+                   "machine kept none (live-interval), or the Backup had "
+                   "passed them all", s->replay.file);
+        return false;
+    }
     if (!s->replay.file && s->live.why) {
         error_setg(errp, "pbkvm-go-live: no live points are kept: %s",
                    s->live.why);
         return false;
     }
-    if (s->replay.file) {
-        why = "this is a replay: a file of evidence has no devices";
-    } else if (s->ended) {
+    if (s->ended) {
         why = "the history has ended";
     } else if (pbkvm_backup_is_busy(s)) {
         why = "another command is busy with the Backup";
@@ -51,9 +57,10 @@ static bool may_go(PbkvmState *s, Error **errp)
     return !why;
 }
 
-static bool disks_are_those_of(const PbkvmPoint *p, Error **errp)
+static bool disks_are_those_of(PbkvmState *s, const PbkvmPoint *p,
+                               Error **errp)
 {
-    if (p->disks == pbkvm_live_disks()) {
+    if (s->replay.file || p->disks == pbkvm_live_disks()) {
         return true;
     }
     error_setg(errp, "pbkvm-go-live: a disk was written or changed since "
@@ -80,7 +87,11 @@ static const PbkvmPoint *choose(PbkvmState *s, bool has_event, uint64_t event,
                    "then)", p->event);
         p = NULL;
     }
-    return p && disks_are_those_of(p, errp) ? p : NULL;
+    if (!p || !disks_are_those_of(s, p, errp) ||
+        (s->replay.file && !pbkvm_live_fits(s, p->event, errp))) {
+        return NULL;
+    }
+    return p;
 }
 
 /* ---- the Primary becomes what the Backup is ---- */
@@ -163,18 +174,19 @@ static bool put_machine(GoLive *g)
     qemu_system_reset(SHUTDOWN_CAUSE_SNAPSHOT_LOAD);
     pb_mem_copy(&s->mem, pb_backup_mem(s->backup));
     if (!load_devices(g)) {
-        pbkvm_end(s, "pbkvm-go-live has failed");
         return false;
+    }
+    if (s->replay.file) {
+        /* Now, so that its CPUs are not taken for idle. */
+        pbkvm_replay_leave(s);
+        pbkvm_cpus_start(s);
     }
     run_on_cpu(s->cpu, put_cpus, RUN_ON_CPU_HOST_PTR(g));
     if (g->ret < 0) {
         error_setg_errno(&g->err, -g->ret, "pbkvm-go-live: the Primary's "
                          "registers cannot be set");
-        pbkvm_end(s, "pbkvm-go-live has failed");
-        return false;
     }
-    set_back_time(s);
-    return true;
+    return g->ret == 0;
 }
 
 static bool take_states(GoLive *g)
@@ -205,7 +217,33 @@ static bool is_still_good(GoLive *g)
                    "meanwhile, or the Backup has gone on");
         return false;
     }
-    return disks_are_those_of(p, &g->err);
+    return disks_are_those_of(g->s, p, &g->err);
+}
+
+/* The Primary's thread: the history of what was a replay begins. */
+static void begin_history(CPUState *unused, run_on_cpu_data data)
+{
+    GoLive *g = data.host_ptr;
+
+    pbkvm_start(g->s, &g->err);
+}
+
+static void go_from_file(GoLive *g)
+{
+    const PbTscStart *tsc = &g->s->replay.evidence->info.at.tsc;
+
+    g->s->tsc_from = (PbTscStart) {
+        .on = tsc->on, .base = tsc->base, .value = tsc->base + g->time,
+    };
+    if (!take_states(g) || !put_machine(g)) {
+        return;
+    }
+    run_on_cpu(g->s->cpu, begin_history, RUN_ON_CPU_HOST_PTR(g));
+    if (!g->err) {
+        g->started = g_new0(PbkvmStarted, 1);
+        g->started->time = pbkvm_now(NULL);
+        qapi_event_send_pbkvm_started(g->started);
+    }
 }
 
 static void go(GoLive *g)
@@ -227,8 +265,10 @@ static void go(GoLive *g)
         return;
     }
     if (!put_machine(g)) {
+        pbkvm_end(s, "pbkvm-go-live has failed");
         return;
     }
+    set_back_time(s);
     pbkvm_panic_forget(s);
     /* Whatever it was stopped for has not happened. */
     runstate_set(RUN_STATE_PRELAUNCH);
@@ -245,7 +285,11 @@ static void go_now(void *opaque)
         aio_bh_schedule_oneshot(qemu_get_aio_context(), go_now, g);
         return;
     }
-    go(g);
+    if (g->s->replay.file) {
+        go_from_file(g);
+    } else {
+        go(g);
+    }
     aio_co_wake(g->co);
 }
 

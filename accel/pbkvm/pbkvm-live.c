@@ -82,6 +82,20 @@ void pbkvm_live_forget(PbkvmState *s)
     }
 }
 
+void pbkvm_live_init(PbkvmState *s)
+{
+    if (!s->live.points) {
+        s->live.points = g_array_new(false, false, sizeof(PbkvmPoint));
+        g_array_set_clear_func(s->live.points, clear_point);
+    }
+}
+
+void pbkvm_live_add(PbkvmState *s, const PbkvmPoint *p)
+{
+    g_array_append_val(s->live.points, *p);
+    s->live.bytes += g_bytes_get_size(p->devices);
+}
+
 /* Where the Backup stands, or how far it can be taken back; 0: not known. */
 static uint64_t reach(PbkvmState *s)
 {
@@ -159,6 +173,18 @@ uint64_t pbkvm_live_disks(void)
     return sum;
 }
 
+/* Whether there is one that the guest can write. */
+static bool can_write_disks(void)
+{
+    BlockDriverState *bs = NULL;
+    bool can = false;
+
+    while ((bs = bdrv_next_node(bs))) {
+        can |= !bdrv_is_read_only(bs);
+    }
+    return can;
+}
+
 /* All devices, without RAM; NULL with a message. */
 static GBytes *save_devices(PbkvmState *s)
 {
@@ -210,6 +236,7 @@ static bool take(PbkvmState *s)
     p.event = r.events;
     p.time = r.time_ns;
     p.disks = pbkvm_live_disks();
+    p.writable = can_write_disks();
     p.devices = save_devices(s);
     if (!p.devices) {
         warn_report("pbkvm: a device could not be saved: there are no more "
@@ -218,8 +245,7 @@ static bool take(PbkvmState *s)
         s->live.why = g_strdup("a device could not be saved");
         return true;
     }
-    g_array_append_val(s->live.points, p);
-    s->live.bytes += g_bytes_get_size(p.devices);
+    pbkvm_live_add(s, &p);
     s->live.taken++;
     return true;
 }
@@ -317,8 +343,7 @@ bool pbkvm_live_start(PbkvmState *s, Error **errp)
         return false;
     }
     device_listener_register(&listener);
-    s->live.points = g_array_new(false, false, sizeof(PbkvmPoint));
-    g_array_set_clear_func(s->live.points, clear_point);
+    pbkvm_live_init(s);
     s->live.timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, interval_is_over, s);
     pbkvm_live_restart(s);
     return true;

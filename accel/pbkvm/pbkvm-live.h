@@ -13,6 +13,7 @@
 #ifndef PBKVM_LIVE_H
 #define PBKVM_LIVE_H
 
+#include "evidence.h"
 #include "qapi/qapi-types-pbkvm-target.h"
 #include "qemu/timer.h"
 #include "qom/object.h"
@@ -22,7 +23,8 @@
 typedef struct PbkvmPoint {
     uint64_t event;           /* it is behind this one, */
     uint64_t time;            /* at this Primary time, ns */
-    uint64_t disks;           /* pbkvm_live_disks() of then */
+    uint64_t disks;           /* pbkvm_live_disks() of then; not in a replay */
+    bool writable;            /* one of them could be written */
     GBytes *devices;
 } PbkvmPoint;
 
@@ -67,6 +69,27 @@ const PbkvmPoint *pbkvm_live_nearest(PbkvmState *s);
 
 /* All points are forgotten. */
 void pbkvm_live_forget(PbkvmState *s);
+
+/* For points; and one more, which is the list's from now on. */
+void pbkvm_live_init(PbkvmState *s);
+void pbkvm_live_add(PbkvmState *s, const PbkvmPoint *p);
+
+/* ---- pbkvm-live-file.c ---- */
+
+/*
+ * All points for an evidence file; how many.  @points and @list are the
+ * caller's to free, what they point to is good until points are forgotten.
+ */
+unsigned pbkvm_live_save(PbkvmState *s, PbPointData **points, char **list);
+
+/* A replay begins: its points are those of the file. */
+void pbkvm_live_open(PbkvmState *s);
+
+/*
+ * Whether this machine of a replay is as the one that was saved, so that it can
+ * go on from its point behind @event.  From then on s->mem tells of its memory.
+ */
+bool pbkvm_live_fits(PbkvmState *s, uint64_t event, Error **errp);
 
 /* What query-pbkvm tells, or NULL when it is off. */
 PbkvmLiveInfo *pbkvm_live_info(PbkvmState *s);

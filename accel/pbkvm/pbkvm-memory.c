@@ -136,6 +136,7 @@ bool pbkvm_memory_start(PbkvmState *s, Error **errp)
 {
     int i;
 
+    s->mem = (PbMem) { 0 };
     if (!add_blocks(s, errp)) {
         return false;
     }

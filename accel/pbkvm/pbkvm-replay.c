@@ -156,7 +156,7 @@ bool pbkvm_replay_open(PbkvmState *s, MachineState *ms, Error **errp)
     }
     autostart = 0;
     qmp_cont_hook = refuse_cont;
-    qemu_add_vm_change_state_handler(started, NULL);
+    p->watch = qemu_add_vm_change_state_handler(started, NULL);
     return true;
 }
 
@@ -212,6 +212,7 @@ bool pbkvm_replay_start(PbkvmState *s, Error **errp)
     }
     s->exit.notify = process_ends;
     qemu_add_exit_notifier(&s->exit);
+    pbkvm_live_open(s);
     s->ring = pbkvm_ring_new(s, errp);
     return s->ring && begin(s, errp);
 }
@@ -238,4 +239,19 @@ void pbkvm_replay_end(PbkvmState *s)
     }
     pb_feed_stop(s->replay.feed);
     s->replay.feed = NULL;
+}
+
+void pbkvm_replay_leave(PbkvmState *s)
+{
+    PbkvmReplay *p = &s->replay;
+
+    pbkvm_backup_drop(s);
+    pbkvm_replay_end(s);
+    pb_ring_free(g_steal_pointer(&s->ring));
+    pb_evidence_close(g_steal_pointer(&p->evidence));
+    g_free(g_steal_pointer(&p->file));
+    pbkvm_live_forget(s);
+    qmp_cont_hook = NULL;
+    qemu_del_vm_change_state_handler(g_steal_pointer(&p->watch));
+    qemu_remove_exit_notifier(&s->exit);
 }

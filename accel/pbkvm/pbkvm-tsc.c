@@ -33,7 +33,9 @@ bool pbkvm_tsc_start(PbkvmState *s, Error **errp)
 {
     /* -loadvm brings one. */
     uint64_t base = cpu_env(s->cpu)->tsc;
-    PbTscStart at = { .base = base, .value = base, .on = 1 };
+    PbTscStart at = s->tsc_from.on ? s->tsc_from : (PbTscStart) {
+        .base = base, .value = base, .on = 1,
+    };
     int64_t khz = cpu_env(s->cpu)->tsc_khz;
     const char *what;
     int ret;

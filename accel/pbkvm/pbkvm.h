@@ -70,6 +70,7 @@ struct PbkvmState {
     PbVcpu primary;
     PbTscModel tsc_model;     /* how the guest's TSC is repeated, */
     bool tsc_wanted;          /* if it is: -cpu has it */
+    PbTscStart tsc_from;      /* where it begins, if that was told */
     PbTsc tsc;
     PbMem mem;                /* the Primary's RAM as QEMU has it */
     PbRing *ring;
@@ -260,6 +261,9 @@ bool pbkvm_start(PbkvmState *s, Error **errp);
  */
 bool pbkvm_backup_follow(PbkvmState *s, const PbState *state,
                          const PbBackupStart *at, Error **errp);
+
+/* The own CPUID table of one of the Primary's, as KVM has it; to be freed. */
+struct kvm_cpuid2 *pbkvm_get_cpuid(CPUState *cpu, Error **errp);
 
 /* A ring of the wanted size, the caller's; NULL: no memory. */
 PbRing *pbkvm_ring_new(const PbkvmState *s, Error **errp);

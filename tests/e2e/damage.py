@@ -16,7 +16,7 @@ from pbkvmlib.evidence import (BLOCK, BLOCK_SIZE, CPUS,  # noqa: E402
                                EVENT_VERSION, HEAD_SIZE, VERSION, crc32c)
 
 KINDS = {1: "info", 2: "cpuid", 3: "memory", 4: "state", 5: "pages",
-         6: "start", 7: "events", 8: "end"}
+         6: "start", 7: "events", 8: "end", 9: "point"}
 VENDOR = CPUS + 4             # PbEvidenceInfo.vendor, behind .cpus
 CPUID_ENTRY = 40              # struct kvm_cpuid_entry2: ECX is at 20
 DAMAGED = "damaged: wrong checksum"
@@ -124,5 +124,5 @@ DAMAGES = {
     "vendor": vendor, "feature": feature, "cut": cut,
     "flipped-head": flipped_head, "flipped-block-head": flipped_block_head,
     **{f"flipped-{kind}": flipped(kind)
-       for kind in ("info", "cpuid", "state", "pages", "events")},
+       for kind in ("info", "cpuid", "state", "point", "pages", "events")},
 }

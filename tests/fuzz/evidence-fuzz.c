@@ -107,6 +107,7 @@ static void add_payload(Program *p, uint32_t kind)
 
     switch (kind) {
     case PB_EVIDENCE_INFO ... PB_EVIDENCE_STATE:
+    case PB_EVIDENCE_POINT:
         append(p, good->bytes + b->at + sizeof(PbEvidenceBlock), b->len);
         break;
     case PB_EVIDENCE_PAGES:
@@ -302,12 +303,20 @@ static void check_opened(const PbEvidence *e)
 {
     PbEvidenceHost host = { .supported = good->cpuid, .vendor = "other" };
     char text[300];
+    unsigned i;
 
     fuzz_check(e->mem.blocks >= 1 && e->mem.blocks <= PB_MEM_MAX_BLOCKS);
     fuzz_check(e->cpuid[0]->nent >= 1 &&
                e->cpuid[0]->nent <= PB_EVIDENCE_MAX_CPUID);
     fuzz_check(e->state[0].msrs <= PB_MSRS_MAX);
     fuzz_check(e->info.at.partials <= PB_MAX_PARTIAL);
+    for (i = 0; i < e->points; i++) {
+        const PbPointData *p = &e->point[i];
+
+        fuzz_check(p->head.event >= e->info.at.seq + i);
+        fuzz_check(p->list[p->head.list - 1] == '\n');
+        fuzz_check(p->devices == p->list + p->head.list);
+    }
     fuzz_check(e->last_seq - e->info.at.seq == e->events);
     pb_evidence_check_host(&e->info, e->cpuid[0], &host, NULL, text,
                            sizeof(text));

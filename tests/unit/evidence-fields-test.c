@@ -55,7 +55,7 @@ static size_t body(uint32_t kind, size_t offset)
 static void test_other_version_is_named(void)
 {
     REFUSED(offsetof(PbEvidenceHead, version), uint32_t, 1,
-            "version 1 with events of version 5, expected 4 and 5");
+            "version 1 with events of version 5, expected 5 and 5");
     REFUSED(offsetof(PbEvidenceHead, event_version), uint32_t, 9,
             "events of version 9");
     REFUSED(offsetof(PbEvidenceHead, state_size), uint32_t, 1,
@@ -164,6 +164,33 @@ static void test_state_is_checked(void)
             "too many MSRs");
     REFUSED(st + offsetof(PbState, msr[1].index), uint32_t, 0xc0000080,
             "no part of a state");
+}
+
+#define POINT(field) \
+    body(PB_EVIDENCE_POINT, offsetof(PbEvidencePoint, field))
+
+static void test_points_are_checked(void)
+{
+    size_t list = body(PB_EVIDENCE_POINT, sizeof(PbEvidencePoint));
+    size_t second = sample_last_block(s, PB_EVIDENCE_POINT)->at +
+                    sizeof(PbEvidenceBlock);
+
+    REFUSED(POINT(event), uint64_t, SAMPLE_FIRST_SEQ - 2, "has taken place");
+    REFUSED(second, uint64_t, SAMPLE_FIRST_SEQ - 1, "has taken place");
+    REFUSED(POINT(list), uint32_t, 0, "does not match its contents");
+    REFUSED(POINT(list), uint32_t, UINT32_MAX, "does not match its contents");
+    REFUSED(POINT(devices), uint32_t, 0, "does not match its contents");
+    REFUSED(POINT(devices), uint32_t, UINT32_MAX, "does not match");
+    REFUSED(POINT(disks), uint32_t, 2, "no list");
+    REFUSED(POINT(zero), uint32_t, 1, "no list");
+    REFUSED(list, uint8_t, 27, "its devices are no list");
+    REFUSED(list, uint8_t, 0, "its devices are no list");
+    REFUSED(list + sizeof(SAMPLE_LIST) - 2, uint8_t, ' ', "no list");
+    REFUSED(HEAD(POINT, kind), uint32_t, PB_EVIDENCE_PAGES, "pages");
+    REFUSED(HEAD(POINT, len), uint64_t, PB_EVIDENCE_MAX_POINT + 1,
+            "expected at most");
+    REFUSED(HEAD(START, kind), uint32_t, PB_EVIDENCE_POINT,
+            "expected start, got point");
 }
 
 /* A field of event number @i. */
@@ -279,6 +306,7 @@ int main(void)
         PB_TEST(block_heads_are_checked),
         PB_TEST(info_is_checked),
         PB_TEST(layout_is_checked),
+        PB_TEST(points_are_checked),
         PB_TEST(pages_are_checked),
         PB_TEST(state_is_checked),
         PB_TEST(events_are_checked),

@@ -185,6 +185,32 @@ static const PbEvent *slot_after(void *opaque, uint32_t i)
     return (const PbEvent *)opaque + i;
 }
 
+PbPointData sample_point(unsigned i)
+{
+    return (PbPointData) {
+        .head = { .event = SAMPLE_FIRST_SEQ - 1 + 5 * i,
+                  .time_ns = 5000000000 + i, .disks = i,
+                  .list = sizeof(SAMPLE_LIST) - 1,
+                  .devices = sizeof(SAMPLE_DEVICES) },
+        .list = (const uint8_t *)SAMPLE_LIST,
+        .devices = (const uint8_t *)SAMPLE_DEVICES,
+    };
+}
+
+static bool write_points(PbEvidenceWriter *w)
+{
+    unsigned i;
+
+    for (i = 0; i < SAMPLE_POINTS; i++) {
+        PbPointData p = sample_point(i);
+
+        if (!pb_evidence_write_point(w, &p)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void sample_write(const Sample *s, PbEvidenceWriter *w)
 {
     struct kvm_cpuid2 *cpuid[2] = { s->cpuid, s->cpuid };
@@ -192,6 +218,7 @@ void sample_write(const Sample *s, PbEvidenceWriter *w)
     unsigned i;
 
     if (pb_evidence_write_state(w, &s->info, cpuid, &s->mem, state) &&
+        write_points(w) &&
         pb_evidence_write_ram(w, &s->mem)) {
         for (i = 0; i < SAMPLE_EVENTS; i++) {
             PbEvent *e = &s->slot[s->at[i]];

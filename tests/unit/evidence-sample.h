@@ -12,6 +12,11 @@
 #define SAMPLE_FIRST_SEQ 1000u
 #define SAMPLE_EVENTS    240u
 #define SAMPLE_MAX_BLOCKS 64
+#define SAMPLE_POINTS    2u
+
+/* Of each point. */
+#define SAMPLE_LIST      "a-card at /machine/one\nb at /machine/two\n"
+#define SAMPLE_DEVICES   "their state"
 
 typedef struct SampleBlock {
     size_t at, len;           /* of its head; of its payload */
@@ -41,6 +46,9 @@ void sample_clean_up(void);
 /* A sample, written to sample_path("good") and read as bytes. */
 Sample *sample_new(void);
 void sample_free(Sample *s);
+
+/* The live point number @i. */
+PbPointData sample_point(unsigned i);
 
 /* Write it all with @w, or as far as that goes. */
 void sample_write(const Sample *s, PbEvidenceWriter *w);

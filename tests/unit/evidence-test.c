@@ -108,6 +108,21 @@ static void check_events(PbEvidence *e, unsigned expected)
     pb_check_u64(i, expected);
 }
 
+static void check_points(const PbEvidence *e)
+{
+    unsigned i;
+
+    pb_check_u64(e->points, SAMPLE_POINTS);
+    for (i = 0; i < e->points; i++) {
+        PbPointData want = sample_point(i);
+        const PbPointData *got = &e->point[i];
+
+        pb_check(!memcmp(&got->head, &want.head, sizeof(want.head)));
+        pb_check(!memcmp(got->list, SAMPLE_LIST, want.head.list));
+        pb_check(!memcmp(got->devices, SAMPLE_DEVICES, want.head.devices));
+    }
+}
+
 static void test_what_was_written_is_read(void)
 {
     char why[400];
@@ -133,6 +148,7 @@ static void test_what_was_written_is_read(void)
     pb_mem_compare(&s->mem, &e->mem, &diff);
     pb_check_u64(diff.differences, 0);
     pb_check_u64(diff.bytes, 68 * 4096);
+    check_points(e);
     pb_check_u64(e->events, SAMPLE_EVENTS);
     pb_check_u64(e->last_seq, SAMPLE_FIRST_SEQ + SAMPLE_EVENTS - 1);
     check_events(e, SAMPLE_EVENTS);
@@ -164,6 +180,40 @@ static void test_untouched_memory_takes_no_room(void)
     pb_check_u64(written.pages, 2);
     pb_check(written.bytes < 65536);
     munmap(host, size);
+}
+
+/* One that is too large is left out; the limit itself is not. */
+static void test_large_point_is_left_out(void)
+{
+    uint32_t most = PB_EVIDENCE_MAX_POINT - sizeof(PbEvidencePoint) -
+                    (sizeof(SAMPLE_LIST) - 1);
+    uint8_t *devices = calloc(1, most + 1);
+    PbPointData p = sample_point(0);
+    PbEvidenceInfo info = s->info;
+    PbEvidenceWritten written;
+    char why[400];
+    const char *path = sample_path("points");
+    PbEvidenceWriter *w = pb_evidence_create(path, why, sizeof(why));
+    PbEvidence *e;
+
+    p.devices = devices;
+    info.cpus = 1;
+    info.at.cpu = 0;
+    pb_evidence_write_state(w, &info, &s->cpuid, &s->mem, &s->state);
+    p.head.devices = most + 1;
+    pb_check(pb_evidence_write_point(w, &p));
+    p.head.devices = most;
+    p.head.event++;
+    pb_check(pb_evidence_write_point(w, &p));
+    pb_evidence_write_ram(w, &s->mem);
+    pb_check(pb_evidence_finish(w, &written, why, sizeof(why)));
+    pb_check_u64(written.points, 1);
+    e = pb_evidence_open(path, why, sizeof(why));
+    pb_check(e != NULL);
+    pb_check_u64(e->points, 1);
+    pb_check_u64(e->point[0].head.event, p.head.event);
+    pb_evidence_close(e);
+    free(devices);
 }
 
 static void test_existing_file_is_not_touched(void)
@@ -527,6 +577,7 @@ int main(void)
         PB_TEST(every_flipped_bit_of_an_event_is_found),
         PB_TEST(what_was_written_is_read),
         PB_TEST(untouched_memory_takes_no_room),
+        PB_TEST(large_point_is_left_out),
         PB_TEST(existing_file_is_not_touched),
         PB_TEST(link_is_not_followed),
         PB_TEST(file_is_for_its_owner_alone),
