@@ -103,12 +103,11 @@ static bool same_devices(const PbPointData *p, Error **errp)
         return true;
     }
     more = !saved[i] || (mine[i] && strcmp(mine[i], saved[i]) < 0);
-    error_setg(errp, "pbkvm-go-live: %s has %s, %s has not",
+    error_setg(errp, "pbkvm-go-live: %s has %s, %s has not: open the file "
+               "with the options of the machine that was saved",
                more ? "this machine" : "the machine that was saved",
                more ? mine[i] : saved[i],
                more ? "the one that was saved" : "this one");
-    error_append_hint(errp, "Open the file with the options of the machine "
-                      "that was saved.\n");
     return false;
 }
 
@@ -139,9 +138,9 @@ static bool same_cpuid(const struct kvm_cpuid2 *mine,
         if (i >= mine->nent || memcmp(&mine->entries[i], &saved->entries[i],
                                       sizeof(saved->entries[i]))) {
             error_setg(errp, "pbkvm-go-live: the CPU of the machine that was "
-                       "saved is another one, from CPUID 0x%x on",
+                       "saved is another one, from CPUID 0x%x on: open the "
+                       "file with its -cpu and -smp",
                        saved->entries[i].function);
-            error_append_hint(errp, "Open the file with its -cpu.\n");
             return false;
         }
     }
