@@ -5,7 +5,9 @@ The history and where the Backup stands; each block that is used is checked.
 RAM is not read: QEMU checks it when the file is replayed.
 """
 
+import mmap
 import os
+import re
 import struct
 
 from pbkvmlib.errors import FAILED, NOT_OFFERED, PbError
@@ -31,6 +33,7 @@ KINDS = ("invalid", "pio-in", "mmio-read", "rdmsr", "wrmsr", "hlt",
 # These tell branches; others have them as 0 or as a check.
 COUNTED = {"irq", "nmi", "point", "verify", "mark", "turn"}
 INLINE, SLOT_CHANGE = 20, 32
+BANNER = re.compile(rb"Linux version \d[^\n\0]*\n")
 
 
 def _table():
@@ -166,6 +169,21 @@ def machine_of(path):
         return _machine_of(path)
     except (PbError, OSError):
         return None, None, None, None
+
+
+def kernel_in(path, kernels):
+    """Of @kernels, files as vmlinux is, the first whose banner is in the RAM of
+    a file; or None."""
+    if not os.path.getsize(path):
+        return None                     # nothing can be mapped of it
+    with open(path, "rb") as file, \
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as saved:
+        for kernel in kernels:
+            with open(kernel, "rb") as vmlinux:
+                found = BANNER.search(vmlinux.read())
+            if found and saved.find(found[0]) >= 0:
+                return str(kernel)
+    return None
 
 
 def _machine_of(path):

@@ -23,6 +23,7 @@ QEMU = BUILD / "qemu" / "qemu-system-i386"
 QEMU_64 = BUILD / "qemu" / "qemu-system-x86_64"
 CHECK = BUILD / "native" / "pbkvm-check"
 GUEST = BUILD / "guest"
+GUEST_SMP = BUILD / "guest-smp"
 LAB = TOP / "lab" / "run"
 
 # One client each: a QMP socket serves no second one.

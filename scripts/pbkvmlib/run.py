@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import shlex
 import signal
 import subprocess
@@ -104,16 +105,30 @@ def _has_network(words):
                 set(_values(words, "nic")) - {"none"})
 
 
+def _cpus(words):
+    """How many CPUs are asked for: -smp 2, -smp cpus=2,..."""
+    found = [re.match(r"(?:cpus=)?(\d+)(?:,|$)", value)
+             for value in _values(words, "smp")]
+    return max((int(one[1]) for one in found if one), default=1)
+
+
 def guest_options(words):
     """Our own guest, if none is named."""
-    names = _names(words)
+    names, cpus = _names(words), _cpus(words)
     if names & BOOTS:
         return []
-    need(GUEST / "bzImage", "the guest")
-    options = ["-kernel", str(GUEST / "bzImage")]
+    guest, options = GUEST, []
+    need(guest / "bzImage", "the guest")
+    if cpus > 1:
+        guest = places.GUEST_SMP
+        need(guest / "bzImage", "the guest for several CPUs", "make guest-smp")
+        if not any("," in value for value in _values(words, "smp")):
+            # It looks for sockets, not for cores; told in pieces, -smp adds up.
+            options += ["-smp", f"sockets={cpus}"]
+    options += ["-kernel", str(guest / "bzImage")]
     if "initrd" not in names:
         name = "initramfs-drivers" if _has_network(words) else "initramfs"
-        options += ["-initrd", str(GUEST / f"{name}.cpio.gz")]
+        options += ["-initrd", str(guest / f"{name}.cpio.gz")]
     if "append" not in names:
         options += ["-append", (TOP / "guest" / "cmdline").read_text()
                     .strip()]
@@ -223,10 +238,10 @@ def _popen(command, **keywords):
     return process
 
 
-def start(machine, command, where, words):
+def start(machine, command, where, symbols):
     """Run @command to its end; its exit status."""
     machine.write_info(where=where, command=command, started=time.time(),
-                       symbols=symbols_of(words))
+                       symbols=symbols)
     # The lock is the child's too: it holds for as long as QEMU lives.
     os.set_inheritable(machine.lock, True)
     process = _popen(command, pass_fds=[machine.lock])
@@ -234,8 +249,9 @@ def start(machine, command, where, words):
     return 128 - status if status < 0 else status
 
 
-def launch(own, qemu, words):
-    """Print or run @qemu with @words at the place @own asks for."""
+def launch(own, qemu, words, symbols):
+    """Print or run @qemu with @words at the place @own asks for; pbkvm gdb
+    takes @symbols."""
     need(qemu, "QEMU")
     where, why = choose_place(own.where)
     wrap = []
@@ -257,7 +273,7 @@ def launch(own, qemu, words):
             print("pbkvm: Ctrl-a x ends it, Ctrl-a c is the monitor",
                   file=sys.stderr)
         sys.stderr.flush()
-        return start(machine, command, where, words)
+        return start(machine, command, where, symbols)
     finally:
         machine.forget()
 
@@ -266,9 +282,10 @@ def run(args):
     own = Own(args)
     words = own.qemu
     wide = any(map(is_64_bits, _values(words, "kernel")))
-    return launch(own, program(own, wide), with_symbols(
-        [*defaults(words, "512" if wide else "128"), *guest_options(words),
-         *words]))
+    words = [*defaults(words, "512" if wide else "128"),
+             *guest_options(words), *words]
+    return launch(own, program(own, wide), with_symbols(words),
+                  symbols_of(words))
 
 
 def offers(option):
@@ -319,5 +336,7 @@ def replay(args):
     machine, ram, cpus, wide = evidence.machine_of(file)
     own_words = ["-accel", f"pbkvm,replay={path}",
                  *like_the_saved(machine, ram, cpus, words)]
+    ours = sorted(places.BUILD.glob("guest*/vmlinux"))
     return launch(own, program(own, wide),
-                  [*defaults([*own_words, *words]), *own_words, *words])
+                  [*defaults([*own_words, *words]), *own_words, *words],
+                  symbols_of(words) or evidence.kernel_in(file, ours))
