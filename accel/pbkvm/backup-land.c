@@ -4,39 +4,19 @@
  *
  * FAR:  the sampler is armed `margin` branches early and the guest runs.
  * NEAR: a hardware breakpoint on the target's RIP; every hit is compared,
- *       and left behind when it is another pass of the same place.
+ *       and left behind when it is another pass of the same place
+ *       (backup-near.c).
  * HERE: done.  PAST: reported, never continued.
  *
  * A breakpoint does not stop the first instruction after an IRET that loads
  * RF (after a fault, SDM 3B 19.3.1.1).  If the Primary had RF set at the
  * target, the last `margin` branches are single-stepped instead.
  */
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "backup-internal.h"
-#include "backup-rep.h"
-#include "backup-resume.h"
-#include "backup-stuck.h"
+#include "backup-land.h"
 #include "pb-exit.h"
-#include "pb-inject.h"
 #include "pb-remedy.h"
-#include "pb-step.h"
-
-typedef struct PbLanding {
-    const PbEvent *e;
-    PbPosition target;
-    bool armed;               /* the sampler is, for this landing */
-    uint64_t armed_for;       /* the number of branches it should stop at */
-    uint64_t first_exit;      /* pb_backup_own_exits() when it began */
-    PbRep rep;
-    PbResume resume;
-    PbRounds rounds;
-    bool passes;              /* may pass over writes: can_pass() */
-    bool may_miss;            /* a walk's: who walks looks where it ended */
-    uint64_t passed;          /* branches at the last one */
-} PbLanding;
 
 static PbReplayEnd leave(PbBackup *b, PbLanding *l, PbReplayEnd end)
 {
@@ -113,60 +93,6 @@ static void note_skid(PbBackup *b, PbLanding *l, uint64_t now)
     }
 }
 
-static int break_at(PbBackup *b, uint64_t linear)
-{
-    return pb_breaks_arm(b, &linear);
-}
-
-/*
- * On from the target's place.  A debugger's breakpoints are not to be passed
- * over, and what counts by steps takes one anyhow.  1: run; 0: step.
- */
-static int resume(PbBackup *b, PbLanding *l, const PbPosition *now)
-{
-    int ret;
-
-    if (l->target.resumed || b->breaks ||
-        b->c.counter == PB_COUNTER_STEP) {
-        return 0;
-    }
-    ret = pb_resume_prepare(&l->resume, &b->v, now);
-    if (ret == 1) {
-        ret = break_at(b, l->target.rip);
-        ret = ret < 0 ? ret : 1;
-    }
-    return ret;
-}
-
-/*
- * What KVM holds is delivered at the next entry.  A target with the very same
- * position must not be compared before that: a handler without a conditional
- * branch comes back to the same RIP, branches and registers.  Tell where it
- * goes; 0: that cannot be told, the target's breakpoint has to do.
- */
-static int entry_of_injected(PbBackup *b, PbPosition *now, uint64_t *entry)
-{
-    struct kvm_sregs sregs;
-    int ret = pb_vcpu_get_sregs(&b->v, &sregs);
-
-    *entry = ret < 0 ? 0 : pb_handler_entry(&b->v, &sregs,
-                                            now->injected & 0xff);
-    return ret;
-}
-
-/*
- * Both in the handler of an NMI, behind which another one waits: that comes
- * after the target.
- */
-static bool waits_on(const PbBackup *b, const PbPosition *now,
-                     const PbPosition *target)
-{
-    const struct kvm_vcpu_events *e = &b->v.run->s.regs.events;
-
-    return now->injected == target->injected && e->nmi.masked &&
-           !e->nmi.injected;
-}
-
 /* FAR: run, with the sampler armed once. */
 static int far(PbBackup *b, PbLanding *l, uint64_t now)
 {
@@ -179,80 +105,6 @@ static int far(PbBackup *b, PbLanding *l, uint64_t now)
         l->armed = ret == 0;
     }
     return ret;
-}
-
-#define PB_NEAR_CIRCLE 3
-
-/* One step; as near(). */
-static int step_near(PbBackup *b, PbLanding *l)
-{
-    bool branch;
-    int ret;
-
-    b->stats.steps++;
-    ret = pb_counter_step(b->v.counter, &branch);
-    if (ret < 0) {
-        return ret;
-    }
-    if (ret == PB_STEP_INTERRUPTED) {
-        /* Reasons for a kick are looked at after this, so none is lost. */
-        b->v.run->immediate_exit = 0;
-        pb_stuck_not_yet(&l->rounds);
-    }
-    if (ret == PB_STEP_EXIT) {
-        return 2;
-    }
-    ret = ret == PB_STEP_DONE ? pb_breaks_after_step(b) : 0;
-    return ret < 0 ? ret : 1;
-}
-
-/*
- * NEAR: what to do next.  0: run (a breakpoint is set); 1: a step was made;
- * 2: a step ended in an exit; PB_NEAR_CIRCLE: nothing helps; or -errno.
- */
-static int near(PbBackup *b, PbLanding *l, PbPosition *now)
-{
-    PbGuestDebug own;
-    uint64_t entry;
-    bool due;
-    int ret;
-
-    if (b->v.io_pending) {
-        return break_at(b, l->target.rip);
-    }
-    ret = pb_stuck_round(b, &l->rounds, now);
-    if (ret) {
-        return ret < 0 ? ret : PB_NEAR_CIRCLE;
-    }
-    ret = pb_guest_db_at(b, now, &own);
-    if (ret) {
-        return ret;
-    }
-    due = now->injected && !waits_on(b, now, &l->target);
-    ret = due ? 0 : pb_guest_db_uses(b);
-    if (ret) {
-        return ret < 0 ? ret : step_near(b, l);
-    }
-    if (due) {
-        ret = entry_of_injected(b, now, &entry);
-        if (ret < 0) {
-            return ret;
-        }
-        /* A second NMI waits while the first one's handler is entered. */
-        if (now->rip != entry) {
-            return break_at(b, entry ? entry : l->target.rip);
-        }
-    } else if (now->rip != l->target.rip && !l->target.resumed) {
-        return break_at(b, l->target.rip);
-    }
-    /* It may have a #DB after each iteration. */
-    if (!own.steps && !own.breaks) {
-        ret = pb_rep_prepare(&l->rep, &b->v, now, &l->target);
-    }
-    if (ret == 0 && now->rip == l->target.rip && !own.steps) {
-        ret = resume(b, l, now);
-    }
-    return ret == 1 ? 0 : ret < 0 ? ret : step_near(b, l);
 }
 
 static void note_landing(PbBackup *b, PbLanding *l)
@@ -315,33 +167,6 @@ static int look(PbBackup *b, PbLanding *l, PbPosition *now,
     return ret;
 }
 
-/* Run; nobody may look at ECX before a REP string has it back, nor at RF. */
-static PbRunEnd run_near(PbBackup *b, PbLanding *l)
-{
-    PbRunEnd end = pb_backup_run_guest(b);
-    int ended = pb_resume_end(&l->resume, &b->v);
-
-    if (ended < 0) {
-        pb_backup_fail(b, "taking RF back", ended);
-        return PB_RUN_FAILED;
-    }
-    if (end == PB_RUN_KICKED) {
-        pb_stuck_not_yet(&l->rounds);
-    }
-    while (l->rep.active && end != PB_RUN_ASKED && end != PB_RUN_FAILED) {
-        int ret = pb_rep_restore(&l->rep, &b->v);
-
-        if (ret < 0) {
-            pb_backup_fail(b, "ending a REP string", ret);
-            return PB_RUN_FAILED;
-        }
-        if (ret == 1) {
-            end = pb_backup_note_exit(b);
-        }
-    }
-    return end;
-}
-
 /* Whether there is another reason to end than to be there. */
 static bool must_end(PbBackup *b, PbLanding *l, PbReplayEnd *end)
 {
@@ -386,15 +211,16 @@ PbReplayEnd pb_backup_land(PbBackup *b, const PbEvent *e)
             return past(b, &l);
         } else {
             ret = state == PB_LAND_FAR ? far(b, &l, now.branches)
-                                       : near(b, &l, &now);
+                                       : pb_land_near(b, &l, &now);
             if (ret == PB_NEAR_CIRCLE) {
                 return in_a_circle(b, &l, &now);
             }
             if (ret < 0) {
                 return pb_backup_fail(b, "preparing to land", ret);
             }
-            end = ret == 0 ? run_near(b, &l)
-                : ret == 1 ? PB_RUN_DEBUG : pb_backup_note_exit(b);
+            end = ret == PB_NEAR_RUN ? pb_land_run(b, &l)
+                : ret == PB_NEAR_LOOK ? PB_RUN_DEBUG
+                : pb_backup_note_exit(b);
         }
         if (end == PB_RUN_ASKED) {
             return unexpected_exit(b, &l);
