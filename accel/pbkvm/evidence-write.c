@@ -5,155 +5,14 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "evidence-write.h"
+#include "evidence-put.h"
 #include "pb-crc.h"
-
-/* The largest block is one of pages. */
-#define BUFFER_SIZE (sizeof(PbEvidenceBlock) + sizeof(PbEvidencePages) + \
-                     PB_EVIDENCE_MAX_PAGES * PB_EVIDENCE_PAGE)
-
-struct PbEvidenceWriter {
-    int fd;
-    char *file;
-    bool remove;              /* made here: may be removed */
-    bool failed;
-    bool complete;            /* the Backup's state is */
-    char error[160];
-    uint32_t number;          /* of the last block */
-    PbEvidenceWritten written;
-
-    uint8_t *block;           /* BUFFER_SIZE: head and payload */
-    size_t used;              /* bytes of payload in it */
-
-    uint32_t page_block;      /* pages that wait in @block */
-    uint64_t page_next;       /* the offset after the last of them */
-
-    PbEvent *slot;            /* events that wait, PB_EVIDENCE_MAX_SLOTS */
-    uint32_t slots;
-    uint32_t *crc;            /* and their checksums, as many */
-    uint32_t events;
-};
-
-/* ---- bytes ---- */
-
-static bool fail(PbEvidenceWriter *w, const char *what, int err)
-{
-    if (!w->failed) {
-        snprintf(w->error, sizeof(w->error), "%s%s%s", what, err ? ": " : "",
-                 err ? strerror(err) : "");
-    }
-    w->failed = true;
-    return false;
-}
-
-/*
- * Above RLIMIT_FSIZE a write raises SIGXFSZ, which would end the process,
- * Primary and all: keep it from this thread, and take back what came.
- */
-static ssize_t write_quietly(int fd, const void *data, size_t len)
-{
-    const struct timespec now = { 0 };
-    sigset_t xfsz, old;
-    ssize_t n;
-    int err;
-
-    sigemptyset(&xfsz);
-    sigaddset(&xfsz, SIGXFSZ);
-    pthread_sigmask(SIG_BLOCK, &xfsz, &old);
-    n = write(fd, data, len);
-    err = errno;
-    if (n < 0 && err == EFBIG && !sigismember(&old, SIGXFSZ)) {
-        sigtimedwait(&xfsz, NULL, &now);
-    }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    errno = err;
-    return n;
-}
-
-/* How much of @len was written; less: the writer has failed. */
-static size_t put(PbEvidenceWriter *w, const void *data, size_t len)
-{
-    size_t done = 0;
-
-    while (done < len) {
-        ssize_t n = write_quietly(w->fd, (const uint8_t *)data + done,
-                                  len - done);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            fail(w, "writing", n < 0 ? errno : EIO);
-            break;
-        }
-        done += n;
-    }
-    w->written.bytes += done;
-    return done;
-}
-
-static bool flush(PbEvidenceWriter *w)
-{
-    /* A pipe or a device has nothing to flush. */
-    if (!w->failed && fdatasync(w->fd) < 0 && errno != EINVAL &&
-        errno != EROFS) {
-        fail(w, "flushing to the disk", errno);
-    }
-    return !w->failed;
-}
-
-/* ---- blocks ---- */
-
-static void add(PbEvidenceWriter *w, const void *data, size_t len)
-{
-    memcpy(w->block + sizeof(PbEvidenceBlock) + w->used, data, len);
-    w->used += len;
-}
-
-/* Write what was added, in one go; returns the bytes of payload written. */
-static size_t put_block(PbEvidenceWriter *w, PbEvidenceKind kind)
-{
-    PbEvidenceBlock head = {
-        .mark = PB_EVIDENCE_MARK, .kind = kind, .len = w->used,
-    };
-    size_t done;
-
-    if (w->failed) {
-        return 0;
-    }
-    head.number = ++w->number;
-    head.crc = pb_crc(0, w->block + sizeof(head), w->used);
-    head.head_crc = pb_crc(0, &head, offsetof(PbEvidenceBlock, head_crc));
-    memcpy(w->block, &head, sizeof(head));
-    done = put(w, w->block, sizeof(head) + w->used);
-    w->used = 0;
-    return done < sizeof(head) ? 0 : done - sizeof(head);
-}
-
-static bool put_one(PbEvidenceWriter *w, PbEvidenceKind kind,
-                    const void *data, size_t len)
-{
-    add(w, data, len);
-    put_block(w, kind);
-    return !w->failed;
-}
-
-static bool put_totals(PbEvidenceWriter *w, PbEvidenceKind kind,
-                       uint64_t count, uint64_t last_seq)
-{
-    PbEvidenceTotals t = { .count = count, .last_seq = last_seq };
-
-    return put_one(w, kind, &t, sizeof(t)) && flush(w);
-}
 
 /* ---- the state ---- */
 
@@ -164,11 +23,11 @@ PbEvidenceWriter *pb_evidence_create_fd(int fd, const char *file)
     if (w) {
         w->fd = fd;
         w->file = strdup(file);
-        w->block = malloc(BUFFER_SIZE);
+        w->block = malloc(PB_PUT_BUFFER);
         w->slot = malloc(PB_EVIDENCE_MAX_SLOTS * sizeof(*w->slot));
         w->crc = malloc(PB_EVIDENCE_MAX_SLOTS * sizeof(*w->crc));
         if (!w->file || !w->block || !w->slot || !w->crc) {
-            fail(w, "no memory", 0);
+            pb_put_failed(w, "no memory", 0);
         }
     }
     return w;
@@ -211,7 +70,7 @@ static bool put_head(PbEvidenceWriter *w)
 
     memcpy(h.magic, PB_EVIDENCE_MAGIC, sizeof(h.magic));
     h.crc = pb_crc(0, &h, offsetof(PbEvidenceHead, crc));
-    return put(w, &h, sizeof(h)) == sizeof(h);
+    return pb_put_bytes(w, &h, sizeof(h)) == sizeof(h);
 }
 
 static bool put_memory(PbEvidenceWriter *w, const PbMem *mem)
@@ -220,27 +79,29 @@ static bool put_memory(PbEvidenceWriter *w, const PbMem *mem)
                            .slots = PB_MEM_MAX_SLOTS };
     unsigned i;
 
-    add(w, &m, sizeof(m));
+    pb_put_add(w, &m, sizeof(m));
     for (i = 0; i < mem->blocks; i++) {
         PbEvidenceRamBlock b = { .size = mem->block[i].size };
 
         if (b.size % PB_EVIDENCE_PAGE) {
-            return fail(w, "a RAM block's size is not a multiple of 4096", 0);
+            return pb_put_failed(w, "a RAM block's size is not a multiple of "
+                                 "4096", 0);
         }
         snprintf(b.name, sizeof(b.name), "%s", mem->block[i].name);
-        add(w, &b, sizeof(b));
+        pb_put_add(w, &b, sizeof(b));
     }
-    add(w, mem->slot, sizeof(mem->slot));
-    put_block(w, PB_EVIDENCE_MEMORY);
+    pb_put_add(w, mem->slot, sizeof(mem->slot));
+    pb_put_block(w, PB_EVIDENCE_MEMORY);
     return !w->failed;
 }
 
 static bool put_cpuid(PbEvidenceWriter *w, const struct kvm_cpuid2 *c)
 {
     if (c->nent == 0 || c->nent > PB_EVIDENCE_MAX_CPUID) {
-        return fail(w, "the CPUID table has no or too many entries", 0);
+        return pb_put_failed(w, "the CPUID table has no or too many entries",
+                             0);
     }
-    return put_one(w, PB_EVIDENCE_CPUID, c->entries,
+    return pb_put_one(w, PB_EVIDENCE_CPUID, c->entries,
                    c->nent * sizeof(c->entries[0]));
 }
 
@@ -249,7 +110,7 @@ bool pb_evidence_write_state(PbEvidenceWriter *w, const PbEvidenceInfo *info,
                              const PbMem *mem, const PbState *state)
 {
     bool ok = !w->failed && put_head(w) &&
-              put_one(w, PB_EVIDENCE_INFO, info, sizeof(*info));
+              pb_put_one(w, PB_EVIDENCE_INFO, info, sizeof(*info));
     unsigned i;
 
     for (i = 0; ok && i < info->cpus; i++) {
@@ -257,7 +118,7 @@ bool pb_evidence_write_state(PbEvidenceWriter *w, const PbEvidenceInfo *info,
     }
     ok = ok && put_memory(w, mem);
     for (i = 0; ok && i < info->cpus; i++) {
-        ok = put_one(w, PB_EVIDENCE_STATE, &state[i], sizeof(state[i]));
+        ok = pb_put_one(w, PB_EVIDENCE_STATE, &state[i], sizeof(state[i]));
     }
     w->written.last_seq = info->at.seq;
     return ok;
@@ -270,10 +131,10 @@ bool pb_evidence_write_point(PbEvidenceWriter *w, const PbPointData *p)
     if (sizeof(*h) + (uint64_t)h->list + h->devices > PB_EVIDENCE_MAX_POINT) {
         return !w->failed;
     }
-    add(w, h, sizeof(*h));
-    add(w, p->list, h->list);
-    add(w, p->devices, h->devices);
-    put_block(w, PB_EVIDENCE_POINT);
+    pb_put_add(w, h, sizeof(*h));
+    pb_put_add(w, p->list, h->list);
+    pb_put_add(w, p->devices, h->devices);
+    pb_put_block(w, PB_EVIDENCE_POINT);
     w->written.points++;
     return !w->failed;
 }
@@ -291,7 +152,7 @@ static bool put_pages(PbEvidenceWriter *w)
         p->pages = pages;
         p->offset = w->page_next - (uint64_t)pages * PB_EVIDENCE_PAGE;
         w->written.pages += pages;
-        put_block(w, PB_EVIDENCE_PAGES);
+        pb_put_block(w, PB_EVIDENCE_PAGES);
     }
     w->used = 0;
     return !w->failed;
@@ -312,7 +173,7 @@ static bool page(void *opaque, unsigned block, uint64_t offset,
         w->used = sizeof(PbEvidencePages);
         w->page_block = block;
     }
-    add(w, data, PB_EVIDENCE_PAGE);
+    pb_put_add(w, data, PB_EVIDENCE_PAGE);
     w->page_next = offset + PB_EVIDENCE_PAGE;
     return true;
 }
@@ -322,7 +183,7 @@ bool pb_evidence_write_ram(PbEvidenceWriter *w, const PbMem *mem)
     if (w->failed || !pb_mem_scan(mem, page, w) || !put_pages(w)) {
         return false;
     }
-    w->complete = put_totals(w, PB_EVIDENCE_START, w->written.pages, 0);
+    w->complete = pb_put_totals(w, PB_EVIDENCE_START, w->written.pages, 0);
     return w->complete;
 }
 
@@ -357,10 +218,10 @@ static bool put_events(PbEvidenceWriter *w)
     e.first_seq = w->slot[0].seq;
     e.crc = pb_crc(0, &e, offsetof(PbEvidenceEvents, crc));
     e.crc = pb_crc(e.crc, w->crc, w->events * sizeof(*w->crc));
-    add(w, &e, sizeof(e));
-    add(w, w->crc, w->events * sizeof(*w->crc));
-    add(w, w->slot, w->slots * sizeof(*w->slot));
-    note_events(w, put_block(w, PB_EVIDENCE_EVENTS));
+    pb_put_add(w, &e, sizeof(e));
+    pb_put_add(w, w->crc, w->events * sizeof(*w->crc));
+    pb_put_add(w, w->slot, w->slots * sizeof(*w->slot));
+    note_events(w, pb_put_block(w, PB_EVIDENCE_EVENTS));
     w->events = w->slots = 0;
     return !w->failed;
 }
@@ -376,7 +237,7 @@ bool pb_evidence_write_event(PbEvidenceWriter *w, const PbEvent *e,
         return false;
     }
     if (n > PB_EVIDENCE_MAX_SLOTS) {
-        return fail(w, "an event of the history is damaged", 0);
+        return pb_put_failed(w, "an event of the history is damaged", 0);
     }
     if (n > PB_EVIDENCE_MAX_SLOTS - w->slots && !put_events(w)) {
         return false;
@@ -394,7 +255,7 @@ bool pb_evidence_write_event(PbEvidenceWriter *w, const PbEvent *e,
 void pb_evidence_cut(PbEvidenceWriter *w, const char *what, int err)
 {
     put_events(w);
-    fail(w, what, err);
+    pb_put_failed(w, what, err);
 }
 
 /* ---- the end ---- */
@@ -415,14 +276,14 @@ bool pb_evidence_finish(PbEvidenceWriter *w, PbEvidenceWritten *written,
                         char *why, size_t len)
 {
     bool ok = w->complete && put_events(w) &&
-              put_totals(w, PB_EVIDENCE_END, w->written.events,
+              pb_put_totals(w, PB_EVIDENCE_END, w->written.events,
                          w->written.last_seq);
 
     if (!ok && !w->failed) {
-        ok = fail(w, "the Backup's state was not told", 0);
+        ok = pb_put_failed(w, "the Backup's state was not told", 0);
     }
     if (close(w->fd) < 0 && ok) {
-        ok = fail(w, "closing", errno);
+        ok = pb_put_failed(w, "closing", errno);
     }
     if (!ok) {
         explain(w, why, len);
