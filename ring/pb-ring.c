@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 /* Where the eighth of the ring that @index is in ends. */
-static uint64_t next_eighth(const PbRing *r, uint64_t index)
+static uint8_t *eighth_end(PbRing *r, uint64_t index)
 {
-    return (index | (r->mask >> 3)) + 1;
+    return (uint8_t *)pb_ring_at(r, index | (r->mask >> 3)) + 1;
 }
 
 PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
@@ -42,7 +42,7 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
     r->trimmed = index;
     r->head_seen = index;
     r->pauses = 1;
-    r->tell_at = next_eighth(r, index);
+    r->tell = eighth_end(r, index);
     r->stop = r->limit = pb_ring_at(r, index);
     atomic_init(&r->at, r->stop);
     atomic_init(&r->done, r->stop);
@@ -209,29 +209,30 @@ void pb_ring_trim(PbRing *r)
 
 /* ---- consumer ---- */
 
-/* Fast paths go on until nothing was seen, or it is time to tell. */
-static void set_stop(PbRing *r, uint64_t tail)
+/* Fast paths go on until nothing was seen, or the ring ends. */
+static void set_limit(PbRing *r, uint64_t tail)
 {
     uint8_t *at = pb_ring_at(r, tail);
-    uint64_t bytes = r->head_seen - tail;
 
-    if (r->tell_at - tail < bytes) {
-        bytes = r->tell_at - tail;
-    }
-    r->limit = at + bytes;
-    r->stop = pb_ring_group_end(at, r->limit);
+    r->limit = at + pb_ring_piece(r, tail, r->head_seen - tail);
+    r->stop = pb_ring_stop(r, at);
 }
 
 /* Let the producer have the slots before @tail, with which all is done. */
 static void tell(PbRing *r, uint64_t tail)
 {
-    r->tell_at = next_eighth(r, tail);
-    set_stop(r, tail);
+    r->tell = eighth_end(r, tail);
     /* From here on the producer may overwrite these slots. */
     atomic_store_explicit(&r->released, tail, memory_order_release);
     if (pb_ring_sleeps(&r->producer)) {
         pb_ring_wake_producer(r);
     }
+}
+
+void pb_ring_tell(PbRing *r, uint8_t *at)
+{
+    tell(r, index_after(r, atomic_load_explicit(&r->released,
+                                                memory_order_relaxed), at));
 }
 
 /* What was released before @tail, and not stored to yet; @told was before. */
@@ -254,6 +255,7 @@ uint64_t pb_ring_settle(PbRing *r)
     uint64_t tail = index_after(r, told, atomic_load_explicit(&r->at,
                                                   memory_order_relaxed));
     uint8_t *at = pb_ring_at(r, tail);
+    bool due = atomic_load_explicit(&r->at, memory_order_relaxed) >= r->tell;
 
     assert((int64_t)(r->head_seen - tail) >= 0);
     if (!r->beside) {
@@ -262,11 +264,10 @@ uint64_t pb_ring_settle(PbRing *r)
     /* From here on a producer that slept may overwrite these slots. */
     atomic_store_explicit(&r->done, at, memory_order_release);
     atomic_store_explicit(&r->at, at, memory_order_release);
-    if ((int64_t)(tail - r->tell_at) >= 0) {
+    if (due) {
         tell(r, tail);
-    } else {
-        set_stop(r, tail);
     }
+    set_limit(r, tail);
     return tail;
 }
 
@@ -274,6 +275,7 @@ void pb_ring_give_back(PbRing *r, uint64_t tail)
 {
     if (tail != atomic_load_explicit(&r->released, memory_order_relaxed)) {
         tell(r, tail);
+        r->stop = pb_ring_stop(r, pb_ring_at(r, tail));
     }
 }
 
@@ -290,7 +292,7 @@ void pb_ring_saw(PbRing *r, uint64_t tail, uint64_t published)
 
         r->beside = its && its == this_cpu();
     }
-    set_stop(r, tail);
+    set_limit(r, tail);
 }
 
 const void *pb_ring_look(PbRing *r, uint32_t i)

@@ -93,15 +93,16 @@ struct PbRing {
      * The consumer's own; only @at and @done are read by others.  What lies
      * from @at to @limit was seen and has no end of the ring in it.  What lies
      * from @done to @at was released, but waits for a peek that reaches @stop:
-     * the end of its group, or @limit if that comes first.  Until then @at may
-     * lie beyond both, and beyond the end of the ring.
+     * the end of its group, or @tell if no line is to move, or @limit if that
+     * comes first.  Until then @at may lie beyond all of them, and beyond the end
+     * of the ring.
      */
     alignas(PB_RING_APART) PbRingPlace at;
     uint8_t *stop;
     uint8_t *limit;
     PbRingPlace done;
+    uint8_t *tell;             /* the next eighth's end, which is to be told */
     uint64_t head_seen;                        /* <= published */
-    uint64_t tell_at;          /* the next eighth's end: an index to tell of */
     uint32_t pauses;           /* of the next wait before its first look */
     uint32_t answers;          /* waits that are taken for waits for answers */
     bool beside;               /* on the producer's CPU: no line is to move */
@@ -138,6 +139,9 @@ PB_RING_COLD const void *pb_ring_look_run(PbRing *r, uint32_t i, uint32_t *n);
  * there, its index.
  */
 PB_RING_COLD uint64_t pb_ring_settle(PbRing *r);
+
+/* Consumer: let the producer have what was released, up to @at. */
+PB_RING_COLD void pb_ring_tell(PbRing *r, uint8_t *at);
 
 /*
  * Consumer, settled at @tail.  Give back: the producer is to have all before
@@ -199,12 +203,13 @@ static inline void *pb_ring_at(PbRing *r, uint64_t index)
     return r->slot + (index & r->mask);
 }
 
-/* Where the group that @at is in ends, or @limit if that comes first. */
-static inline uint8_t *pb_ring_group_end(uint8_t *at, uint8_t *limit)
+/* PbRing.stop of who peeks at @at. */
+static inline uint8_t *pb_ring_stop(const PbRing *r, const uint8_t *at)
 {
     uint8_t *end = (uint8_t *)((uintptr_t)at | (PB_RING_GROUP - 1)) + 1;
 
-    return end < limit ? end : limit;
+    end = r->beside ? r->tell : end;
+    return end < r->limit ? end : r->limit;
 }
 
 /* The producer's own index, which only it writes. */
@@ -353,7 +358,10 @@ static inline uint8_t *pb_ring_known(PbRing *r, uint32_t i, size_t size)
         }
         /* From here on a producer that slept may overwrite these slots. */
         atomic_store_explicit(&c->done, at, memory_order_release);
-        c->stop = pb_ring_group_end(slot, c->limit);
+        if (at >= c->tell) {
+            pb_ring_tell(r, at);
+        }
+        c->stop = pb_ring_stop(c, slot);
     }
     if (!slot) {
         __builtin_unreachable();   /* spares the caller a test of it */

@@ -197,6 +197,7 @@ static void test_small_releases_reach_a_sleeping_producer(void)
     Waiter w;
 
     publish_marks(r, SLOTS);
+    atomic_store(&r->cpu, 0);         /* as if it was on another CPU */
     pb_check(pb_ring_peek(r, SLOTS - 1) != NULL);
     release_marks(r, 3);
     pb_check(pb_ring_reserve(r, 1) == NULL);
