@@ -94,8 +94,8 @@ struct PbRing {
      * from @at to @limit was seen and has no end of the ring in it.  What lies
      * from @done to @at was released, but waits for a peek that reaches @stop:
      * the end of its group, or @tell if no line is to move, or @limit if that
-     * comes first.  Until then @at may lie beyond all of them, and beyond the end
-     * of the ring.
+     * comes first.  Until then @at may lie beyond all of them, and beyond the
+     * end of the ring.
      */
     alignas(PB_RING_APART) PbRingPlace at;
     uint8_t *stop;

@@ -28,7 +28,7 @@ typedef struct PbLanding {
 /* What pb_land_near() did. */
 enum {
     PB_NEAR_RUN,              /* nothing yet: pb_land_run() */
-    PB_NEAR_LOOK,             /* a step, or a #DB of its own is due: look again */
+    PB_NEAR_LOOK,             /* a step, or a #DB of its own is due: again */
     PB_NEAR_EXIT,             /* a step, which ended in an exit */
     PB_NEAR_CIRCLE,           /* nothing: no way leads to the target */
 };

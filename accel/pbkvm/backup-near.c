@@ -87,8 +87,8 @@ static int step(PbBackup *b, PbLanding *l)
 }
 
 /*
- * On from @now, by a run if that ends where it should, else by a step.  @own: how
- * the guest debugs itself there.
+ * On from @now, by a run if that ends where it should, else by a step.  @own:
+ * how the guest debugs itself there.
  */
 static int on_from(PbBackup *b, PbLanding *l, const PbPosition *now,
                    const PbGuestDebug *own)
