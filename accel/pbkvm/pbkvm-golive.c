@@ -235,7 +235,7 @@ static void go_from_file(GoLive *g)
     g->s->tsc_from = (PbTscStart) {
         .on = tsc->on, .base = tsc->base, .value = tsc->base + g->time,
     };
-    if (!take_states(g) || !put_machine(g)) {
+    if (!take_states(g) || !is_still_good(g) || !put_machine(g)) {
         return;
     }
     run_on_cpu(g->s->cpu, begin_history, RUN_ON_CPU_HOST_PTR(g));
