@@ -63,6 +63,7 @@ typedef struct PbTidy {
 /* backup-moment.c */
 typedef struct PbMoment {
     bool valid;
+    bool behind_event;        /* right behind its last: pb_backup_is_at() */
     PbBackupStart at;
     PbState state[PB_MAX_CPUS];
     PbMem ram;                /* what has changed since the first's, whole

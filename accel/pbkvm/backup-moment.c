@@ -129,6 +129,7 @@ static void drop(PbMoment *m)
 void pb_moment_note(PbBackup *b, PbMoment *m, char *why, size_t len)
 {
     drop(m);
+    m->behind_event = b->v.exits == b->stats.exits;
     m->noted = b->noted;
     m->slot = b->cp_at;
     m->valid = pb_backup_where(b, &m->at, m->state, why, len) &&
@@ -209,6 +210,7 @@ static int put_ram(PbBackup *b, PbMoment *m)
 
 PbReplayEnd pb_moment_put(PbBackup *b, PbMoment *m)
 {
+    PbReplayEnd end;
     int ret = abandon_exit(b);
 
     if (ret < 0) {
@@ -222,5 +224,8 @@ PbReplayEnd pb_moment_put(PbBackup *b, PbMoment *m)
     b->cp_at = m->slot;
     pb_backup_begin_at(b, &m->at);
     b->noted = m->noted;
-    return pb_backup_begin(b);
+    end = pb_backup_begin(b);
+    /* As pb_backup_is_at() has it. */
+    b->stats.exits = b->v.exits - !m->behind_event;
+    return end;
 }
