@@ -98,7 +98,7 @@ bool pb_backup_is_at(PbBackup *b, uint64_t seq)
 
     pthread_mutex_lock(&b->lock);
     is = b->status == PB_BACKUP_FROZEN && b->seq == seq &&
-         b->v.exits == b->stats.exits;
+         !pb_backup_exits_since(b);
     pthread_mutex_unlock(&b->lock);
     return is;
 }

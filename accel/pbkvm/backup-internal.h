@@ -63,13 +63,13 @@ typedef struct PbTidy {
 /* backup-moment.c */
 typedef struct PbMoment {
     bool valid;
-    bool behind_event;        /* right behind its last: pb_backup_is_at() */
     PbBackupStart at;
     PbState state[PB_MAX_CPUS];
     PbMem ram;                /* what has changed since the first's, whole
                                  one; with a log: where the Backup's may
                                  differ now */
     uint64_t noted;           /* PbBackup.noted */
+    uint64_t exits_since;     /* pb_backup_exits_since() */
     size_t slot;              /* the first that comes after it */
 } PbMoment;
 
@@ -230,6 +230,12 @@ int pb_backup_at(PbBackup *b, const PbEvent *e);
 static inline bool pb_backup_wrote_more(const PbBackup *b, const PbEvent *e)
 {
     return e->seq && (int32_t)(b->writes - e->writes) > 0;
+}
+
+/* KVM exits since its last event took place; 0: it stands right behind that. */
+static inline uint64_t pb_backup_exits_since(const PbBackup *b)
+{
+    return b->v.exits - b->stats.exits;
 }
 
 /* Compare what it has written there so far with @e, and report. */

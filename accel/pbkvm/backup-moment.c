@@ -129,7 +129,7 @@ static void drop(PbMoment *m)
 void pb_moment_note(PbBackup *b, PbMoment *m, char *why, size_t len)
 {
     drop(m);
-    m->behind_event = b->v.exits == b->stats.exits;
+    m->exits_since = pb_backup_exits_since(b);
     m->noted = b->noted;
     m->slot = b->cp_at;
     m->valid = pb_backup_where(b, &m->at, m->state, why, len) &&
@@ -225,7 +225,6 @@ PbReplayEnd pb_moment_put(PbBackup *b, PbMoment *m)
     pb_backup_begin_at(b, &m->at);
     b->noted = m->noted;
     end = pb_backup_begin(b);
-    /* As pb_backup_is_at() has it. */
-    b->stats.exits = b->v.exits - !m->behind_event;
+    b->stats.exits = b->v.exits - m->exits_since;
     return end;
 }

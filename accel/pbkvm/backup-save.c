@@ -126,7 +126,7 @@ static bool write_points(Save *s, uint64_t event, bool there)
 static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
                       PbState *states)
 {
-    bool there = b->v.exits == b->stats.exits;
+    bool there = !pb_backup_exits_since(b);
 
     if (!note_history(b, s) ||
         !pb_backup_where(b, &info->at, states, s->why, s->len) ||

@@ -277,7 +277,7 @@ bool pb_evidence_finish(PbEvidenceWriter *w, PbEvidenceWritten *written,
 {
     bool ok = w->complete && put_events(w) &&
               pb_put_totals(w, PB_EVIDENCE_END, w->written.events,
-                         w->written.last_seq);
+                            w->written.last_seq);
 
     if (!ok && !w->failed) {
         ok = pb_put_failed(w, "the Backup's state was not told", 0);
