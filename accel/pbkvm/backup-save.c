@@ -104,19 +104,21 @@ static bool note_history(PbBackup *b, Save *s)
     return true;
 }
 
-/* From the first one on that is still ahead, or where it stands. */
+/*
+ * From the first one on that is still ahead, or where it stands: all, or as
+ * many as a file takes, as far apart from each other.
+ */
 static bool write_points(Save *s, uint64_t event, bool there)
 {
     const PbPointData *p = s->o->point;
-    const PbPointData *end = p + s->o->points;
-    unsigned n = 0;
+    unsigned n = s->o->points, kept, i;
 
-    for (; p < end; p++) {
-        bool ahead = p->head.event > event ||
-                     (p->head.event == event && there);
-
-        if (ahead && n++ < PB_EVIDENCE_MAX_POINTS &&
-            !pb_evidence_write_point(s->w, p)) {
+    for (; n && p->head.event < event + !there; p++) {
+        n--;
+    }
+    kept = n < PB_EVIDENCE_MAX_POINTS ? n : PB_EVIDENCE_MAX_POINTS;
+    for (i = 0; i < kept; i++) {
+        if (!pb_evidence_write_point(s->w, &p[(uint64_t)i * n / kept])) {
             return false;
         }
     }
