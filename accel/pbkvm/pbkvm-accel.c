@@ -277,6 +277,7 @@ static void pbkvm_instance_init(Object *obj)
     s->full.fd = -1;
     s->ring_events = RING_DEFAULT;
     s->live.interval_ms = PBKVM_LIVE_MS_DEFAULT;
+    s->undo.max = PBKVM_UNDO_DEFAULT;
     s->with_backup = true;
     /* An interrupt controller in the kernel would act unseen. */
     s->parent_obj.kernel_irqchip_allowed = false;
@@ -327,6 +328,7 @@ static void pbkvm_accel_class_init(ObjectClass *oc, void *data)
     pbkvm_recover_class_init(oc);
     pbkvm_slices_class_init(oc);
     pbkvm_live_class_init(oc);
+    pbkvm_undo_class_init(oc);
     pbkvm_chaos_class_init(oc);
     object_class_property_add_bool(oc, "backup", get_backup, set_backup);
     object_class_property_set_description(oc, "backup",

@@ -4,9 +4,10 @@
  * the past, and lives on from there.
  *
  * Memory and registers are the Backup's, with what a debugger has changed in
- * it; the devices' state is what was saved at this live point (pbkvm-live.c).
- * The history goes on from there, for a new Backup.  A replay's machine, which
- * has not run, begins one.
+ * it; the devices' state is what was saved at this live point (pbkvm-live.c),
+ * and disks hold what they held there (pbkvm-undo.c).  The history goes on
+ * from there, for a new Backup.  A replay's machine, which has not run, begins
+ * one.
  */
 #include "qemu/osdep.h"
 #include "qemu/coroutine.h"
@@ -60,13 +61,28 @@ static bool may_go(PbkvmState *s, Error **errp)
 static bool disks_are_those_of(PbkvmState *s, const PbkvmPoint *p,
                                Error **errp)
 {
-    if (s->replay.file || p->disks == pbkvm_live_disks()) {
+    if (s->replay.file || (p->disks == pbkvm_undo_disks(s) &&
+                           p->place <= pbkvm_undo_place(s))) {
         return true;
     }
-    error_setg(errp, "pbkvm-go-live: a disk was written or changed since "
-               "event %" PRIu64 ": the guest would find what it has not "
-               "written yet", p->event);
+    error_setg(errp, "pbkvm-go-live: a disk cannot be put back to what it held "
+               "at event %" PRIu64 ": it was exchanged, resized, or written by "
+               "somebody else than the guest, or put back further", p->event);
     return false;
+}
+
+static void no_point(const PbkvmState *s, bool has_event, Error **errp)
+{
+    g_autofree char *forgot = NULL;
+
+    if (s->undo.forgot) {
+        forgot = g_strdup_printf("; what was written to disks since event %"
+                                 PRIu64 " was more than live-undo=%" PRIu64
+                                 " bytes", s->undo.forgot, s->undo.max);
+    }
+    error_setg(errp, "pbkvm-go-live: there is no such live point%s: "
+               "query-pbkvm lists them%s",
+               has_event ? "" : " that the Backup can get to", forgot ?: "");
 }
 
 static const PbkvmPoint *choose(PbkvmState *s, bool has_event, uint64_t event,
@@ -76,9 +92,7 @@ static const PbkvmPoint *choose(PbkvmState *s, bool has_event, uint64_t event,
                                     : pbkvm_live_nearest(s);
 
     if (!p) {
-        error_setg(errp, "pbkvm-go-live: there is no such live point%s: "
-                   "query-pbkvm lists them",
-                   has_event ? "" : " that the Backup can get to");
+        no_point(s, has_event, errp);
     } else if (!has_event && pb_backup_detached(s->backup) &&
                !pb_backup_is_at(s->backup, p->event)) {
         error_setg(errp, "pbkvm-go-live: a debugger has changed the Backup, "
@@ -99,7 +113,7 @@ static const PbkvmPoint *choose(PbkvmState *s, bool has_event, uint64_t event,
 typedef struct GoLive {
     PbkvmState *s;
     Coroutine *co;
-    uint64_t event, time;
+    uint64_t event, time, place;
     GBytes *devices;
     PbState *state;           /* of each of the Backup's vCPUs, */
     unsigned cpu;             /* and whose turn it is */
@@ -264,6 +278,9 @@ static void go(GoLive *g)
         }
         return;
     }
+    if (!pbkvm_undo_to(s, g->place, &g->err)) {
+        return;
+    }
     if (!put_machine(g)) {
         pbkvm_end(s, "pbkvm-go-live has failed");
         return;
@@ -323,6 +340,7 @@ PbkvmLive *coroutine_fn qmp_pbkvm_go_live(bool has_event, uint64_t event,
     }
     g.event = p->event;
     g.time = p->time;
+    g.place = p->place;
     g.devices = g_bytes_ref(p->devices);
     if (pb_backup_is_at(s->backup, g.event) ||
         walk_there(s, g.event, errp)) {

@@ -6,7 +6,6 @@
 #include "qapi/error.h"
 #include "block/aio.h"
 #include "block/block.h"
-#include "block/block_int-common.h"
 #include "hw/core/cpu.h"
 #include "io/channel-buffer.h"
 #include "system/cpu-timers.h"
@@ -72,7 +71,17 @@ static void forget_first(PbkvmState *s, unsigned n)
     }
     if (n) {
         g_array_remove_range(p->points, 0, n);
+        pbkvm_undo_forget(s, p->points->len ? point(s, 0)->place
+                                             : pbkvm_undo_place(s));
     }
+}
+
+uint64_t pbkvm_live_forget_first(PbkvmState *s)
+{
+    uint64_t event = point(s, 0)->event;
+
+    forget_first(s, 1);
+    return event;
 }
 
 void pbkvm_live_forget(PbkvmState *s)
@@ -161,18 +170,6 @@ const PbkvmPoint *pbkvm_live_nearest(PbkvmState *s)
 
 /* ---- one more ---- */
 
-uint64_t pbkvm_live_disks(void)
-{
-    BlockDriverState *bs = NULL;
-    uint64_t sum = 0;
-
-    while ((bs = bdrv_next_node(bs))) {
-        sum = sum * 31 + g_str_hash(bs->node_name) +
-              ((uint64_t)qatomic_read(&bs->write_gen) << 32);
-    }
-    return sum;
-}
-
 /* Whether there is one that the guest can write. */
 static bool can_write_disks(void)
 {
@@ -235,7 +232,8 @@ static bool take(PbkvmState *s)
     pb_record_stats(s->rec, &r);
     p.event = r.events;
     p.time = r.time_ns;
-    p.disks = pbkvm_live_disks();
+    p.place = pbkvm_undo_place(s);
+    p.disks = pbkvm_undo_disks(s);
     p.writable = can_write_disks();
     p.devices = save_devices(s);
     if (!p.devices) {
@@ -344,6 +342,7 @@ bool pbkvm_live_start(PbkvmState *s, Error **errp)
     }
     device_listener_register(&listener);
     pbkvm_live_init(s);
+    pbkvm_undo_start(s);
     s->live.timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, interval_is_over, s);
     pbkvm_live_restart(s);
     return true;
@@ -365,6 +364,7 @@ PbkvmLiveInfo *pbkvm_live_info(PbkvmState *s)
     q = g_new0(PbkvmLiveInfo, 1);
     q->interval = p->interval_ms;
     q->bytes = p->bytes;
+    q->disk_bytes = s->undo.bytes;
     q->stop_mean = p->stop_ns / MAX(p->taken, 1);
     q->stop_max = p->stop_max_ns;
     tail = &q->points;

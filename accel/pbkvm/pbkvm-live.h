@@ -23,7 +23,8 @@
 typedef struct PbkvmPoint {
     uint64_t event;           /* it is behind this one, */
     uint64_t time;            /* at this Primary time, ns */
-    uint64_t disks;           /* pbkvm_live_disks() of then; not in a replay */
+    uint64_t disks;           /* pbkvm_undo_disks() of then, and */
+    uint64_t place;           /* pbkvm_undo_place(); neither in a replay */
     bool writable;            /* one of them could be written */
     GBytes *devices;
 } PbkvmPoint;
@@ -54,12 +55,6 @@ bool pbkvm_live_start(PbkvmState *s, Error **errp);
 void pbkvm_live_restart(PbkvmState *s);
 
 /*
- * Another number when a disk was written, cached or not, or another medium is
- * there.
- */
-uint64_t pbkvm_live_disks(void);
-
-/*
  * The point behind @event; the one that the Backup stands at, or else the last
  * before it that it can go back to, or else the first after it.  NULL: there
  * is none.  Until points are forgotten.
@@ -67,8 +62,9 @@ uint64_t pbkvm_live_disks(void);
 const PbkvmPoint *pbkvm_live_point(PbkvmState *s, uint64_t event);
 const PbkvmPoint *pbkvm_live_nearest(PbkvmState *s);
 
-/* All points are forgotten. */
+/* All points are forgotten; the first of those there are: its event. */
 void pbkvm_live_forget(PbkvmState *s);
+uint64_t pbkvm_live_forget_first(PbkvmState *s);
 
 /* For points; and one more, which is the list's from now on. */
 void pbkvm_live_init(PbkvmState *s);

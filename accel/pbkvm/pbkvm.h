@@ -32,6 +32,7 @@
 #include "pbkvm-recover.h"
 #include "pbkvm-slices.h"
 #include "pbkvm-spill.h"
+#include "pbkvm-undo.h"
 #include "primary-record.h"
 
 #define TYPE_PBKVM_ACCEL ACCEL_CLASS_NAME("pbkvm")
@@ -92,7 +93,8 @@ struct PbkvmState {
     PbkvmFull full;           /* what happens when the ring is full */
     PbkvmRecovery recovery;   /* what happens when the Backup is over */
     PbkvmSlices slices;       /* what is compared in the background */
-    PbkvmLiveState live;      /* from where the Primary can live on */
+    PbkvmLiveState live;      /* from where the Primary can live on, */
+    PbkvmUndoState undo;      /* and what its disks held there */
 
     PbBackup *backup;
     unsigned backups;         /* so many were made so far */
