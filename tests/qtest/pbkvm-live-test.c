@@ -196,6 +196,51 @@ static void test_refused(void)
     qtest_quit(qts);
 }
 
+static unsigned count_points(QTestState *qts)
+{
+    QDict *info = query(qts);
+    unsigned n = qlist_size(qdict_get_qlist(qdict_get_qdict(info, "live"),
+                                            "points"));
+
+    qobject_unref(info);
+    return n;
+}
+
+/* Of more than a file takes it has some, from the first to the last. */
+static void test_file_of_many(void)
+{
+    QTestState *qts = start(",live-interval=1");
+    gint64 until = g_get_monotonic_time() + PATIENCE_US;
+    int64_t first, last;
+    char *file;
+    QDict *saved;
+
+    close(g_file_open_tmp("pbkvm-live-XXXXXX", &file, NULL));
+    unlink(file);
+    freeze_before(qts, 0x11, 0x22);
+    while (count_points(qts) < 300) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+    qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+    first = point(qts, true);
+    last = point(qts, false);
+    saved = qtest_qmp_assert_success_ref(
+        qts, "{ 'execute': 'pbkvm-save-evidence',"
+        " 'arguments': { 'filename': %s } }", file);
+    g_assert_cmpint(qdict_get_int(saved, "live-points"), ==, 256);
+    qobject_unref(saved);
+    qtest_quit(qts);
+
+    qts = qtest_initf("-accel pbkvm,replay=%s -m 8 -nic none -vga none "
+                      "-serial null -bios %s", file, rom_file);
+    g_assert_cmpint(count_points(qts), ==, 256);
+    g_assert_cmpint(point(qts, true), ==, first);
+    g_assert_cmpint(point(qts, false), >, last - (last - first) / 10);
+    qtest_quit(qts);
+    unlink(file);
+    g_free(file);
+}
+
 int main(int argc, char **argv)
 {
     int ret;
@@ -209,6 +254,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/live/forgets", test_forgets);
     qtest_add_func("/pbkvm/live/halted", test_halted);
     qtest_add_func("/pbkvm/live/refused", test_refused);
+    qtest_add_func("/pbkvm/live/file-of-many", test_file_of_many);
     ret = g_test_run();
     unlink(rom_file);
     return ret;
