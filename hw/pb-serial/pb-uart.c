@@ -2,38 +2,20 @@
 /* pb-uart.c: see pb-uart.h. */
 #include "qemu/osdep.h"
 
-#include "pb-uart.h"
+#include "pb-uart-fifo.h"
 
 /* 9600 baud, as a PC's firmware leaves it. */
 #define DIVISOR_AT_RESET 12
-
-#define ERRORS (PB_LSR_PARITY | PB_LSR_FRAMING | PB_LSR_BREAK)
-
-static bool fifos(const PbUart *u)
-{
-    return u->fcr & PB_FCR_ENABLE;
-}
-
-static unsigned depth(const PbUart *u)
-{
-    return fifos(u) ? PB_UART_FIFO : 1;
-}
-
-static unsigned trigger(const PbUart *u)
-{
-    static const uint8_t level[] = { 1, 4, 8, 14 };
-
-    return fifos(u) ? level[u->fcr >> 6] : 1;
-}
 
 /* ---- interrupts ---- */
 
 static uint8_t highest(const PbUart *u)
 {
-    if ((u->ier & PB_IER_LINE) && (u->lsr & (PB_LSR_OVERRUN | ERRORS))) {
+    if ((u->ier & PB_IER_LINE) &&
+        (u->lsr & (PB_LSR_OVERRUN | PB_LSR_ERRORS))) {
         return PB_IIR_LINE;
     }
-    if ((u->ier & PB_IER_RX) && u->rx_count >= trigger(u)) {
+    if ((u->ier & PB_IER_RX) && u->rx_count >= pb_fifo_trigger(u)) {
         return PB_IIR_RX;
     }
     if ((u->ier & PB_IER_RX) && u->rx_timeout) {
@@ -53,154 +35,6 @@ void pb_uart_update_irq(PbUart *u)
     /* On a PC's card OUT2 connects the chip's output to the bus. */
     u->host->irq(u->opaque, (u->mcr & PB_MCR_OUT2) &&
                  highest(u) != PB_IIR_NONE);
-}
-
-/*
- * The chip comes out of its reset with five bits. A guest that prints without
- * having set anything means eight.
- */
-static uint8_t word(const PbUart *u, uint8_t c)
-{
-    return u->lcr_set ? pb_uart_word(u->lcr, c) : c;
-}
-
-/* ---- receiving ---- */
-
-static void want_timeout(PbUart *u)
-{
-    u->rx_timeout = false;
-    u->host->timeout(u->opaque, fifos(u) && u->rx_count);
-}
-
-/* A character's errors show in LSR when it becomes the next to be read. */
-static void show_errors(PbUart *u)
-{
-    if (u->rx_count) {
-        u->lsr |= u->rx_error[u->rx_head];
-    }
-}
-
-static void clear_rx(PbUart *u)
-{
-    u->rx_head = u->rx_count = 0;
-    memset(u->rx_error, 0, sizeof(u->rx_error));
-    want_timeout(u);
-}
-
-unsigned pb_uart_room(const PbUart *u)
-{
-    return u->mcr & PB_MCR_LOOP ? 0 : depth(u) - u->rx_count;
-}
-
-void pb_uart_receive(PbUart *u, uint8_t c, uint8_t error)
-{
-    unsigned at;
-
-    if (u->rx_count == depth(u)) {
-        u->lsr |= PB_LSR_OVERRUN;
-        if (fifos(u)) {
-            /* The FIFO stays; what was in the shift register is gone. */
-            pb_uart_update_irq(u);
-            return;
-        }
-        u->rx_count = 0;
-    }
-    at = (u->rx_head + u->rx_count) % PB_UART_FIFO;
-    u->rx[at] = word(u, c);
-    u->rx_error[at] = error & ERRORS;
-    if (u->rx_count++ == 0) {
-        show_errors(u);
-    }
-    want_timeout(u);
-    pb_uart_update_irq(u);
-}
-
-void pb_uart_timeout(PbUart *u)
-{
-    u->rx_timeout = fifos(u) && u->rx_count;
-    pb_uart_update_irq(u);
-}
-
-static uint8_t read_rbr(PbUart *u)
-{
-    uint8_t c = u->rx[u->rx_head];
-
-    if (u->rx_count == 0) {
-        return c;                 /* the last one again */
-    }
-    u->rx_error[u->rx_head] = 0;
-    if (--u->rx_count) {
-        u->rx_head = (u->rx_head + 1) % PB_UART_FIFO;
-        show_errors(u);
-    }
-    want_timeout(u);
-    pb_uart_update_irq(u);
-    u->host->room(u->opaque);
-    return c;
-}
-
-/* ---- sending ---- */
-
-static void clear_tx(PbUart *u)
-{
-    while (u->tx_count) {
-        u->host->lost(u->opaque, u->tx_tag[u->tx_head]);
-        u->tx_head = (u->tx_head + 1) % PB_UART_FIFO;
-        u->tx_count--;
-        u->tx_irq = true;
-    }
-}
-
-static void write_thr(PbUart *u, uint8_t c, uint64_t tag)
-{
-    unsigned at;
-
-    u->tx_irq = false;
-    if (u->tx_count == depth(u)) {
-        if (fifos(u)) {
-            u->host->lost(u->opaque, tag);
-            return;
-        }
-        u->host->lost(u->opaque, u->tx_tag[u->tx_head]);
-        u->tx_count = 0;
-    }
-    at = (u->tx_head + u->tx_count++) % PB_UART_FIFO;
-    u->tx[at] = c;
-    u->tx_tag[at] = tag;
-    pb_uart_update_irq(u);
-    u->host->transmit(u->opaque);
-}
-
-bool pb_uart_tx_load(PbUart *u)
-{
-    if (u->shifting || !u->tx_count) {
-        return u->shifting;
-    }
-    u->shift = word(u, u->tx[u->tx_head]);
-    u->shift_tag = u->tx_tag[u->tx_head];
-    u->shifting = true;
-    u->tx_head = (u->tx_head + 1) % PB_UART_FIFO;
-    if (--u->tx_count == 0) {
-        u->tx_irq = true;
-        pb_uart_update_irq(u);
-    }
-    return true;
-}
-
-bool pb_uart_tx_outside(const PbUart *u)
-{
-    return !(u->mcr & PB_MCR_LOOP) && !(u->lcr & PB_LCR_BREAK);
-}
-
-void pb_uart_tx_done(PbUart *u)
-{
-    u->shifting = false;
-    if (!pb_uart_tx_outside(u)) {
-        u->host->lost(u->opaque, u->shift_tag);
-    }
-    if (u->mcr & PB_MCR_LOOP) {
-        pb_uart_receive(u, u->shift, 0);
-    }
 }
 
 /* ---- the line ---- */
@@ -262,11 +96,11 @@ static void write_fcr(PbUart *u, uint8_t value)
     bool toggled = (value ^ u->fcr) & PB_FCR_ENABLE;
 
     if (toggled || ((value & PB_FCR_ENABLE) && (value & PB_FCR_CLEAR_RX))) {
-        clear_rx(u);
-        u->lsr &= ~ERRORS;
+        pb_fifo_clear_rx(u);
+        u->lsr &= ~PB_LSR_ERRORS;
     }
     if (toggled || ((value & PB_FCR_ENABLE) && (value & PB_FCR_CLEAR_TX))) {
-        clear_tx(u);
+        pb_fifo_clear_tx(u);
     }
     /* The other bits count only together with ENABLE. */
     u->fcr = value & PB_FCR_ENABLE ? value & (PB_FCR_ENABLE | PB_FCR_DMA |
@@ -327,7 +161,7 @@ void pb_uart_write(PbUart *u, unsigned offset, uint8_t value, uint64_t tag)
         if (dlab) {
             write_divisor(u, (u->divisor & 0xff00) | value);
         } else {
-            write_thr(u, value, tag);
+            pb_fifo_write(u, value, tag);
         }
         break;
     case PB_UART_IER:
@@ -362,7 +196,7 @@ static uint8_t read_iir(PbUart *u)
         u->tx_irq = false;
         pb_uart_update_irq(u);
     }
-    return id | (fifos(u) ? PB_IIR_FIFOS : 0);
+    return id | (pb_fifo_used(u) ? PB_IIR_FIFOS : 0);
 }
 
 static uint8_t read_lsr(PbUart *u)
@@ -376,7 +210,7 @@ static uint8_t read_lsr(PbUart *u)
     if (!u->tx_count) {
         value |= PB_LSR_THRE | (u->shifting ? 0 : PB_LSR_TEMT);
     }
-    for (i = 0; fifos(u) && i < u->rx_count; i++) {
+    for (i = 0; pb_fifo_used(u) && i < u->rx_count; i++) {
         if (u->rx_error[(u->rx_head + i) % PB_UART_FIFO]) {
             value |= PB_LSR_FIFO_ERROR;
         }
@@ -404,7 +238,7 @@ uint8_t pb_uart_read(PbUart *u, unsigned offset)
 
     switch (offset) {
     case PB_UART_RBR:
-        return dlab ? u->divisor & 0xff : read_rbr(u);
+        return dlab ? u->divisor & 0xff : pb_fifo_read(u);
     case PB_UART_IER:
         return dlab ? u->divisor >> 8 : u->ier;
     case PB_UART_IIR:
@@ -424,8 +258,10 @@ uint8_t pb_uart_read(PbUart *u, unsigned offset)
 
 bool pb_uart_valid(const PbUart *u)
 {
-    return u->rx_count <= depth(u) && u->rx_head < PB_UART_FIFO &&
-           u->tx_count <= depth(u) && u->tx_head < PB_UART_FIFO;
+    unsigned most = pb_fifo_depth(u);
+
+    return u->rx_count <= most && u->rx_head < PB_UART_FIFO &&
+           u->tx_count <= most && u->tx_head < PB_UART_FIFO;
 }
 
 void pb_uart_init(PbUart *u, const PbUartHost *host, void *opaque)
@@ -437,7 +273,7 @@ void pb_uart_init(PbUart *u, const PbUartHost *host, void *opaque)
 
 void pb_uart_reset(PbUart *u)
 {
-    clear_tx(u);
+    pb_fifo_clear_tx(u);
     if (u->shifting) {
         u->host->lost(u->opaque, u->shift_tag);
     }
@@ -445,7 +281,7 @@ void pb_uart_reset(PbUart *u)
     u->ier = u->fcr = u->lcr = u->mcr = u->scr = u->lsr = 0;
     u->divisor = DIVISOR_AT_RESET;
     u->msr = u->lines;
-    clear_rx(u);
+    pb_fifo_clear_rx(u);
     pb_uart_update_irq(u);
     u->host->line(u->opaque, PB_LINE_PARAMS | PB_LINE_BREAK | PB_LINE_MODEM);
     u->host->room(u->opaque);
