@@ -9,6 +9,9 @@
 #include "monitor/hmp-target.h"
 #include "monitor/monitor.h"
 
+/* So many live points, the first and the last ones each. */
+#define LIVE_SHOWN 4
+
 static void print_divergence(Monitor *mon, const PbkvmDivergence *d)
 {
     const strList *e;
@@ -30,16 +33,30 @@ static void print_spill(Monitor *mon, const PbkvmSpill *p)
                    p->error ?: "");
 }
 
+/* All of them, or the first and the last ones. */
 static void print_live(Monitor *mon, const PbkvmLiveInfo *p)
 {
     const PbkvmLivePointList *i;
+    unsigned n = 0, at = 0;
 
-    monitor_printf(mon, "live:     points every %" PRIu32 " ms, behind event",
-                   p->interval);
     for (i = p->points; i; i = i->next) {
-        monitor_printf(mon, " %" PRIu64, i->value->event);
+        n++;
     }
-    monitor_printf(mon, "%s\n", p->points ? "" : " (none yet)");
+    monitor_printf(mon, "live:     %u points, every %" PRIu32 " ms", n,
+                   p->interval);
+    for (i = p->points; i; i = i->next, at++) {
+        if (at < LIVE_SHOWN || at + LIVE_SHOWN >= n) {
+            monitor_printf(mon, "%s %" PRIu64, at ? "" : ", behind event",
+                           i->value->event);
+        } else if (at == LIVE_SHOWN) {
+            monitor_printf(mon, " ...");
+        }
+    }
+    monitor_printf(mon, "\n");
+    if (p->disk_bytes) {
+        monitor_printf(mon, "          %" PRIu64 " bytes that disks held "
+                       "then\n", p->disk_bytes);
+    }
 }
 
 void hmp_info_pbkvm(Monitor *mon, const QDict *qdict)
