@@ -11,10 +11,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Where the eighth of the ring that @index is in ends. */
-static uint8_t *eighth_end(PbRing *r, uint64_t index)
+/*
+ * Where the part of the ring that @index is in ends: what is released is told a
+ * part at a time.  An eighth, for a producer that is at work beside; a half for
+ * one that has no CPU meanwhile.
+ */
+static uint8_t *part_end(PbRing *r, uint64_t index)
 {
-    return (uint8_t *)pb_ring_at(r, index | (r->mask >> 3)) + 1;
+    return (uint8_t *)pb_ring_at(r, index |
+                                 (r->mask >> (r->beside ? 1 : 3))) + 1;
 }
 
 PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
@@ -42,7 +47,7 @@ PbRing *pb_ring_new_of(uint32_t slots, size_t size, uint64_t first)
     r->trimmed = index;
     r->head_seen = index;
     r->pauses = 1;
-    r->tell = eighth_end(r, index);
+    r->tell = part_end(r, index);
     r->stop = r->limit = pb_ring_at(r, index);
     atomic_init(&r->at, r->stop);
     atomic_init(&r->done, r->stop);
@@ -221,7 +226,7 @@ static void set_limit(PbRing *r, uint64_t tail)
 /* Let the producer have the slots before @tail, with which all is done. */
 static void tell(PbRing *r, uint64_t tail)
 {
-    r->tell = eighth_end(r, tail);
+    r->tell = part_end(r, tail);
     /* From here on the producer may overwrite these slots. */
     atomic_store_explicit(&r->released, tail, memory_order_release);
     if (pb_ring_sleeps(&r->producer)) {

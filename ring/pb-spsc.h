@@ -101,7 +101,7 @@ struct PbRing {
     uint8_t *stop;
     uint8_t *limit;
     PbRingPlace done;
-    uint8_t *tell;             /* the next eighth's end, which is to be told */
+    uint8_t *tell;             /* the next part's end, which is to be told */
     uint64_t head_seen;                        /* <= published */
     uint32_t pauses;           /* of the next wait before its first look */
     uint32_t answers;          /* waits that are taken for waits for answers */
