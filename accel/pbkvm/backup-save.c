@@ -104,6 +104,24 @@ static bool note_history(PbBackup *b, Save *s)
     return true;
 }
 
+static bool write_disks(Save *s)
+{
+    const PbSaveOptions *o = s->o;
+    unsigned i;
+
+    for (i = 0; i < o->disks; i++) {
+        if (!pb_evidence_write_disk(s->w, &o->disk[i])) {
+            return false;
+        }
+    }
+    for (i = 0; i < o->undos; i++) {
+        if (!pb_evidence_write_undo(s->w, &o->undo[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /*
  * From the first one on that is still ahead, or where it stands: all, or as
  * many as a file takes, as far apart from each other.
@@ -140,7 +158,7 @@ static bool write_all(PbBackup *b, Save *s, PbEvidenceInfo *info,
         return false;
     }
     if (pb_evidence_write_state(s->w, info, b->cpuid, &b->mem, states) &&
-        write_points(s, info->at.seq, there) &&
+        write_disks(s) && write_points(s, info->at.seq, there) &&
         pb_evidence_write_ram(s->w, &b->mem)) {
         write_history(b, s);
     }

@@ -17,6 +17,10 @@ typedef struct PbSaveOptions {
     const char *machine;      /* QEMU's machine; or NULL */
     const PbPointData *point; /* live points, in order; those that @b has not */
     unsigned points;          /* passed are saved */
+    const PbEvidenceDisk *disk;
+    unsigned disks;
+    const PbUndoData *undo;   /* what they held, for all these points */
+    unsigned undos;
 } PbSaveOptions;
 
 /*

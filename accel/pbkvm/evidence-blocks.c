@@ -23,6 +23,9 @@ uint64_t pb_evidence_max_len(uint32_t kind)
                PB_MEM_MAX_SLOTS * sizeof(PbSlotChange);
     case PB_EVIDENCE_STATE:
         return sizeof(PbState);
+    case PB_EVIDENCE_DISK:
+        return sizeof(PbEvidenceDisk);
+    case PB_EVIDENCE_UNDO:
     case PB_EVIDENCE_POINT:
         return PB_EVIDENCE_MAX_POINT;
     case PB_EVIDENCE_PAGES:
@@ -46,7 +49,8 @@ const char *pb_evidence_kind_name(uint32_t kind)
         [PB_EVIDENCE_MEMORY] = "memory", [PB_EVIDENCE_STATE] = "state",
         [PB_EVIDENCE_PAGES] = "pages", [PB_EVIDENCE_START] = "start",
         [PB_EVIDENCE_EVENTS] = "events", [PB_EVIDENCE_END] = "end",
-        [PB_EVIDENCE_POINT] = "point",
+        [PB_EVIDENCE_POINT] = "point", [PB_EVIDENCE_DISK] = "disk",
+        [PB_EVIDENCE_UNDO] = "undo",
     };
 
     return kind >= 1 && kind < sizeof(names) / sizeof(names[0]) ? names[kind]
@@ -184,6 +188,17 @@ bool pb_blocks_totals(PbBlocks *r, uint64_t count, uint64_t last_seq)
                              (unsigned long long)t.last_seq,
                              (unsigned long long)count,
                              (unsigned long long)last_seq);
+    }
+    return true;
+}
+
+bool pb_blocks_each(PbBlocks *r, PbEvidenceKind kind,
+                    bool (*one)(PbBlocks *r))
+{
+    while (pb_blocks_look(r) == PB_FOUND_BLOCK && r->head.kind == kind) {
+        if (!one(r)) {
+            return false;
+        }
     }
     return true;
 }

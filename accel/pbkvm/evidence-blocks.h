@@ -50,6 +50,16 @@ bool pb_blocks_fits(PbBlocks *r, size_t size);
 /* It tells totals: whether they are these. */
 bool pb_blocks_totals(PbBlocks *r, uint64_t count, uint64_t last_seq);
 
+/* All blocks of @kind that come next: each is passed by @one. */
+bool pb_blocks_each(PbBlocks *r, PbEvidenceKind kind,
+                    bool (*one)(PbBlocks *r));
+
+/* ---- evidence-points.c ---- */
+
+/* Disks, what they held, live points; and to free them. */
+bool pb_points_read(PbBlocks *r);
+void pb_points_free(PbEvidence *e);
+
 /* ---- evidence-history.c ---- */
 
 /* The rest of the file: every event, up to the last whole one. */

@@ -181,8 +181,42 @@ static bool are_lines(const uint8_t *text, uint32_t len)
     return len && text[len - 1] == '\n';
 }
 
+const char *pb_evidence_check_disk(const PbEvidenceDisk *d)
+{
+    if (!d->device[0] || !is_text(d->device, sizeof(d->device)) || d->zero) {
+        return "its device has no name";
+    }
+    return NULL;
+}
+
+const char *pb_evidence_check_undo(const uint8_t *payload, uint64_t len,
+                                   const PbEvidenceDisk *disk, unsigned disks,
+                                   PbUndoData *u)
+{
+    PbEvidenceUndo *h = &u->head;
+
+    if (len < sizeof(*h)) {
+        return "too short";
+    }
+    memcpy(h, payload, sizeof(*h));
+    u->data = payload + sizeof(*h);
+    if (!h->bytes || (h->data && h->data != h->bytes) ||
+        len - sizeof(*h) != h->data) {
+        return "its length does not match its contents";
+    }
+    if (h->disk >= disks) {
+        return "of no disk";
+    }
+    if (h->offset > disk[h->disk].size ||
+        h->bytes > disk[h->disk].size - h->offset) {
+        return "beyond the end of its disk";
+    }
+    return NULL;
+}
+
 const char *pb_evidence_check_point(const uint8_t *payload, uint64_t len,
-                                    uint64_t from, PbPointData *p)
+                                    uint64_t from, unsigned undos,
+                                    PbPointData *p)
 {
     if (len < sizeof(p->head)) {
         return "too short";
@@ -197,9 +231,11 @@ const char *pb_evidence_check_point(const uint8_t *payload, uint64_t len,
     if (p->head.event < from) {
         return "of an event that has taken place";
     }
-    if (p->head.disks > 1 || p->head.zero || !are_lines(p->list,
-                                                        p->head.list)) {
+    if (!are_lines(p->list, p->head.list)) {
         return "its devices are no list";
+    }
+    if (p->head.disks > PB_POINT_DISKS_UNKNOWN || p->head.undo > undos) {
+        return "its disks are none";
     }
     return NULL;
 }

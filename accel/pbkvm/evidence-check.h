@@ -20,12 +20,23 @@ const char *pb_evidence_check_info(const PbEvidenceInfo *info);
 const char *pb_evidence_check_memory(const uint8_t *payload, uint64_t len,
                                      PbMem *mem);
 
+const char *pb_evidence_check_disk(const PbEvidenceDisk *d);
+
 /*
- * Payload of a POINT block, @len bytes: take it over into @p, which points into
- * it.  The Backup, or the point before it, stands behind event @from.
+ * Payload of an UNDO block, @len bytes: take it over into @u, which points into
+ * it; of one of so many @disks at @disk.
+ */
+const char *pb_evidence_check_undo(const uint8_t *payload, uint64_t len,
+                                   const PbEvidenceDisk *disk, unsigned disks,
+                                   PbUndoData *u);
+
+/*
+ * Payload of a POINT block, likewise.  The Backup, or the point before it,
+ * stands behind event @from; up to @undos lead back there.
  */
 const char *pb_evidence_check_point(const uint8_t *payload, uint64_t len,
-                                    uint64_t from, PbPointData *p);
+                                    uint64_t from, unsigned undos,
+                                    PbPointData *p);
 
 const char *pb_evidence_check_pages(const PbEvidencePages *p, uint64_t len,
                                     const PbMem *mem);

@@ -149,44 +149,6 @@ static bool read_state(PbBlocks *r, unsigned cpu)
     return true;
 }
 
-/* A copy: @p points into the block. */
-static bool keep_point(PbEvidence *e, const PbPointData *p)
-{
-    PbPointData *to = &e->point[e->points];
-    size_t len = (size_t)p->head.list + p->head.devices;
-    uint8_t *data = malloc(len);
-
-    if (data) {
-        memcpy(data, p->list, len);
-        *to = (PbPointData) { .head = p->head, .list = data,
-                              .devices = data + p->head.list };
-        e->points++;
-    }
-    return data;
-}
-
-static bool read_point(PbBlocks *r)
-{
-    PbEvidence *e = r->e;
-    uint64_t from = e->points ? e->point[e->points - 1].head.event + 1
-                              : e->info.at.seq;
-    const char *wrong;
-    PbPointData p;
-
-    wrong = pb_evidence_check_point(e->payload, r->head.len, from, &p);
-    if (!wrong && e->points == PB_EVIDENCE_MAX_POINTS) {
-        wrong = "too many";
-    }
-    if (wrong) {
-        return pb_blocks_bad(r, "point: %s", wrong);
-    }
-    if (!keep_point(e, &p)) {
-        return pb_blocks_bad_file(r, "no memory");
-    }
-    pb_blocks_pass(r);
-    return true;
-}
-
 /* What each vCPU has one of. */
 static bool read_each(PbBlocks *r, bool (*one)(PbBlocks *r, unsigned cpu))
 {
@@ -220,21 +182,9 @@ static bool read_pages(PbBlocks *r)
     return true;
 }
 
-/* All blocks of @kind that come next. */
-static bool read_any(PbBlocks *r, PbEvidenceKind kind,
-                     bool (*one)(PbBlocks *r))
-{
-    while (pb_blocks_look(r) == PB_FOUND_BLOCK && r->head.kind == kind) {
-        if (!one(r)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool read_ram(PbBlocks *r)
 {
-    if (!read_any(r, PB_EVIDENCE_PAGES, read_pages) ||
+    if (!pb_blocks_each(r, PB_EVIDENCE_PAGES, read_pages) ||
         !expect(r, PB_EVIDENCE_START) ||
         !pb_blocks_totals(r, r->e->pages, 0)) {
         return false;
@@ -278,7 +228,7 @@ PbEvidence *pb_evidence_open(const char *file, char *why, size_t len)
     if (!e->file || !e->payload || !e->event || !open_file(&r) ||
         !read_head(&r) || !read_info(&r) || !read_each(&r, read_cpuid) ||
         !read_memory(&r) || !read_each(&r, read_state) ||
-        !read_any(&r, PB_EVIDENCE_POINT, read_point) || !read_ram(&r) ||
+        !pb_points_read(&r) || !read_ram(&r) ||
         !pb_history_check(&r)) {
         pb_evidence_close(e);
         return NULL;
@@ -299,9 +249,7 @@ void pb_evidence_close(PbEvidence *e)
         for (i = 0; i < PB_MAX_CPUS; i++) {
             free(e->cpuid[i]);
         }
-        for (i = 0; i < e->points; i++) {
-            free((void *)e->point[i].list);
-        }
+        pb_points_free(e);
         free(e->payload);
         free(e->event);
         free(e->file);

@@ -17,8 +17,10 @@ typedef struct PbEvidence {
     struct kvm_cpuid2 *cpuid[PB_MAX_CPUS];
     PbMem mem;                /* owned */
     PbState state[PB_MAX_CPUS];
+    PbEvidenceDisk disk[PB_EVIDENCE_MAX_DISKS];
+    PbUndoData *undo;         /* an array */
     PbPointData point[PB_EVIDENCE_MAX_POINTS];
-    unsigned points;
+    unsigned disks, undos, points;
     uint64_t pages;
     uint64_t events;          /* whole ones, in all */
     uint64_t last_seq;        /* of the last one; info.at.seq: there is none */

@@ -124,6 +124,21 @@ bool pb_evidence_write_state(PbEvidenceWriter *w, const PbEvidenceInfo *info,
     return ok;
 }
 
+bool pb_evidence_write_disk(PbEvidenceWriter *w, const PbEvidenceDisk *d)
+{
+    return pb_put_one(w, PB_EVIDENCE_DISK, d, sizeof(*d));
+}
+
+bool pb_evidence_write_undo(PbEvidenceWriter *w, const PbUndoData *u)
+{
+    pb_put_add(w, &u->head, sizeof(u->head));
+    if (u->data) {
+        pb_put_add(w, u->data, u->head.data);
+    }
+    pb_put_block(w, PB_EVIDENCE_UNDO);
+    return !w->failed;
+}
+
 bool pb_evidence_write_point(PbEvidenceWriter *w, const PbPointData *p)
 {
     const PbEvidencePoint *h = &p->head;

@@ -33,6 +33,13 @@ bool pb_evidence_write_state(PbEvidenceWriter *w, const PbEvidenceInfo *info,
                              const PbMem *mem, const PbState *state);
 
 /*
+ * A disk; then what disks held, none larger than PB_EVIDENCE_MAX_UNDO.  Up to
+ * PB_EVIDENCE_MAX_DISKS and PB_EVIDENCE_MAX_UNDOS.
+ */
+bool pb_evidence_write_disk(PbEvidenceWriter *w, const PbEvidenceDisk *d);
+bool pb_evidence_write_undo(PbEvidenceWriter *w, const PbUndoData *u);
+
+/*
  * A live point, any number of them, in the order of their events; none is
  * behind one that the Backup has lived through.  One that is larger than
  * PB_EVIDENCE_MAX_POINT is left out.

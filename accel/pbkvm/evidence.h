@@ -11,6 +11,8 @@
  *   CPUID   each  struct kvm_cpuid_entry2, 1 to PB_EVIDENCE_MAX_CPUID
  *   MEMORY  one   PbEvidenceMemory, its RAM blocks, its slots
  *   STATE   each  PbState
+ *   DISK    any   PbEvidenceDisk
+ *   UNDO    any   PbEvidenceUndo and bytes, in the order they were overwritten
  *   POINT   any   PbEvidencePoint, the machine's devices, their state
  *   PAGES   any   PbEvidencePages and its pages; pages not told are zero
  *   START   one   PbEvidenceTotals of the pages: the state is complete
@@ -33,7 +35,7 @@
 #include "pb-state.h"
 #include "ring/pb-event.h"
 
-#define PB_EVIDENCE_VERSION 5
+#define PB_EVIDENCE_VERSION 6
 
 /* The high bit and the line ends show what a transfer as text has done. */
 #define PB_EVIDENCE_MAGIC "\x89PBKVM\r\n"
@@ -60,6 +62,8 @@ typedef enum PbEvidenceKind {
     PB_EVIDENCE_EVENTS,
     PB_EVIDENCE_END,
     PB_EVIDENCE_POINT,
+    PB_EVIDENCE_DISK,
+    PB_EVIDENCE_UNDO,
 } PbEvidenceKind;
 
 typedef struct PbEvidenceBlock {
@@ -97,6 +101,38 @@ typedef struct PbEvidenceMemory {
     uint32_t slots;               /* PB_MEM_MAX_SLOTS */
 } PbEvidenceMemory;
 
+/* A disk of the machine's that can be written, as it is now. */
+typedef struct PbEvidenceDisk {
+    char device[96];              /* QEMU's name of its device; a text */
+    uint64_t size;                /* bytes */
+    uint32_t sample;              /* CRC of some of them: pbkvm-undo-file.c */
+    uint32_t zero;
+} PbEvidenceDisk;
+
+/*
+ * What a disk held, at @offset, before it was written.  Followed by @data
+ * bytes; none: it held zeroes.  Now: when the file is written.
+ */
+typedef struct PbEvidenceUndo {
+    uint64_t offset;
+    uint32_t bytes;
+    uint32_t disk;                /* number of its DISK block, from 0 */
+    uint32_t now;                 /* CRC of what is there now */
+    uint32_t data;                /* @bytes, or 0 */
+} PbEvidenceUndo;
+
+/* One, with what follows it. */
+typedef struct PbUndoData {
+    PbEvidenceUndo head;
+    const uint8_t *data;
+} PbUndoData;
+
+typedef enum PbPointDisks {
+    PB_POINT_NO_DISK,             /* that can be written */
+    PB_POINT_DISKS,               /* what they held is told */
+    PB_POINT_DISKS_UNKNOWN,       /* it is not */
+} PbPointDisks;
+
 /*
  * A live point: from there the machine can go on.  Followed by @list bytes,
  * which name its devices, a line for each, and @devices bytes, their state as
@@ -107,8 +143,9 @@ typedef struct PbEvidencePoint {
     uint64_t time_ns;             /* at this Primary time */
     uint32_t list;
     uint32_t devices;
-    uint32_t disks;               /* 1: one of them can be written */
-    uint32_t zero;
+    uint32_t disks;               /* PbPointDisks */
+    uint32_t undo;                /* so many UNDO blocks, the last ones, lead
+                                     back there */
 } PbEvidencePoint;
 
 /* One, with what follows it. */
@@ -144,6 +181,9 @@ typedef struct PbEvidenceTotals {
 #define PB_EVIDENCE_MAX_PAGES 256u
 #define PB_EVIDENCE_MAX_POINTS 256u
 #define PB_EVIDENCE_MAX_POINT (1u << 20)  /* bytes, with what follows it */
+#define PB_EVIDENCE_MAX_DISKS 64u
+#define PB_EVIDENCE_MAX_UNDO  PB_EVIDENCE_MAX_POINT
+#define PB_EVIDENCE_MAX_UNDOS (1u << 20)
 #define PB_EVIDENCE_MAX_SLOTS 2048u   /* > a largest event's slots */
 #define PB_EVIDENCE_MAX_RAM   (1ull << 36)
 
@@ -157,6 +197,8 @@ _Static_assert(sizeof(PbEvidenceHead) == 64, "evidence layout is fixed");
 _Static_assert(sizeof(PbEvidenceBlock) == 32, "evidence layout is fixed");
 _Static_assert(sizeof(PbEvidenceRamBlock) == 56, "evidence layout is fixed");
 _Static_assert(sizeof(PbEvidencePoint) == 32, "evidence layout is fixed");
+_Static_assert(sizeof(PbEvidenceDisk) == 112, "evidence layout is fixed");
+_Static_assert(sizeof(PbEvidenceUndo) == 24, "evidence layout is fixed");
 _Static_assert(sizeof(PbEvidenceEvents) == 24, "evidence layout is fixed");
 
 #endif /* EVIDENCE_H */

@@ -22,6 +22,8 @@ bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,
     };
     g_autofree char *why = g_malloc0(ERROR_LEN), *list = NULL;
     g_autofree PbPointData *points = NULL;
+    PbkvmUndoSaved disks;
+    bool told, ok;
 
     if (s->replay.file) {
         error_setg(errp, "this is a replay of %s: copy that file",
@@ -30,13 +32,19 @@ bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,
     }
     pbkvm_inspect_flush(s);
     pbkvm_hand_over(s);
-    o.points = pbkvm_live_save(s, &points, &list);
+    told = pbkvm_undo_save(s, &disks);
+    o.points = pbkvm_live_save(s, told, &points, &list);
     o.point = points;
-    if (!pb_backup_save(s->backup, file, &o, written, why, ERROR_LEN)) {
+    o.disk = (PbEvidenceDisk *)disks.disk->data;
+    o.disks = disks.disk->len;
+    o.undo = (PbUndoData *)disks.undo->data;
+    o.undos = disks.undo->len;
+    ok = pb_backup_save(s->backup, file, &o, written, why, ERROR_LEN);
+    if (!ok) {
         error_setg(errp, "%s", why);
-        return false;
     }
-    return true;
+    pbkvm_undo_saved_free(&disks);
+    return ok;
 }
 
 void pbkvm_save_panicked(PbkvmState *s)

@@ -191,6 +191,9 @@ static bool put_machine(GoLive *g)
         return false;
     }
     if (s->replay.file) {
+        if (!pbkvm_undo_to(s, g->place, &g->err)) {
+            return false;
+        }
         /* Now, so that its CPUs are not taken for idle. */
         pbkvm_replay_leave(s);
         pbkvm_cpus_start(s);
@@ -249,7 +252,8 @@ static void go_from_file(GoLive *g)
     g->s->tsc_from = (PbTscStart) {
         .on = tsc->on, .base = tsc->base, .value = tsc->base + g->time,
     };
-    if (!take_states(g) || !is_still_good(g) || !put_machine(g)) {
+    if (!take_states(g) || !is_still_good(g) ||
+        !pbkvm_undo_open(g->s, &g->err) || !put_machine(g)) {
         return;
     }
     run_on_cpu(g->s->cpu, begin_history, RUN_ON_CPU_HOST_PTR(g));

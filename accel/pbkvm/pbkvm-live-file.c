@@ -46,7 +46,19 @@ static char **list_devices(void)
 
 /* ---- into a file ---- */
 
-unsigned pbkvm_live_save(PbkvmState *s, PbPointData **points, char **list)
+/* Whether what they held is told. */
+static PbPointDisks disks_of(const PbkvmState *s, const PbkvmPoint *p,
+                             bool told)
+{
+    if (!p->writable) {
+        return PB_POINT_NO_DISK;
+    }
+    return told && p->disks == pbkvm_undo_disks(s) ? PB_POINT_DISKS
+                                                   : PB_POINT_DISKS_UNKNOWN;
+}
+
+unsigned pbkvm_live_save(PbkvmState *s, bool disks, PbPointData **points,
+                         char **list)
 {
     const GArray *from = s->live.points;
     g_auto(GStrv) devices = list_devices();
@@ -62,8 +74,10 @@ unsigned pbkvm_live_save(PbkvmState *s, PbPointData **points, char **list)
         (*points)[i].devices = g_bytes_get_data(p->devices, &len);
         (*points)[i].list = (uint8_t *)*list;
         (*points)[i].head = (PbEvidencePoint) {
-            .event = p->event, .time_ns = p->time, .disks = p->writable,
+            .event = p->event, .time_ns = p->time,
             .list = strlen(*list), .devices = len,
+            .disks = disks_of(s, p, disks),
+            .undo = disks ? pbkvm_undo_place(s) - p->place : 0,
         };
     }
     return n;
@@ -80,7 +94,8 @@ void pbkvm_live_open(PbkvmState *s)
     for (i = 0; i < e->points; i++) {
         const PbEvidencePoint *h = &e->point[i].head;
         PbkvmPoint p = {
-            .event = h->event, .time = h->time_ns, .writable = h->disks,
+            .event = h->event, .time = h->time_ns,
+            .place = e->undos - h->undo,
             .devices = g_bytes_new(e->point[i].devices, h->devices),
         };
 
@@ -169,10 +184,10 @@ bool pbkvm_live_fits(PbkvmState *s, uint64_t event, Error **errp)
     while (p->head.event != event) {
         p++;
     }
-    if (p->head.disks) {
+    if (p->head.disks == PB_POINT_DISKS_UNKNOWN) {
         error_setg(errp, "pbkvm-go-live: the machine that was saved has a "
-                   "disk that can be written: what it held then is not in "
-                   "the file");
+                   "disk that can be written, and what it held then could not "
+                   "be told in the file");
         return false;
     }
     return pbkvm_memory_start(s, errp) && same_devices(p, errp) &&

@@ -23,8 +23,8 @@
 typedef struct PbkvmPoint {
     uint64_t event;           /* it is behind this one, */
     uint64_t time;            /* at this Primary time, ns */
-    uint64_t disks;           /* pbkvm_undo_disks() of then, and */
-    uint64_t place;           /* pbkvm_undo_place(); neither in a replay */
+    uint64_t disks;           /* pbkvm_undo_disks() of then; not in a replay */
+    uint64_t place;           /* pbkvm_undo_place() */
     bool writable;            /* one of them could be written */
     GBytes *devices;
 } PbkvmPoint;
@@ -73,10 +73,12 @@ void pbkvm_live_add(PbkvmState *s, const PbkvmPoint *p);
 /* ---- pbkvm-live-file.c ---- */
 
 /*
- * All points for an evidence file; how many.  @points and @list are the
- * caller's to free, what they point to is good until points are forgotten.
+ * All points for an evidence file; how many.  @disks: what those held is told
+ * there.  @points and @list are the caller's to free, what they point to is
+ * good until points are forgotten.
  */
-unsigned pbkvm_live_save(PbkvmState *s, PbPointData **points, char **list);
+unsigned pbkvm_live_save(PbkvmState *s, bool disks, PbPointData **points,
+                         char **list);
 
 /* A replay begins: its points are those of the file. */
 void pbkvm_live_open(PbkvmState *s);

@@ -3,6 +3,7 @@
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
 #include "qemu/main-loop.h"
+#include "qemu/units.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "block/block-io.h"
@@ -13,15 +14,8 @@
 
 #include "pbkvm.h"
 
-/* So much is read, or found to be zero, in one piece. */
-#define PIECE_MAX (1 << 20)
-
-typedef struct Old {
-    BlockBackend *blk;        /* a reference */
-    int64_t offset;
-    int64_t bytes;
-    void *data;               /* NULL: zeroes */
-} Old;
+/* So much is read, or found to be zero, in one piece: a file takes it. */
+#define PIECE_MAX (512 * KiB)
 
 /* ---- option ---- */
 
@@ -57,12 +51,12 @@ uint64_t pbkvm_undo_place(const PbkvmState *s)
     return s->undo.first + (s->undo.old ? s->undo.old->length : 0);
 }
 
-static uint64_t size_of(const Old *o)
+static uint64_t size_of(const PbkvmOld *o)
 {
     return sizeof(*o) + (o->data ? o->bytes : 0);
 }
 
-static void drop(PbkvmState *s, Old *o)
+static void drop(PbkvmState *s, PbkvmOld *o)
 {
     s->undo.bytes -= size_of(o);
     blk_unref(o->blk);
@@ -70,9 +64,19 @@ static void drop(PbkvmState *s, Old *o)
     g_free(o);
 }
 
+void pbkvm_undo_add(PbkvmState *s, const PbkvmOld *o)
+{
+    if (!s->undo.old) {
+        s->undo.old = g_queue_new();
+    }
+    g_queue_push_tail(s->undo.old, g_memdup2(o, sizeof(*o)));
+    blk_ref(o->blk);
+    s->undo.bytes += size_of(o);
+}
+
 void pbkvm_undo_forget(PbkvmState *s, uint64_t place)
 {
-    while (s->undo.first < place && !g_queue_is_empty(s->undo.old)) {
+    while (s->undo.old && s->undo.old->length && s->undo.first < place) {
         drop(s, g_queue_pop_head(s->undo.old));
         s->undo.first++;
     }
@@ -93,7 +97,7 @@ keep_piece(PbkvmState *s, BlockBackend *blk, BdrvChild *root, int64_t offset,
            int64_t bytes)
 {
     g_autofree void *data = NULL;
-    Old *o;
+    PbkvmOld o = { .blk = blk, .offset = offset, .bytes = bytes };
 
     if (bdrv_co_is_zero_fast(root->bs, offset, bytes) <= 0) {
         data = g_try_malloc(bytes);
@@ -104,11 +108,8 @@ keep_piece(PbkvmState *s, BlockBackend *blk, BdrvChild *root, int64_t offset,
             g_free(g_steal_pointer(&data));
         }
     }
-    o = g_new(Old, 1);
-    *o = (Old) { blk, offset, bytes, g_steal_pointer(&data) };
-    blk_ref(blk);
-    g_queue_push_tail(s->undo.old, o);
-    s->undo.bytes += size_of(o);
+    o.data = g_steal_pointer(&data);
+    pbkvm_undo_add(s, &o);
     make_room(s);
     return true;
 }
@@ -170,9 +171,6 @@ will_change(BlockBackend *blk, BdrvChild *root, int64_t offset, int64_t bytes)
 
 void pbkvm_undo_start(PbkvmState *s)
 {
-    if (!s->undo.old) {
-        s->undo.old = g_queue_new();
-    }
     blk_change_hook = will_change;
 }
 
@@ -196,7 +194,7 @@ uint64_t pbkvm_undo_disks(const PbkvmState *s)
 
 /* ---- back ---- */
 
-static int put_back(const Old *o)
+static int put_back(const PbkvmOld *o)
 {
     return o->data ? blk_pwrite(o->blk, o->offset, o->bytes, o->data, 0)
                    : blk_pwrite_zeroes(o->blk, o->offset, o->bytes,
@@ -211,7 +209,7 @@ static bool refuse_cont(Error **errp)
     return false;
 }
 
-static void tell(const Old *o, int ret, Error **errp)
+static void tell(const PbkvmOld *o, int ret, Error **errp)
 {
     g_autofree char *id = blk_get_attached_dev_id(o->blk);
 
@@ -226,7 +224,7 @@ bool pbkvm_undo_to(PbkvmState *s, uint64_t place, Error **errp)
 
     s->undo.undoing = true;
     while (ret >= 0 && pbkvm_undo_place(s) > place) {
-        Old *o = g_queue_peek_tail(s->undo.old);
+        PbkvmOld *o = g_queue_peek_tail(s->undo.old);
 
         ret = put_back(o);
         if (ret < 0) {

@@ -13,7 +13,7 @@ import struct
 from pbkvmlib.errors import FAILED, NOT_OFFERED, PbError
 
 MAGIC = b"\x89PBKVM\r\n"
-VERSION, EVENT_VERSION = 5, 5
+VERSION, EVENT_VERSION = 6, 5
 HEAD = struct.Struct("<8s6I")       # magic, version, event's, sizes
 HEAD_SIZE, BLOCK_SIZE = 64, 32
 BLOCK = struct.Struct("<IIQIIII")   # mark, kind, len, number, crc, zero, crc

@@ -16,7 +16,8 @@ from pbkvmlib.evidence import (BLOCK, BLOCK_SIZE, CPUS,  # noqa: E402
                                EVENT_VERSION, HEAD_SIZE, VERSION, crc32c)
 
 KINDS = {1: "info", 2: "cpuid", 3: "memory", 4: "state", 5: "pages",
-         6: "start", 7: "events", 8: "end", 9: "point"}
+         6: "start", 7: "events", 8: "end", 9: "point", 10: "disk",
+         11: "undo"}
 VENDOR = CPUS + 4             # PbEvidenceInfo.vendor, behind .cpus
 CPUID_ENTRY = 40              # struct kvm_cpuid_entry2: ECX is at 20
 DAMAGED = "damaged: wrong checksum"

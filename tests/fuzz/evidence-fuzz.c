@@ -107,7 +107,7 @@ static void add_payload(Program *p, uint32_t kind)
 
     switch (kind) {
     case PB_EVIDENCE_INFO ... PB_EVIDENCE_STATE:
-    case PB_EVIDENCE_POINT:
+    case PB_EVIDENCE_POINT ... PB_EVIDENCE_UNDO:
         append(p, good->bytes + b->at + sizeof(PbEvidenceBlock), b->len);
         break;
     case PB_EVIDENCE_PAGES:
@@ -310,12 +310,20 @@ static void check_opened(const PbEvidence *e)
                e->cpuid[0]->nent <= PB_EVIDENCE_MAX_CPUID);
     fuzz_check(e->state[0].msrs <= PB_MSRS_MAX);
     fuzz_check(e->info.at.partials <= PB_MAX_PARTIAL);
+    for (i = 0; i < e->undos; i++) {
+        const PbEvidenceUndo *u = &e->undo[i].head;
+
+        fuzz_check(u->disk < e->disks);
+        fuzz_check(u->offset + u->bytes <= e->disk[u->disk].size);
+        fuzz_check(!u->data == !e->undo[i].data);
+    }
     for (i = 0; i < e->points; i++) {
         const PbPointData *p = &e->point[i];
 
         fuzz_check(p->head.event >= e->info.at.seq + i);
         fuzz_check(p->list[p->head.list - 1] == '\n');
         fuzz_check(p->devices == p->list + p->head.list);
+        fuzz_check(p->head.undo <= e->undos);
     }
     fuzz_check(e->last_seq - e->info.at.seq == e->events);
     pb_evidence_check_host(&e->info, e->cpuid[0], &host, NULL, text,

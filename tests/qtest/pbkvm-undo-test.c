@@ -49,13 +49,20 @@ static void assert_disk(const Disk *d, bool as_it_was)
     g_assert_cmpint(!memcmp(now, d->was, len), ==, as_it_was);
 }
 
+static char *with(const Disk *d, const char *device)
+{
+    return g_strdup_printf(
+        "-blockdev raw,node-name=n,discard=unmap,file.driver=file,"
+        "file.filename=%s,file.discard=unmap -device %s,id=disk,drive=n",
+        d->file, device);
+}
+
 static QTestState *start_with(const Disk *d, const char *accel,
                               const char *device)
 {
-    g_autofree char *options = g_strdup_printf(
-        ",live-interval=50%s -blockdev raw,node-name=n,discard=unmap,"
-        "file.driver=file,file.filename=%s,file.discard=unmap "
-        "-device %s,id=disk,drive=n", accel, d->file, device);
+    g_autofree char *disk = with(d, device);
+    g_autofree char *options = g_strdup_printf(",live-interval=50%s %s", accel,
+                                               disk);
 
     return start(options);
 }
@@ -241,6 +248,34 @@ static void test_strange(void)
     drop_disk(&d);
 }
 
+/* What cannot be put back is not told in a file, either. */
+static void test_strange_file(void)
+{
+    static const char device[] = "virtio-blk-pci,share-rw=on";
+    g_autofree char *file = g_strdup_printf("%s/pbkvm-undo-%d.pbkvm",
+                                            g_get_tmp_dir(), getpid());
+    g_autofree char *options = NULL;
+    Disk d;
+    QTestState *qts;
+
+    make_disk(&d);
+    qts = start_with(&d, "", device);
+    freeze_before(qts, 0x11, 0x22);
+    io(qts, "n", "write -q 0 512");
+    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-save-evidence',"
+                             " 'arguments': { 'filename': %s } }", file);
+    qtest_quit(qts);
+    options = with(&d, device);
+    qts = qtest_initf("-accel pbkvm,replay=%s -m 8 -nic none -vga none "
+                      "-serial null -bios %s %s", file, rom_file, options);
+    assert_error(go_live(qts, 0), "pbkvm-go-live: the machine that was saved "
+                 "has a disk that can be written, and what it held then could "
+                 "not be told in the file");
+    qtest_quit(qts);
+    unlink(file);
+    drop_disk(&d);
+}
+
 static QTestState *start_bad(const Disk *d, const char *requests)
 {
     g_autofree char *options = g_strdup_printf(
@@ -303,6 +338,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pbkvm/undo/forgets", test_forgets);
     qtest_add_func("/pbkvm/undo/full", test_full);
     qtest_add_func("/pbkvm/undo/strange", test_strange);
+    qtest_add_func("/pbkvm/undo/strange-file", test_strange_file);
     qtest_add_func("/pbkvm/undo/unreadable", test_unreadable);
     qtest_add_func("/pbkvm/undo/unwritable", test_unwritable);
     ret = g_test_run();

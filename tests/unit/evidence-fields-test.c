@@ -55,7 +55,7 @@ static size_t body(uint32_t kind, size_t offset)
 static void test_other_version_is_named(void)
 {
     REFUSED(offsetof(PbEvidenceHead, version), uint32_t, 1,
-            "version 1 with events of version 5, expected 5 and 5");
+            "version 1 with events of version 5, expected 6 and 5");
     REFUSED(offsetof(PbEvidenceHead, event_version), uint32_t, 9,
             "events of version 9");
     REFUSED(offsetof(PbEvidenceHead, state_size), uint32_t, 1,
@@ -181,8 +181,10 @@ static void test_points_are_checked(void)
     REFUSED(POINT(list), uint32_t, UINT32_MAX, "does not match its contents");
     REFUSED(POINT(devices), uint32_t, 0, "does not match its contents");
     REFUSED(POINT(devices), uint32_t, UINT32_MAX, "does not match");
-    REFUSED(POINT(disks), uint32_t, 2, "no list");
-    REFUSED(POINT(zero), uint32_t, 1, "no list");
+    REFUSED(POINT(disks), uint32_t, 3, "its disks are none");
+    REFUSED(POINT(undo), uint32_t, 4, "its disks are none");
+    REFUSED(second + offsetof(PbEvidencePoint, undo), uint32_t, 3,
+            "its disks are none");
     REFUSED(list, uint8_t, 27, "its devices are no list");
     REFUSED(list, uint8_t, 0, "its devices are no list");
     REFUSED(list + sizeof(SAMPLE_LIST) - 2, uint8_t, ' ', "no list");
@@ -191,6 +193,28 @@ static void test_points_are_checked(void)
             "expected at most");
     REFUSED(HEAD(START, kind), uint32_t, PB_EVIDENCE_POINT,
             "expected start, got point");
+}
+
+#define DISK(field) body(PB_EVIDENCE_DISK, offsetof(PbEvidenceDisk, field))
+#define UNDO(field) body(PB_EVIDENCE_UNDO, offsetof(PbEvidenceUndo, field))
+
+static void test_disks_are_checked(void)
+{
+    REFUSED(DISK(device), uint8_t, 0, "its device has no name");
+    REFUSED(DISK(device), uint8_t, 27, "its device has no name");
+    REFUSED(DISK(device[95]), uint8_t, 'x', "its device has no name");
+    REFUSED(DISK(zero), uint32_t, 1, "its device has no name");
+    REFUSED(DISK(size), uint64_t, 5, "undo: beyond the end of its disk");
+    REFUSED(HEAD(DISK, len), uint64_t, 8, "disk");
+    REFUSED(UNDO(offset), uint64_t, 990, "beyond the end of its disk");
+    REFUSED(UNDO(offset), uint64_t, UINT64_MAX, "beyond the end of its disk");
+    REFUSED(UNDO(bytes), uint32_t, 0, "does not match its contents");
+    REFUSED(UNDO(bytes), uint32_t, 14, "does not match its contents");
+    REFUSED(UNDO(data), uint32_t, 0, "does not match its contents");
+    REFUSED(UNDO(disk), uint32_t, SAMPLE_DISKS, "of no disk");
+    REFUSED(HEAD(UNDO, len), uint64_t, PB_EVIDENCE_MAX_UNDO + 1,
+            "expected at most");
+    REFUSED(HEAD(DISK, kind), uint32_t, PB_EVIDENCE_UNDO, "undo");
 }
 
 /* A field of event number @i. */
@@ -307,6 +331,7 @@ int main(void)
         PB_TEST(info_is_checked),
         PB_TEST(layout_is_checked),
         PB_TEST(points_are_checked),
+        PB_TEST(disks_are_checked),
         PB_TEST(pages_are_checked),
         PB_TEST(state_is_checked),
         PB_TEST(events_are_checked),

@@ -185,11 +185,34 @@ static const PbEvent *slot_after(void *opaque, uint32_t i)
     return (const PbEvent *)opaque + i;
 }
 
+PbEvidenceDisk sample_disk(unsigned i)
+{
+    PbEvidenceDisk d = { .device = SAMPLE_DISK, .size = 1000 + i,
+                         .sample = 77 };
+
+    d.device[sizeof(SAMPLE_DISK) - 1] = '1' + i;
+    return d;
+}
+
+/* The second one held zeroes. */
+PbUndoData sample_undo(unsigned i)
+{
+    uint32_t len = sizeof(SAMPLE_HELD);
+
+    return (PbUndoData) {
+        .head = { .offset = 100 * i, .bytes = i == 1 ? 800 : len,
+                  .disk = i % SAMPLE_DISKS, .now = 55 + i,
+                  .data = i == 1 ? 0 : len },
+        .data = i == 1 ? NULL : (const uint8_t *)SAMPLE_HELD,
+    };
+}
+
 PbPointData sample_point(unsigned i)
 {
     return (PbPointData) {
         .head = { .event = SAMPLE_FIRST_SEQ - 1 + 5 * i,
-                  .time_ns = 5000000000 + i, .disks = i,
+                  .time_ns = 5000000000 + i, .disks = 1 + i,
+                  .undo = i ? 0 : 2,
                   .list = sizeof(SAMPLE_LIST) - 1,
                   .devices = sizeof(SAMPLE_DEVICES) },
         .list = (const uint8_t *)SAMPLE_LIST,
@@ -201,6 +224,20 @@ static bool write_points(PbEvidenceWriter *w)
 {
     unsigned i;
 
+    for (i = 0; i < SAMPLE_DISKS; i++) {
+        PbEvidenceDisk d = sample_disk(i);
+
+        if (!pb_evidence_write_disk(w, &d)) {
+            return false;
+        }
+    }
+    for (i = 0; i < SAMPLE_UNDOS; i++) {
+        PbUndoData u = sample_undo(i);
+
+        if (!pb_evidence_write_undo(w, &u)) {
+            return false;
+        }
+    }
     for (i = 0; i < SAMPLE_POINTS; i++) {
         PbPointData p = sample_point(i);
 

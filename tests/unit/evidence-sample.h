@@ -12,7 +12,13 @@
 #define SAMPLE_FIRST_SEQ 1000u
 #define SAMPLE_EVENTS    240u
 #define SAMPLE_MAX_BLOCKS 64
+#define SAMPLE_DISKS     2u
+#define SAMPLE_UNDOS     3u
 #define SAMPLE_POINTS    2u
+
+/* Of each disk; of each piece that was not zeroes. */
+#define SAMPLE_DISK      "/machine/disk"
+#define SAMPLE_HELD      "what it held"
 
 /* Of each point. */
 #define SAMPLE_LIST      "a-card at /machine/one\nb at /machine/two\n"
@@ -47,7 +53,9 @@ void sample_clean_up(void);
 Sample *sample_new(void);
 void sample_free(Sample *s);
 
-/* The live point number @i. */
+/* The disk, the piece that was overwritten, the live point number @i. */
+PbEvidenceDisk sample_disk(unsigned i);
+PbUndoData sample_undo(unsigned i);
 PbPointData sample_point(unsigned i);
 
 /* Write it all with @w, or as far as that goes. */

@@ -108,6 +108,28 @@ static void check_events(PbEvidence *e, unsigned expected)
     pb_check_u64(i, expected);
 }
 
+static void check_disks(const PbEvidence *e)
+{
+    unsigned i;
+
+    pb_check_u64(e->disks, SAMPLE_DISKS);
+    for (i = 0; i < e->disks; i++) {
+        PbEvidenceDisk want = sample_disk(i);
+
+        pb_check(!memcmp(&e->disk[i], &want, sizeof(want)));
+    }
+    pb_check_u64(e->undos, SAMPLE_UNDOS);
+    for (i = 0; i < e->undos; i++) {
+        PbUndoData want = sample_undo(i);
+        const PbUndoData *got = &e->undo[i];
+
+        pb_check(!memcmp(&got->head, &want.head, sizeof(want.head)));
+        pb_check(!got->data == !want.data);
+        pb_check(!want.data || !memcmp(got->data, SAMPLE_HELD,
+                                       want.head.data));
+    }
+}
+
 static void check_points(const PbEvidence *e)
 {
     unsigned i;
@@ -148,6 +170,7 @@ static void test_what_was_written_is_read(void)
     pb_mem_compare(&s->mem, &e->mem, &diff);
     pb_check_u64(diff.differences, 0);
     pb_check_u64(diff.bytes, 68 * 4096);
+    check_disks(e);
     check_points(e);
     pb_check_u64(e->events, SAMPLE_EVENTS);
     pb_check_u64(e->last_seq, SAMPLE_FIRST_SEQ + SAMPLE_EVENTS - 1);
@@ -188,7 +211,7 @@ static void test_large_point_is_left_out(void)
     uint32_t most = PB_EVIDENCE_MAX_POINT - sizeof(PbEvidencePoint) -
                     (sizeof(SAMPLE_LIST) - 1);
     uint8_t *devices = calloc(1, most + 1);
-    PbPointData p = sample_point(0);
+    PbPointData p = sample_point(1);
     PbEvidenceInfo info = s->info;
     PbEvidenceWritten written;
     char why[400];
