@@ -43,7 +43,7 @@ bool pbkvm_save(PbkvmState *s, const char *file, PbEvidenceWritten *written,
     if (!ok) {
         error_setg(errp, "%s", why);
     }
-    pbkvm_undo_saved_free(&disks);
+    pbkvm_undo_saved(s, &disks);
     return ok;
 }
 

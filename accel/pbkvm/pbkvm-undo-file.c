@@ -98,6 +98,8 @@ bool pbkvm_undo_save(PbkvmState *s, PbkvmUndoSaved *to)
     bool ok;
     GList *i;
 
+    /* While a disk is read here a write of the guest's may go on. */
+    s->undo.saving = true;
     to->disk = g_array_new(false, false, sizeof(PbEvidenceDisk));
     to->undo = g_array_new(false, false, sizeof(PbUndoData));
     ok = save_disks(to, blks);
@@ -112,8 +114,9 @@ bool pbkvm_undo_save(PbkvmState *s, PbkvmUndoSaved *to)
     return ok;
 }
 
-void pbkvm_undo_saved_free(PbkvmUndoSaved *to)
+void pbkvm_undo_saved(PbkvmState *s, PbkvmUndoSaved *to)
 {
+    s->undo.saving = false;
     g_array_unref(to->disk);
     g_array_unref(to->undo);
 }

@@ -85,7 +85,8 @@ void pbkvm_undo_forget(PbkvmState *s, uint64_t place)
 /* Points as far back as needed are forgotten. */
 static void make_room(PbkvmState *s)
 {
-    while (s->undo.bytes > s->undo.max && s->live.points->len) {
+    while (!s->undo.saving && s->undo.bytes > s->undo.max &&
+           s->live.points->len) {
         s->undo.forgot = pbkvm_live_forget_first(s);
     }
 }

@@ -33,6 +33,7 @@ typedef struct PbkvmUndoState {
     uint64_t strange;         /* changes that cannot be undone */
     uint64_t forgot;          /* points up to this event: live-undo was full */
     bool undoing;
+    bool saving;              /* nothing may be forgotten */
 } PbkvmUndoState;
 
 typedef struct PbkvmState PbkvmState;
@@ -69,11 +70,11 @@ typedef struct PbkvmUndoSaved {
 
 /*
  * For an evidence file, as disks are now: all that is kept.  False: it cannot
- * be told.  pbkvm_undo_saved_free() in any case; what @to points to is good
- * until something is forgotten.  Main thread.
+ * be told.  pbkvm_undo_saved() in any case; what @to points to is good until
+ * then.  Main thread.
  */
 bool pbkvm_undo_save(PbkvmState *s, PbkvmUndoSaved *to);
-void pbkvm_undo_saved_free(PbkvmUndoSaved *to);
+void pbkvm_undo_saved(PbkvmState *s, PbkvmUndoSaved *to);
 
 /*
  * What a replay's file tells is kept, from place 0 on; once.  False: a disk of
