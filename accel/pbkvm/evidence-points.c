@@ -6,6 +6,20 @@
 #include "evidence-blocks.h"
 #include "evidence-check.h"
 
+/* The block looked at: what is @wrong with it, or whether it was @kept. */
+static bool end_block(PbBlocks *r, const char *wrong, bool kept)
+{
+    if (wrong) {
+        return pb_blocks_bad(r, "%s: %s", pb_evidence_kind_name(r->head.kind),
+                             wrong);
+    }
+    if (!kept) {
+        return pb_blocks_bad_file(r, "no memory");
+    }
+    pb_blocks_pass(r);
+    return true;
+}
+
 static bool read_disk(PbBlocks *r)
 {
     PbEvidence *e = r->e;
@@ -13,19 +27,15 @@ static bool read_disk(PbBlocks *r)
     const char *wrong;
 
     if (e->disks == PB_EVIDENCE_MAX_DISKS) {
-        return pb_blocks_bad(r, "disk: too many");
+        return end_block(r, "too many", false);
     }
     if (!pb_blocks_fits(r, sizeof(*d))) {
         return false;
     }
     memcpy(d, e->payload, sizeof(*d));
     wrong = pb_evidence_check_disk(d);
-    if (wrong) {
-        return pb_blocks_bad(r, "disk: %s", wrong);
-    }
-    e->disks++;
-    pb_blocks_pass(r);
-    return true;
+    e->disks += !wrong;
+    return end_block(r, wrong, true);
 }
 
 /* A copy: @u points into the block.  The list grows by doubling. */
@@ -58,14 +68,7 @@ static bool read_undo(PbBlocks *r)
     if (!wrong && e->undos == PB_EVIDENCE_MAX_UNDOS) {
         wrong = "too many";
     }
-    if (wrong) {
-        return pb_blocks_bad(r, "undo: %s", wrong);
-    }
-    if (!keep_undo(e, &u)) {
-        return pb_blocks_bad_file(r, "no memory");
-    }
-    pb_blocks_pass(r);
-    return true;
+    return end_block(r, wrong, !wrong && keep_undo(e, &u));
 }
 
 /* A copy: @p points into the block. */
@@ -98,14 +101,7 @@ static bool read_point(PbBlocks *r)
     if (!wrong && e->points == PB_EVIDENCE_MAX_POINTS) {
         wrong = "too many";
     }
-    if (wrong) {
-        return pb_blocks_bad(r, "point: %s", wrong);
-    }
-    if (!keep_point(e, &p)) {
-        return pb_blocks_bad_file(r, "no memory");
-    }
-    pb_blocks_pass(r);
-    return true;
+    return end_block(r, wrong, !wrong && keep_point(e, &p));
 }
 
 bool pb_points_read(PbBlocks *r)

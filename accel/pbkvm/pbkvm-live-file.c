@@ -46,15 +46,13 @@ static char **list_devices(void)
 
 /* ---- into a file ---- */
 
-/* Whether what they held is told. */
-static PbPointDisks disks_of(const PbkvmState *s, const PbkvmPoint *p,
-                             bool told)
+/* Whether what they held is told; @now: pbkvm_undo_disks(). */
+static PbPointDisks disks_of(const PbkvmPoint *p, bool told, uint64_t now)
 {
     if (!p->writable) {
         return PB_POINT_NO_DISK;
     }
-    return told && p->disks == pbkvm_undo_disks(s) ? PB_POINT_DISKS
-                                                   : PB_POINT_DISKS_UNKNOWN;
+    return told && p->disks == now ? PB_POINT_DISKS : PB_POINT_DISKS_UNKNOWN;
 }
 
 unsigned pbkvm_live_save(PbkvmState *s, bool disks, PbPointData **points,
@@ -63,6 +61,7 @@ unsigned pbkvm_live_save(PbkvmState *s, bool disks, PbPointData **points,
     const GArray *from = s->live.points;
     g_auto(GStrv) devices = list_devices();
     g_autofree char *lines = g_strjoinv("\n", devices);
+    uint64_t now = pbkvm_undo_disks(s);
     unsigned i, n = from ? from->len : 0;
 
     *list = g_strconcat(lines, "\n", NULL);
@@ -76,7 +75,7 @@ unsigned pbkvm_live_save(PbkvmState *s, bool disks, PbPointData **points,
         (*points)[i].head = (PbEvidencePoint) {
             .event = p->event, .time_ns = p->time,
             .list = strlen(*list), .devices = len,
-            .disks = disks_of(s, p, disks),
+            .disks = disks_of(p, disks, now),
             .undo = disks ? pbkvm_undo_place(s) - p->place : 0,
         };
     }

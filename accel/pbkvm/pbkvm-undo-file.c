@@ -102,7 +102,8 @@ bool pbkvm_undo_save(PbkvmState *s, PbkvmUndoSaved *to)
     s->undo.saving = true;
     to->disk = g_array_new(false, false, sizeof(PbEvidenceDisk));
     to->undo = g_array_new(false, false, sizeof(PbUndoData));
-    ok = save_disks(to, blks);
+    /* Without a point nobody will ask for them. */
+    ok = !s->live.points || !s->live.points->len || save_disks(to, blks);
     for (i = s->undo.old ? s->undo.old->head : NULL; ok && i; i = i->next) {
         ok = to->undo->len < PB_EVIDENCE_MAX_UNDOS &&
              save_one(to, blks, i->data);

@@ -37,6 +37,25 @@ static inline QTestState *start(const char *options)
                        "-serial null -bios %s", options, rom_file);
 }
 
+/* The frozen Backup as a new file: how many live points are in it. */
+static inline int64_t save_evidence(QTestState *qts, const char *file)
+{
+    QDict *saved = qtest_qmp_assert_success_ref(
+        qts, "{ 'execute': 'pbkvm-save-evidence',"
+        " 'arguments': { 'filename': %s } }", file);
+    int64_t points = qdict_get_int(saved, "live-points");
+
+    qobject_unref(saved);
+    return points;
+}
+
+/* That file, in a machine as start() makes it. */
+static inline QTestState *replay(const char *file, const char *options)
+{
+    return qtest_initf("-accel pbkvm,replay=%s %s -m 8 -nic none -vga none "
+                       "-serial null -bios %s", file, options, rom_file);
+}
+
 /* @event 0: none is named. */
 static inline QDict *go_live(QTestState *qts, int64_t event)
 {

@@ -213,7 +213,6 @@ static void test_file_of_many(void)
     gint64 until = g_get_monotonic_time() + PATIENCE_US;
     int64_t first, last;
     char *file;
-    QDict *saved;
 
     close(g_file_open_tmp("pbkvm-live-XXXXXX", &file, NULL));
     unlink(file);
@@ -224,15 +223,10 @@ static void test_file_of_many(void)
     qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
     first = point(qts, true);
     last = point(qts, false);
-    saved = qtest_qmp_assert_success_ref(
-        qts, "{ 'execute': 'pbkvm-save-evidence',"
-        " 'arguments': { 'filename': %s } }", file);
-    g_assert_cmpint(qdict_get_int(saved, "live-points"), ==, 256);
-    qobject_unref(saved);
+    g_assert_cmpint(save_evidence(qts, file), ==, 256);
     qtest_quit(qts);
 
-    qts = qtest_initf("-accel pbkvm,replay=%s -m 8 -nic none -vga none "
-                      "-serial null -bios %s", file, rom_file);
+    qts = replay(file, "");
     g_assert_cmpint(count_points(qts), ==, 256);
     g_assert_cmpint(point(qts, true), ==, first);
     g_assert_cmpint(point(qts, false), >, last - (last - first) / 10);

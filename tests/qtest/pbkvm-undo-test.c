@@ -262,12 +262,10 @@ static void test_strange_file(void)
     qts = start_with(&d, "", device);
     freeze_before(qts, 0x11, 0x22);
     io(qts, "n", "write -q 0 512");
-    qtest_qmp_assert_success(qts, "{ 'execute': 'pbkvm-save-evidence',"
-                             " 'arguments': { 'filename': %s } }", file);
+    save_evidence(qts, file);
     qtest_quit(qts);
     options = with(&d, device);
-    qts = qtest_initf("-accel pbkvm,replay=%s -m 8 -nic none -vga none "
-                      "-serial null -bios %s %s", file, rom_file, options);
+    qts = replay(file, options);
     assert_error(go_live(qts, 0), "pbkvm-go-live: the machine that was saved "
                  "has a disk that can be written, and what it held then could "
                  "not be told in the file");
