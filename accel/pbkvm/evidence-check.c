@@ -71,7 +71,7 @@ static const char *check_start(const PbBackupStart *at)
     const PbTscStart *tsc = &at->tsc;
     uint32_t i;
 
-    if (tsc->on > 1 || tsc->zero || tsc->value < tsc->base ||
+    if (tsc->on > 1 || tsc->zero || (int64_t)(tsc->value - tsc->base) < 0 ||
         (!tsc->on && tsc->value)) {
         return "a time stamp counter that is none";
     }

@@ -38,7 +38,8 @@ typedef struct PbTscModel {
 
 /* What a history tells of it where a Backup starts; all zero: nothing. */
 typedef struct PbTscStart {
-    uint64_t base;            /* the guest's counter at Primary time 0, */
+    uint64_t base;            /* the guest's counter at Primary time 0, modulo
+                                 2^64, */
     uint64_t value;           /* and there */
     uint32_t on;              /* 1: it is repeated */
     uint32_t zero;

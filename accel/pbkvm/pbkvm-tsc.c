@@ -31,10 +31,10 @@ bool pbkvm_tsc_want(PbkvmState *s, Error **errp)
 
 bool pbkvm_tsc_start(PbkvmState *s, Error **errp)
 {
-    /* -loadvm brings one. */
-    uint64_t base = cpu_env(s->cpu)->tsc;
+    /* -loadvm brings one, with a Primary time that is not 0. */
+    uint64_t here = cpu_env(s->cpu)->tsc;
     PbTscStart at = s->tsc_from.on ? s->tsc_from : (PbTscStart) {
-        .base = base, .value = base, .on = 1,
+        .base = here - pbkvm_now(NULL), .value = here, .on = 1,
     };
     int64_t khz = cpu_env(s->cpu)->tsc_khz;
     const char *what;
