@@ -167,7 +167,8 @@ typedef struct PbBackupStats {
     uint64_t zero_pages;      /* given back to Linux, in all */
     PbLag lag;                /* wanted */
     bool rdpmc;
-    uint64_t tsc_late;        /* pb_tsc_late() */
+    uint64_t tsc_late;        /* pb_tsc_late(), */
+    int64_t tsc_late_at;      /* and when for the last time */
 } PbBackupStats;
 void pb_backup_stats(const PbBackup *b, PbBackupStats *s);
 

@@ -182,6 +182,8 @@ void pb_backup_stats(const PbBackup *b, PbBackupStats *s)
     *s = b->stats;
     s->margin = b->margin;
     s->lag = b->lag;
+    s->tsc_late = pb_tsc_late(&b->tsc);
+    s->tsc_late_at = pb_tsc_late_at(&b->tsc, UINT64_MAX);
 }
 
 /* ---- verify ---- */

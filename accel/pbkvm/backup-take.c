@@ -158,7 +158,6 @@ static void publish_stats(PbBackup *b, const PbEvent *e)
     b->stats.branches = pb_counter_read(b->v.counter);
     b->stats.writes = b->writes;
     b->stats.exits = b->v.exits;
-    b->stats.tsc_late = pb_tsc_late(&b->tsc);
 }
 
 static void consume(PbBackup *b, const PbEvent *e)

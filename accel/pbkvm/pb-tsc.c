@@ -166,7 +166,9 @@ int pb_tsc_enter(PbTsc *t)
 void pb_tsc_left(PbTsc *t)
 {
     if (pb_tsc_host() >= t->next) {
-        __atomic_store_n(&t->late, t->late + 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&t->late_at[t->late % PB_TSC_LATE],
+                         t->value - t->base, __ATOMIC_RELAXED);
+        __atomic_store_n(&t->late, t->late + 1, __ATOMIC_RELEASE);
         t->slipped = true;
         if (t->margin < t->period / MARGIN_MOST) {
             t->margin *= 2;
@@ -204,5 +206,20 @@ int pb_tsc_looked(PbTsc *t, bool waits, uint64_t branches)
 
 uint64_t pb_tsc_late(const PbTsc *t)
 {
-    return __atomic_load_n(&t->late, __ATOMIC_RELAXED);
+    return __atomic_load_n(&t->late, __ATOMIC_ACQUIRE);
+}
+
+int64_t pb_tsc_late_at(const PbTsc *t, uint64_t until)
+{
+    uint64_t late = pb_tsc_late(t), i;
+
+    for (i = 1; i <= late && i <= PB_TSC_LATE; i++) {
+        uint64_t at = __atomic_load_n(&t->late_at[(late - i) % PB_TSC_LATE],
+                                      __ATOMIC_RELAXED);
+
+        if (at <= until) {
+            return at;
+        }
+    }
+    return -1;
 }

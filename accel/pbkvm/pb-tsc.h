@@ -29,6 +29,9 @@
 /* The guest's counter counts nanoseconds of Primary time. */
 #define PB_TSC_HZ 1000000000u
 
+/* Of so many times that the guest was left too late it is known when. */
+#define PB_TSC_LATE 64
+
 /* How a host scales. */
 typedef struct PbTscModel {
     uint64_t ratio;
@@ -58,7 +61,8 @@ typedef struct PbTsc {
     uint64_t period;          /* from tick to tick, in the host's, */
     uint64_t margin;          /* and how long before one it has to leave */
     bool slipped;             /* it did not: the guest may have seen more */
-    uint64_t late;            /* atomic: runs that a tick may have been in */
+    uint64_t late;            /* atomic: runs that a tick may have been in; */
+    uint64_t late_at[PB_TSC_LATE];  /* Primary time of the last ones, in ns */
     bool known;               /* @put is what KVM has */
 
     /* The Primary's: whether its guest waits for the counter. */
@@ -139,8 +143,15 @@ static inline bool pb_tsc_look_is_due(const PbTsc *t)
 int pb_tsc_look_later(PbTsc *t);
 int pb_tsc_looked(PbTsc *t, bool waits, uint64_t branches);
 
-/* Any thread. */
+/* How often the guest was left after a tick.  Any thread. */
 uint64_t pb_tsc_late(const PbTsc *t);
+
+/*
+ * When it was, up to Primary time @until (ns), for the last time: the time of
+ * the event before it, in ns; -1: not in the last PB_TSC_LATE times.  Any
+ * thread.
+ */
+int64_t pb_tsc_late_at(const PbTsc *t, uint64_t until);
 
 /*
  * Find out on a guest of its own how this host scales, and that the guest's

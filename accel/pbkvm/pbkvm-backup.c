@@ -76,7 +76,7 @@ static void report_divergence(void *opaque)
     d = pb_backup_divergence(s->backup);
     pb_divergence_print(d, line, 640);
     error_report("pbkvm: %s", line);
-    pbkvm_tsc_explain(s);
+    pbkvm_tsc_explain(s, d->event.time_ns);
     pb_position_print(&d->at, at, 160);
     qapi_event_send_pbkvm_diverged(d->event.seq,
                                    pb_event_kind_name(d->event.kind),

@@ -69,18 +69,29 @@ PbkvmTsc *pbkvm_tsc_info(const PbkvmState *s, const PbBackupStats *b)
     return q;
 }
 
-void pbkvm_tsc_explain(const PbkvmState *s)
+static void explain(const char *who, uint64_t late, int64_t at,
+                    int64_t here)
+{
+    if (late) {
+        error_printf("It may be the guest's TSC: the %s left the guest after "
+                     "a tick %" PRIu64 " times", who, late);
+        if (at >= 0 && at <= here) {
+            error_printf(", last in a run that began %" PRIu64 " us before "
+                         "this event", (here - at) / SCALE_US);
+        }
+        error_printf(".\n");
+    }
+}
+
+void pbkvm_tsc_explain(const PbkvmState *s, uint64_t here)
 {
     PbBackupStats b;
 
-    if (!s->tsc_wanted) {
-        return;
-    }
-    pb_backup_stats(s->backup, &b);
-    if (pb_tsc_late(&s->tsc) + b.tsc_late) {
-        error_printf("It may be the guest's TSC: the Primary left the guest "
-                     "after a tick %" PRIu64 " times, the Backup %" PRIu64
-                     " times.\n", pb_tsc_late(&s->tsc), b.tsc_late);
+    if (s->tsc_wanted) {
+        pb_backup_stats(s->backup, &b);
+        explain("Primary", pb_tsc_late(&s->tsc),
+                pb_tsc_late_at(&s->tsc, here), here);
+        explain("Backup", b.tsc_late, b.tsc_late_at, here);
     }
 }
 

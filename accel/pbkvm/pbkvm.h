@@ -131,8 +131,8 @@ bool pbkvm_tsc_start(PbkvmState *s, Error **errp);
 /* For query-pbkvm: NULL without one. */
 PbkvmTsc *pbkvm_tsc_info(const PbkvmState *s, const PbBackupStats *b);
 
-/* Print what may have to do with a divergence, if anything. */
-void pbkvm_tsc_explain(const PbkvmState *s);
+/* Print what may have to do with a divergence at Primary time @here, in ns. */
+void pbkvm_tsc_explain(const PbkvmState *s, uint64_t here);
 
 /* What it says where the Primary stands; all zero without one. */
 PbTscStart pbkvm_tsc_here(const PbkvmState *s);

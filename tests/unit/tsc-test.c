@@ -82,6 +82,30 @@ static void test_events_that_move_it(void)
     pb_check_u64(t.value, 1005);
 }
 
+/* When a guest was left after a tick: the last times, before some time. */
+static void test_left_too_late(void)
+{
+    PbTsc t = { .base = 5, .period = 100, .margin = 6 };
+    unsigned i;
+
+    pb_check(pb_tsc_late_at(&t, UINT64_MAX) == -1);
+    t.next = UINT64_MAX;
+    pb_tsc_left(&t);
+    pb_check_u64(pb_tsc_late(&t), 0);
+    t.next = 0;
+    for (i = 0; i < PB_TSC_LATE + 9; i++) {
+        pb_tsc_event(&t, 1000 * i);
+        pb_tsc_left(&t);
+    }
+    pb_check_u64(pb_tsc_late(&t), i);
+    pb_check(t.slipped && t.margin == 48);
+    pb_check_u64(pb_tsc_late_at(&t, UINT64_MAX), 1000 * (i - 1));
+    pb_check_u64(pb_tsc_late_at(&t, 20000), 20000);
+    pb_check_u64(pb_tsc_late_at(&t, 19999), 19000);
+    /* It is not known any more. */
+    pb_check(pb_tsc_late_at(&t, 8999) == -1);
+}
+
 /* From then on, ns of this host's counter. */
 static uint64_t pause_ns(const PbTsc *t)
 {
@@ -149,6 +173,7 @@ int main(int argc, char **argv)
         PB_TEST(when_is_the_first_time),
         PB_TEST(period),
         PB_TEST(events_that_move_it),
+        PB_TEST(left_too_late),
         PB_TEST(looks_at_who_waits),
         PB_TEST(this_host),
     };
